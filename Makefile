@@ -1,0 +1,34 @@
+# Everything a fresh machine needs is set up by these targets themselves.
+.PHONY: help setup sweep test test-full lint
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+help:
+	@echo "make sweep      a real sweep on embedded data into results/demo (about 10 minutes on 2 cores)"
+	@echo "make test       lint and tests"
+	@echo "make test-full  the slow and repeated tests too"
+	@echo "make setup      only the environment in .venv"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+setup: $(READY)
+
+sweep: $(READY)
+	$(BIN)/gan-search sweep search/specs/demo.yaml
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest -m "not slow"
+
+test-full: lint
+	$(BIN)/pytest

@@ -1,0 +1,174 @@
+"""The exported generator: a folder that anyone can load and sample, without Ray and on any device.
+
+generator.safetensors   the weights
+config.json             the network, its latents, FID with its evaluation identity, all settings
+samples.png             64 images from fixed latents
+README.md               a model card
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gan.bundle_files import CARD, CONFIG, SAMPLES, WEIGHTS
+from gan.device import choose_device
+from gan.errors import InputError
+from gan.images import encode_png, grid, to_pixels
+from gan.latents import LATENTS, fixed_latents
+from gan.model_card import model_card
+from gan.networks import FAMILIES
+from gan.settings import build
+from gan.storage import Storage
+
+FORMAT = 1
+SAMPLE_SEED = 0
+LARGEST_SIDE = 4096
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded generator.
+
+    Attributes:
+        generator: from latents N×latent_dim to images N×C×H×W in [-1, 1], in evaluation mode.
+        config: the content of config.json.
+        device: where it runs.
+    """
+
+    generator: nn.Module
+    config: dict[str, Any]
+    device: torch.device
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of an image; (features,) of a vector."""
+        return tuple(self.config["shape"])
+
+    def latents(self, count: int, seed: int = 0) -> Tensor:
+        """Return the first `count` latents that belong to `seed`, float32 [count, latent_dim]."""
+        return fixed_latents(self.config["latent"], count, self.config["latent_dim"], seed)
+
+    @torch.no_grad()
+    def generate(self, latents: Tensor) -> np.ndarray:
+        """Turn latents [n, latent_dim] into uint8 images n×H×W×C (float32 rows for vectors)."""
+        parts = []
+        for chunk in latents.split(_BATCH):
+            out = self.generator(chunk.to(self.device))
+            parts.append((to_pixels(out) if len(self.shape) == 3 else out.float()).cpu().numpy())
+        return np.concatenate(parts)
+
+    def sample(self, count: int, seed: int = 0) -> np.ndarray:
+        """Return `count` uint8 images N×H×W×C; the same for the same seed."""
+        return self.generate(self.latents(count, seed))
+
+
+def write_bundle(storage: Storage, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
+    """Write a bundle into a folder; config.json comes last, so a bundle that has it is whole.
+
+    Args:
+        storage: the folder.
+        weights: the generator's state, contiguous CPU tensors.
+        config: network, network_settings, latent, latent_dim, shape and whatever is known beyond.
+    """
+    content = safetensors.torch.save(weights)
+    config = {"format": FORMAT, **config, "generator_sha256": hashlib.sha256(content).hexdigest()}
+    bundle = Bundle(_load_network(config, content, "new bundle"), config, torch.device("cpu"))
+    storage.write_bytes(WEIGHTS, content)
+    if len(bundle.shape) == 3:
+        storage.write_bytes(SAMPLES, encode_png(grid(bundle.sample(64, SAMPLE_SEED), columns=8)))
+    storage.write_bytes(CARD, model_card(config).encode())
+    storage.write_bytes(CONFIG, json.dumps(config, indent=2).encode())
+
+
+def load_bundle(uri: str, device: str = "cpu") -> Bundle:
+    """Load an exported generator.
+
+    Args:
+        uri: a bundle's folder, local or on object storage.
+        device: "auto", "cpu", "cuda"; it need not be the one it was trained on.
+
+    Raises:
+        InputError: not a bundle, or one whose parts do not fit together.
+    """
+    storage = Storage(uri)
+    config = read_config(storage, str(uri))
+    try:
+        content = storage.read_bytes(WEIGHTS)
+    except OSError:
+        raise InputError(f"{uri}: not a bundle ({WEIGHTS} is missing)") from None
+    target = choose_device(device)
+    return Bundle(_load_network(config, content, str(uri)).to(target), config, target)
+
+
+def read_config(storage: Storage, name: str) -> dict[str, Any]:
+    """Read and check a bundle's config.json.
+
+    Raises:
+        InputError: it is missing, of a newer format, or lacks what loading needs.
+    """
+    try:
+        config = json.loads(storage.read_bytes(CONFIG))
+    except (OSError, ValueError):
+        raise InputError(f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)") from None
+    if not isinstance(config, dict) or not isinstance(config.get("format"), int):
+        raise InputError(f"{name}: not a bundle ({CONFIG} has no format number)")
+    if config["format"] > FORMAT:
+        raise InputError(f"{name}: a bundle of format {config['format']}; upgrade gan-search to read it")
+    _check_config(config, f"{name}/{CONFIG}")
+    return config
+
+
+def _check_config(config: dict[str, Any], where: str) -> None:
+    shape = config.get("shape")
+    good_shape = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
+    if not good_shape or not all(1 <= n <= LARGEST_SIDE for n in shape or ()):
+        raise InputError(f"{where}: shape {shape} is not [height, width, channels] of an image")
+    latent_dim = config.get("latent_dim")
+    if type(latent_dim) is not int or not 1 <= latent_dim <= 2**20:
+        raise InputError(f"{where}: latent_dim {latent_dim} is not a number of dimensions")
+    if config.get("latent") not in LATENTS:
+        raise InputError(f"{where}: latent {config.get('latent')} is not one of {', '.join(LATENTS)}")
+    if not isinstance(config.get("network_settings"), dict) or not isinstance(config.get("network"), str):
+        raise InputError(f"{where}: network or network_settings is missing")
+
+
+def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Module:
+    """Build the generator and fill it; nothing of its size is allocated before the sizes agree."""
+    if hashlib.sha256(content).hexdigest() != config.get("generator_sha256"):
+        raise InputError(f"{name}: {WEIGHTS} is damaged, or not the one that {CONFIG} describes")
+    try:
+        weights = safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{name}: {WEIGHTS} is damaged ({error})") from None
+    network = _outline(config, f"{name}/{CONFIG}")
+    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items()}
+    if wanted != found:
+        odd = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+        raise InputError(f"{name}: the weights do not fit the network of {CONFIG}: {', '.join(odd[:3])}")
+    network.load_state_dict(weights, assign=True)
+    network.requires_grad_(False).eval()
+    return network.to(memory_format=torch.channels_last)
+
+
+def _outline(config: dict[str, Any], where: str) -> nn.Module:
+    """Build the generator that a config describes without memory for its weights."""
+    try:
+        family = build(FAMILIES[config["network"]], config["network_settings"])
+        with torch.device("meta"):
+            return family.generator(tuple(config["shape"]), config["latent_dim"])
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    except RuntimeError:
+        # PyTorch cannot even count that many weights.
+        raise InputError(f"{where}: describes a network that is too large to be one") from None

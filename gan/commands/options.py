@@ -1,0 +1,111 @@
+"""Options that several commands take, declared once; and what their values turn into."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gan.errors import InputError
+from gan.terminal import packing_progress
+
+if TYPE_CHECKING:
+    from gan.data import DataSet
+
+MOST_SAMPLES = 10_000_000
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value} is not a number above 0")
+    return value
+
+
+def _within(low: int, high: int) -> Callable[[int | None], int | None]:
+    """Check an option's range; typer's own check would print the bounds all over the help."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and not low <= value <= high:
+            raise typer.BadParameter(f"{value} is not from {low} to {high}")
+        return value
+
+    return check
+
+
+def whole_number(*names: str, help: str, low: int, high: int) -> Any:
+    """Declare an option for a whole number from `low` to `high`."""
+    return typer.Option(*names, metavar="N", help=help, callback=_within(low, high))
+
+
+Json = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout")]
+Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="folder of an exported generator")]
+Data = Annotated[str, typer.Option(metavar="URI", help="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")]
+Size = Annotated[int | None, whole_number(help="side of the images in pixels", low=4, high=4096)]
+Crop = Annotated[
+    str | None, typer.Option(metavar="CROP", help="center, or center-N: the square to cut out before resizing")
+]
+Seed = Annotated[int, whole_number(help="decides all that is random", low=0, high=2**31 - 1)]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")]
+Features = Annotated[str | None, typer.Option(metavar="NAME", help="inception or random-conv; default: by data")]
+Weights = Annotated[
+    Path | None, typer.Option("--inception-weights", metavar="PATH", help="file of the Inception weights")
+]
+Samples = Annotated[int, whole_number(help="generated images a FID is computed on", low=2, high=MOST_SAMPLES)]
+Kimg = Annotated[float, typer.Option(metavar="KIMG", callback=_positive, help="thousands of real images to train on")]
+Interval = Annotated[
+    float | None, typer.Option(metavar="KIMG", callback=_positive, help="kimg between reports; default: kimg / 12")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting of the recipe; repeatable")
+]
+
+
+def parse_settings(given: list[str] | None) -> dict[str, str]:
+    """Turn ["lr_g=2e-4", …] into {"lr_g": "2e-4", …}; recipes check names and values.
+
+    Raises:
+        InputError: no "=", or a setting given twice.
+    """
+    settings: dict[str, str] = {}
+    for item in given or []:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"--set {item}: write KEY=VALUE, such as --set lr_g=2e-4")
+        if name in settings:
+            raise InputError(f"--set {item}: {name} is set twice")
+        settings[name] = value
+    return settings
+
+
+def as_uri(place: str) -> str:
+    """Return data given as a bare path as a data URI: folder:DIR, or packed:FILE; others stay as they are."""
+    from gan.data import SOURCES
+
+    scheme = place.partition(":")[0]
+    if scheme == "packed" or scheme in SOURCES:
+        return place
+    if Path(place).is_dir():
+        return f"folder:{place}"
+    if Path(place).is_file():
+        return f"packed:{place}"
+    return place
+
+
+def open_checked(
+    uri: str,
+    size: int | None,
+    crop: str | None,
+    *,
+    features: str | None = None,
+    weights: Path | None = None,
+    fits: Callable[[tuple[int, ...]], object] = lambda shape: None,
+    quiet: bool = False,
+) -> DataSet:
+    """Open a data set as `gan.preflight.open_checked` does, showing how far packing has come unless `quiet`."""
+    from gan.preflight import open_checked as open_quietly
+
+    with packing_progress(quiet) as progress:
+        return open_quietly(uri, size, crop, features=features, weights=weights, fits=fits, progress=progress)

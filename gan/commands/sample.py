@@ -1,0 +1,154 @@
+"""`sample`: images from a bundle."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gan.commands import options as opt
+from gan.errors import InputError
+from gan.terminal import emit, say
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from gan.bundle import Bundle
+
+STEPS = 8
+"""Images in a row of an interpolation."""
+_CHUNK = 1000
+_OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def sample(
+    bundle: opt.Bundle,
+    out: Annotated[Path, typer.Option(metavar="PATH", help="NAME.png, NAME.npy, or a folder for numbered PNGs")],
+    count: Annotated[int, opt.whole_number("-n", "--count", help="how many images", low=1, high=opt.MOST_SAMPLES)] = 64,
+    seed: opt.Seed = 0,
+    grid: Annotated[bool, typer.Option("--grid", help="all images in one PNG")] = False,
+    interpolate: Annotated[
+        bool, typer.Option("--interpolate", help=f"rows of {STEPS} images, each from one random image to another")
+    ] = False,
+    device: opt.Device = "auto",
+    json: opt.Json = False,
+) -> None:
+    """Sample images from an exported generator.
+
+    The same seed gives the same images.
+
+    \b
+    Examples:
+      gan-search sample results/demo/generator -n 64 --grid --out faces.png
+      gan-search sample results/demo/generator -n 5000 --seed 1 --out faces/
+      gan-search sample results/demo/generator --interpolate --out walk.png
+    """
+    from gan.bundle import load_bundle
+    from gan.storage import writing
+
+    _check_out(out, count, one_picture=grid or interpolate)
+    loaded = load_bundle(str(bundle), device)
+    if len(loaded.shape) != 3 and out.suffix != ".npy":
+        raise InputError(f"--out {out}: this generator makes vectors, not images; give a name that ends in .npy")
+    latents = _walks(loaded, count, seed) if interpolate else loaded.latents(count, seed)
+    with writing(out):
+        written = _write(loaded, latents, out)
+    if json:
+        emit({"bundle": str(bundle), "count": count, "seed": seed, "shape": list(loaded.shape), "written": written})
+    else:
+        say(f"{count} images: {out}")
+
+
+def _check_out(out: Path, count: int, one_picture: bool) -> None:
+    """Raise `InputError` unless what is asked for fits a file of this name."""
+    suffix = out.suffix.lower()
+    if suffix in _OTHER_PICTURES:
+        raise InputError(f"--out {out}: pictures are written as PNG; give a name that ends in .png")
+    if suffix == ".png" and count > 1 and not one_picture:
+        raise InputError(f"--out {out}: {count} images in one picture need --grid; or give a folder")
+    if one_picture and suffix not in (".png", ".npy"):
+        raise InputError(f"--out {out}: --grid and --interpolate make one picture; give a name that ends in .png")
+    if suffix in (".png", ".npy") and out.is_dir():
+        raise InputError(f"--out {out}: is a folder")
+    if suffix not in (".png", ".npy") and out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder, or a name that ends in .png or .npy")
+
+
+def _write(bundle: Bundle, latents: Tensor, out: Path) -> list[str]:
+    """Write the images of some latents; return the paths of the files."""
+    import numpy as np
+
+    from gan.images import encode_png, grid
+    from gan.storage import Storage
+
+    suffix = out.suffix.lower()
+    if suffix not in (".png", ".npy"):
+        return list(_write_folder(bundle, latents, out))
+    rows = bundle.generate(latents)
+    if suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, rows, allow_pickle=False)
+        content = buffer.getvalue()
+    else:
+        content = encode_png(rows[0] if len(rows) == 1 else grid(rows, columns=_columns(len(rows))))
+    Storage(out.parent).write_bytes(out.name, content)
+    return [str(out)]
+
+
+def _columns(count: int) -> int:
+    """A square grid, in rows of `STEPS` from where that makes a picture of common proportions."""
+    return STEPS if count <= STEPS * STEPS else -(-int(count**0.5) // STEPS) * STEPS
+
+
+def _write_folder(bundle: Bundle, latents: Tensor, folder: Path) -> Iterator[str]:
+    """Write numbered PNGs, in chunks that fit the memory."""
+    from gan.images import save_png
+
+    digits = max(6, len(str(len(latents) - 1)))
+    number = 0
+    for chunk in latents.split(_CHUNK):
+        rows: np.ndarray = bundle.generate(chunk)
+        folder.mkdir(parents=True, exist_ok=True)
+        for image in rows:
+            path = folder / f"{number:0{digits}d}.png"
+            save_png(path, image)
+            number += 1
+            yield str(path)
+
+
+# ---- walks through the latent space
+
+
+def _walks(bundle: Bundle, count: int, seed: int) -> Tensor:
+    """Return latents of walks of `STEPS` images, each between two latents that belong to the seed."""
+    import torch
+
+    steps = min(STEPS, count)
+    walks = -(-count // steps)
+    ends = bundle.latents(2 * walks, seed)
+    between = _straight if bundle.config["latent"] == "uniform" else _slerp
+    rows = [between(ends[2 * walk], ends[2 * walk + 1], steps) for walk in range(walks)]
+    return torch.cat(rows)[:count]
+
+
+def _straight(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    import torch
+
+    t = torch.linspace(0, 1, steps)[:, None]
+    return first + t * (last - first)
+
+
+def _slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Walk along the sphere (Shoemake 1985), where a Gaussian's mass lies: a straight line would leave it."""
+    import torch
+
+    t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
+    a, b = first.double(), last.double()
+    angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
+    if torch.sin(angle) < 1e-6:
+        return _straight(first, last, steps)
+    return ((torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)).float()

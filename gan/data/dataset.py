@@ -1,0 +1,129 @@
+"""What a data set is to the rest of the program, wherever its rows came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Source(Protocol):
+    """Rows as they come from the user: the raw side of packing.
+
+    Iterating yields rows in a fixed order: uint8 H×W×C for images, already cropped and resized to
+    the wanted size, or float32 vectors in [-1, 1] for data that is not images.
+
+    A source's constructor declares what it takes by the names of its parameters, any of: `path`
+    (what follows the colon of its URI), `size` (pixels a side) and `crop`.
+
+    It may also offer `batches()`, an iterator of arrays [n, *shape] in the same order, where it makes
+    many rows at once; `crop`; and `skipped`, a line for each of its files that could not be read,
+    complete once it has been iterated.
+    """
+
+    uri: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    default_features: str
+    held_out: range | None
+    """Indices of the rows the source itself holds out; None lets the packed set choose 5% by seed."""
+
+    def fingerprint(self) -> str:
+        """Return a string that changes when the content may have changed; cheap to compute."""
+
+    def __len__(self) -> int:
+        """Return how many rows there are, those included that turn out to be unreadable."""
+
+    def __iter__(self) -> Iterator[np.ndarray]: ...
+
+
+class Rows:
+    """A read-only view of some rows of a packed set, gathered on demand from memory-mapped chunks.
+
+    It holds views of a mapped file: other processes open the set anew rather than be sent this.
+    """
+
+    def __init__(self, chunks: Sequence[np.ndarray], index: np.ndarray) -> None:
+        self._chunks = chunks
+        self._index = index
+        self._starts = np.cumsum([0] + [len(chunk) for chunk in chunks])
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    @property
+    def row_bytes(self) -> int:
+        """The size of one row in bytes."""
+        return int(np.prod(self._chunks[0].shape[1:])) * self._chunks[0].itemsize
+
+    def gather(self, positions: np.ndarray) -> np.ndarray:
+        """Copy the rows at `positions` (integers in [0, len)) into one array [n, *shape]."""
+        wanted = self._index[positions]
+        chunk_of = np.searchsorted(self._starts, wanted, side="right") - 1
+        out = np.empty((len(wanted), *self._chunks[0].shape[1:]), self._chunks[0].dtype)
+        for slot, (chunk, row) in enumerate(zip(chunk_of, wanted - self._starts[chunk_of], strict=True)):
+            out[slot] = self._chunks[chunk][row]
+        return out
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """An opened set: fixed-size rows, a training part and a held-out part.
+
+    Attributes:
+        uri: how the user named it.
+        shape: of a row: (height, width, channels) for images, (features,) for vectors.
+        dtype: uint8 for images, float32 (already in [-1, 1]) for vectors.
+        content_hash: sha256 over shape, dtype and every row; equal sets have equal hashes.
+        default_features: name of the feature extractor that fits this kind of data.
+        train, held_out: the two parts; they share no row.
+        source: the URI that the rows were packed from.
+        crop: how its images were cropped, where they were.
+        skipped: how many of its files could not be read.
+        skipped_names: the first of them.
+    """
+
+    uri: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    content_hash: str
+    default_features: str
+    train: Rows
+    held_out: Rows
+    source: str = ""
+    crop: str | None = None
+    skipped: int = 0
+    skipped_names: tuple[str, ...] = ()
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+
+def describe(dataset: DataSet) -> dict[str, Any]:
+    """Return what `data info` tells of a set, ready for JSON.
+
+    `mean` and `std` are of 1,000 training rows, in the units of the rows: 0 to 255 for images, -1 to 1
+    for vectors. They are spread over the set, as the files of many are sorted by class.
+    """
+    count = len(dataset.train)
+    some = dataset.train.gather(np.linspace(0, count - 1, min(1000, count)).astype(np.int64))
+    return {
+        "uri": dataset.uri,
+        "shape": list(dataset.shape),
+        "size": dataset.shape[0],
+        "channels": dataset.shape[2] if dataset.is_image else None,
+        "dtype": dataset.dtype.name,
+        "train": len(dataset.train),
+        "held_out": len(dataset.held_out),
+        "content_hash": dataset.content_hash,
+        "default_features": dataset.default_features,
+        "source": dataset.source,
+        "crop": dataset.crop,
+        "skipped": dataset.skipped,
+        "skipped_names": list(dataset.skipped_names),
+        "mean": round(float(some.mean(dtype=np.float64)), 4),
+        "std": round(float(some.std(dtype=np.float64)), 4),
+    }

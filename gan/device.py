@@ -1,0 +1,47 @@
+"""Which device to train on, and in which precision."""
+
+from __future__ import annotations
+
+import torch
+
+from gan.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `name`; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f"--device {name}: this machine has no such device; use auto or cpu") from None
+    return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Tell whether the device multiplies in bfloat16 natively (emulation is slower than float32)."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return "fp32" or "bf16"; "auto" takes bf16 where the hardware has it.
+
+    Raises:
+        InputError: an unknown precision.
+    """
+    if name not in PRECISIONS:
+        raise InputError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        return "bf16" if has_bf16(device) else "fp32"
+    return name

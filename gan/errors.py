@@ -1,0 +1,21 @@
+"""The one kind of error that is the user's to mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Bad input: a flag, file, field or value that the user can put right.
+
+    The message is one line that names what is wrong and what to do. The command line prints it and
+    exits with status 2; nothing has been written by then.
+    """
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint for a misspelt `word`: the closest known one, else the list of all."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"there is {', '.join(names) or 'none'}"

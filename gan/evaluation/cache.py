@@ -1,0 +1,71 @@
+"""Reference statistics on disk: computed once per identity, however many processes ask."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from gan.errors import InputError
+from gan.evaluation.statistics import read_npz, write_npz
+
+log = logging.getLogger(__name__)
+
+Arrays = dict[str, np.ndarray]
+
+
+def default_cache() -> Path:
+    """Return $GAN_SEARCH_CACHE, else $XDG_CACHE_HOME/gan-search, else ~/.cache/gan-search."""
+    own, shared = os.environ.get("GAN_SEARCH_CACHE"), os.environ.get("XDG_CACHE_HOME")
+    if own:
+        return Path(own).expanduser()
+    return (Path(shared) if shared else Path.home() / ".cache") / "gan-search"
+
+
+def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callable[[Arrays], object]) -> Arrays:
+    """Return the arrays kept under `key` in `folder`, computing and keeping them where there are none.
+
+    A kept file that cannot be read, or in which `check` finds fault (InputError), is computed anew.
+    Where the folder cannot be written, nothing is kept, with a warning.
+    """
+    path = folder / f"{key}.npz"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f"{key}.lock"):
+            return _kept(path, check) or _keep(path, compute())
+    except OSError as error:
+        log.warning("%s: cannot keep reference statistics there (%s)", folder, error)
+        return compute()
+
+
+def _kept(path: Path, check: Callable[[Arrays], object]) -> Arrays | None:
+    if not path.exists():
+        return None
+    try:
+        arrays = read_npz(path)
+        check(arrays)
+    except InputError as error:
+        log.warning("computing anew what the cache holds damaged: %s", error)
+        return None
+    return arrays
+
+
+def _keep(path: Path, arrays: Arrays) -> Arrays:
+    try:
+        write_npz(path, arrays)
+    except OSError as error:  # a full disk costs the cache, not the result
+        log.warning("%s: cannot keep reference statistics there (%s)", path, error)
+    return arrays
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock; the system frees it when the process ends, however it ends."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,170 @@
+"""Mean and covariance of features: streamed in float64, on the features' device, kept as `.npz`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gan.errors import InputError
+
+
+class NonFiniteFeatures(InputError):
+    """Features hold NaN or infinity: no distance can be taken from them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """First two moments of a set's features.
+
+    Attributes:
+        mean: float64 [D].
+        covariance: float64 [D, D], unbiased (ddof=1).
+        count: how many rows went in; None when a file made elsewhere does not tell.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    count: int | None
+
+    def to(self, device: torch.device | str) -> Statistics:
+        return Statistics(self.mean.to(device), self.covariance.to(device), self.count)
+
+
+class Accumulator:
+    """Streaming mean and covariance, the same for every way of cutting the rows into batches.
+
+    Sums are taken relative to the first row: without a shift, Σxxᵀ − nμμᵀ loses its digits as soon
+    as the mean is large next to the spread (Chan, Golub & LeVeque 1983).
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._shift = self._sum = self._products = torch.empty(0, dtype=torch.float64)
+
+    def add(self, features: Tensor) -> None:
+        """Take in features [N, D] of any floating type.
+
+        Raises:
+            InputError: another number of dimensions than in the batches before.
+        """
+        if len(features) == 0:
+            return
+        rows = features.double()
+        if self._count == 0:
+            self._shift = rows[0].clone()
+            self._sum = torch.zeros_like(self._shift)
+            self._products = self._shift.new_zeros(rows.shape[1], rows.shape[1])
+        if rows.shape[1] != len(self._shift):
+            raise InputError(f"features of {rows.shape[1]} dimensions follow features of {len(self._shift)}")
+        rows = rows - self._shift
+        self._count += len(rows)
+        self._sum += rows.sum(0)
+        self._products.addmm_(rows.T, rows)
+
+    def finish(self) -> Statistics:
+        """Return the statistics of all rows so far.
+
+        Raises:
+            InputError: fewer than two rows.
+            NonFiniteFeatures: a row held NaN or infinity.
+        """
+        if self._count < 2:
+            raise InputError(f"a covariance needs at least 2 samples, got {self._count}")
+        # One look at the end: what is not finite in any row stays so in the sums.
+        if not bool(torch.isfinite(self._sum).all()):
+            raise NonFiniteFeatures("features are not finite (NaN or infinity)")
+        offset = self._sum / self._count
+        covariance = (self._products - torch.outer(self._sum, offset)) / (self._count - 1)
+        return Statistics(self._shift + offset, (covariance + covariance.T) / 2, self._count)
+
+
+# What NumPy raises for a file that is none of its own, cut short, or claims an absurd size.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    AttributeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an `.npz` to a temporary file beside `path`, then rename: no reader sees half of one."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read every array of an `.npz`; pickled objects are refused.
+
+    Raises:
+        InputError: not there, not an `.npz`, truncated, or holding pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _UNREADABLE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: not readable as an .npz file ({reason})") from error
+
+
+def as_arrays(statistics: Statistics) -> dict[str, np.ndarray]:
+    """Name the parts as pytorch-fid does (`mu`, `sigma`); it ignores `count`."""
+    arrays = {"mu": statistics.mean.cpu().numpy(), "sigma": statistics.covariance.cpu().numpy()}
+    return arrays if statistics.count is None else arrays | {"count": np.asarray(statistics.count)}
+
+
+def from_arrays(arrays: dict[str, np.ndarray], origin: str) -> Statistics:
+    """Check and convert what `as_arrays` names.
+
+    Raises:
+        InputError: a part is missing, not numeric, not finite or of the wrong shape; names `origin`.
+    """
+    if "mu" not in arrays or "sigma" not in arrays:
+        raise InputError(f"{origin}: no 'mu' and 'sigma' in it, so these are not FID statistics")
+    mean, covariance, count = arrays["mu"], arrays["sigma"], arrays.get("count")
+    if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
+        raise InputError(f"{origin}: 'mu' and 'sigma' must hold real numbers")
+    if mean.ndim != 1 or len(mean) == 0 or covariance.shape != (len(mean), len(mean)):
+        raise InputError(f"{origin}: {mean.shape} and {covariance.shape} are no shapes of mean and covariance")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise InputError(f"{origin}: the statistics are not finite")
+    if count is not None and (count.shape != () or count.dtype.kind not in "iu"):
+        raise InputError(f"{origin}: 'count' is not a whole number")
+    return Statistics(
+        torch.from_numpy(mean.astype(np.float64)),
+        torch.from_numpy(covariance.astype(np.float64)),
+        None if count is None else int(count),
+    )
+
+
+def save_statistics(path: Path, statistics: Statistics) -> None:
+    """Write statistics as an `.npz` that pytorch-fid reads too."""
+    write_npz(path, as_arrays(statistics))
+
+
+def load_statistics(path: Path) -> Statistics:
+    """Read statistics from an `.npz`, pytorch-fid's included.
+
+    Raises:
+        InputError: not such a file; the message names it.
+    """
+    return from_arrays(read_npz(path), str(path))

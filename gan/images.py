@@ -1,0 +1,53 @@
+"""The one place where pixels become tensors and back: uint8 in [0, 255] ↔ float in [-1, 1]."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """Map uint8 images N×H×W×C to float32 N×C×H×W in [-1, 1], channels_last in memory.
+
+    A permuted N×H×W×C tensor *is* channels_last, so no data moves but the conversion itself.
+    """
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5)
+
+
+def to_pixels(images: Tensor) -> Tensor:
+    """Quantise float images N×C×H×W in [-1, 1] to uint8 N×H×W×C, with a fixed range.
+
+    Never by the sample's own minimum and maximum: that would hide faults of contrast from FID.
+    """
+    rounded = images.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous()
+
+
+def grid(pixels: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
+    """Lay uint8 images N×H×W×C out row by row on a white ground, as one H'×W'×C image."""
+    count, height, width, channels = pixels.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + pad) + pad, columns * (width + pad) + pad, channels), 255, np.uint8)
+    for index, image in enumerate(pixels):
+        top = pad + index // columns * (height + pad)
+        left = pad + index % columns * (width + pad)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encode one uint8 image H×W×C (C of 1 or 3) as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write one uint8 image H×W×C (C of 1 or 3) as PNG."""
+    path.write_bytes(encode_png(image))

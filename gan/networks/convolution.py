@@ -1,0 +1,103 @@
+"""Convolutions that train faster on a CPU; the same numbers, up to rounding.
+
+PyTorch's CPU kernels compute the gradient of a kernel of millions of weights at a third of the
+processor's speed, since such a kernel does not stay in its cache. One matrix product does it at full
+speed. These layers are PyTorch's own but for that one gradient, and only where it pays.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
+
+LARGE_KERNEL = 2**20
+"""Weights from which the product wins: measured with `benchmarks/train_step.py`, it doubles the speed
+at 2²¹ (256 to 512 channels, 4×4), and is level at 2¹⁹."""
+
+
+class Conv2d(nn.Conv2d):
+    """`nn.Conv2d` for square kernels and zero padding, without dilation, groups or bias."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if _pays(self, input):
+            out: Tensor = _Convolve.apply(input, self.weight, self.stride[0], int(self.padding[0]))
+            return out
+        return super().forward(input)
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """`nn.ConvTranspose2d` for square kernels, without dilation, groups, output padding or bias."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if output_size is None and _pays(self, input):
+            out: Tensor = _Transpose.apply(input, self.weight, self.stride[0], int(self.padding[0]))
+            return out
+        return super().forward(input, output_size)
+
+
+def _pays(layer: nn.Conv2d | nn.ConvTranspose2d, images: Tensor) -> bool:
+    """Tell whether a gradient of this kernel will be wanted, and the matrix product is the way to it."""
+    weight = layer.weight
+    return (
+        weight.requires_grad
+        and torch.is_grad_enabled()
+        and weight.numel() >= LARGE_KERNEL
+        and images.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
+class _Convolve(torch.autograd.Function):
+    """Convolution; its backward pass is made of differentiable parts, so it can be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.geometry = stride, padding
+        return F.conv2d(images, weight, None, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        images, weight = ctx.saved_tensors
+        stride, padding = ctx.geometry
+        towards_images = None
+        if ctx.needs_input_grad[0]:
+            towards_images = conv2d_input(images.shape, weight, grad, stride, padding)
+        return towards_images, _kernel_gradient(grad, images, weight, stride, padding), None, None
+
+
+class _Transpose(torch.autograd.Function):
+    """Transposed convolution, likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.geometry = stride, padding
+        return F.conv_transpose2d(images, weight, None, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        images, weight = ctx.saved_tensors
+        stride, padding = ctx.geometry
+        towards_images = F.conv2d(grad, weight, None, stride, padding) if ctx.needs_input_grad[0] else None
+        return towards_images, _kernel_gradient(images, grad, weight, stride, padding), None, None
+
+
+def _kernel_gradient(small: Tensor, large: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """Return Σ over places of (a place's channels in `small`) × (its patch of `large`), shaped as `weight`.
+
+    Args:
+        small, large: N×A×h×w and N×B×H×W, one place of `small` for each patch of `large`.
+        weight: A×B×k×k.
+        stride, padding: of the patches.
+    """
+    side = weight.shape[-1]
+    rows = F.pad(large.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding))
+    windows = rows.unfold(1, side, stride).unfold(2, side, stride)  # N, h, w, B, k, k
+    patches = windows.permute(0, 1, 2, 4, 5, 3).reshape(-1, side * side * large.shape[1])
+    places = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
+    return (places.T @ patches).view(-1, side, side, large.shape[1]).permute(0, 3, 1, 2)

@@ -1,0 +1,17 @@
+"""What generator and discriminator play for: one file an objective, one line each here."""
+
+from gan.objectives.base import Objective
+from gan.registry import Registry
+
+OBJECTIVES = Registry(
+    "objective",
+    "gan_search.objectives",
+    {
+        "non-saturating": "gan.objectives.non_saturating:NonSaturating",
+        "minimax": "gan.objectives.minimax:Minimax",
+        "l2": "gan.objectives.l2:L2",
+        "wgan": "gan.objectives.wgan:WGAN",
+    },
+)
+
+__all__ = ["OBJECTIVES", "Objective"]

@@ -1,0 +1,32 @@
+"""The non-saturating objective with an L2 penalty on the discriminator's kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from gan.objectives.non_saturating import NonSaturating
+from gan.settings import Range, parameter
+
+
+@dataclass(frozen=True)
+class L2(NonSaturating):
+    """Non-saturating losses plus λ·ΣW² over D's kernels (Cheng, "A Comparison of Different Methods of
+    Face Image Generation"). Not to be confused with the least-squares GAN.
+
+    The sum runs over convolution and dense weights; biases and normalisation are left free, as
+    Keras' kernel regulariser does. λ multiplies the plain sum: no ½, no mean.
+    """
+
+    l2_lambda: float = parameter(
+        0.02,
+        "weight λ of the sum of squares of the discriminator's kernels",
+        minimum=0.0,
+        search=Range(1e-6, 1e-1, log=True),
+    )
+
+    def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
+        kernels = [weight for weight in discriminator.parameters() if weight.ndim > 1]
+        return self.l2_lambda * torch.stack([weight.square().sum() for weight in kernels]).sum()

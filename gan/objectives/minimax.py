@@ -1,0 +1,32 @@
+"""The minimax GAN objective as first written (Goodfellow et al. 2014, equation 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class Minimax(Objective):
+    """D minimises −log D(x) − log(1 − D(G(z))); G minimises log(1 − D(G(z))), which saturates.
+
+    G's loss lies in (−∞, 0): it climbs to 0 as D comes to reject everything, and its gradient
+    vanishes there.
+    """
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -F.softplus(fake).mean()
+
+    def loss_limit(self, shape: tuple[int, ...]) -> float:
+        # exp(−100) is the chance D gives a fake of being real: no healthy training comes near it.
+        return 100.0
+
+    def dominated(self, d_loss: float, g_loss: float) -> bool:
+        return d_loss < 0.01 and g_loss > -0.005

@@ -1,0 +1,62 @@
+"""The Wasserstein GAN with weight clipping (Arjovsky, Chintala & Bottou 2017, algorithm 1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gan.objectives.base import Objective
+from gan.settings import Range, parameter
+
+
+@dataclass(frozen=True)
+class WGAN(Objective):
+    """The critic maximises mean f(x) − mean f(G(z)); G maximises mean f(G(z)).
+
+    Clipping the critic's weights to [−c, c] keeps f Lipschitz up to a constant. The critic's loss,
+    negated, estimates the Wasserstein distance up to that constant.
+    """
+
+    # The paper's section 4: momentum made the critic's training unstable, RMSprop did not.
+    defaults: ClassVar[dict[str, Any]] = {
+        "optimizer_g": "rmsprop",
+        "optimizer_d": "rmsprop",
+        "lr_g": 5e-5,
+        "lr_d": 5e-5,
+    }
+    clip: float = parameter(
+        0.01,
+        "the critic's weights are clipped to [-clip, clip] after each of its steps",
+        above=0.0,
+        search=Range(1e-3, 3e-1, log=True),
+    )
+    clip_scope: str = parameter(
+        "all",
+        "which of the critic's weights are clipped: all, or kernels (convolution and dense) alone",
+        choices=("all", "kernels"),
+    )
+    n_critic: int = parameter(5, "critic steps per generator step", minimum=1, search=Range(1, 5))
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def loss_limit(self, shape: tuple[int, ...]) -> float:
+        """Ten times the diameter of the space of images, 2√d.
+
+        No two distributions in [−1, 1]^d are further apart than that, so a critic whose estimate is
+        ten times as large has a Lipschitz constant far from 1: the clip no longer holds it.
+        """
+        return 10 * 2 * math.sqrt(math.prod(shape))
+
+    @torch.no_grad()
+    def constrain(self, discriminator: nn.Module) -> None:
+        clipped: list[Tensor] = [w for w in discriminator.parameters() if self.clip_scope == "all" or w.ndim > 1]
+        torch._foreach_clamp_max_(clipped, self.clip)
+        torch._foreach_clamp_min_(clipped, -self.clip)

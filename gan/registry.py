@@ -1,0 +1,51 @@
+"""Names to implementations: a new one is a file and a line in its package's registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from gan.errors import InputError, nearest
+
+
+class Registry(Mapping[str, Any]):
+    """A mapping from public names to objects that are imported when first asked for.
+
+    Args:
+        kind: what is registered, in the user's words ("objective"); used in error messages.
+        group: entry-point group through which another installed package adds names of its own,
+            so that extending needs no fork.
+        entries: name → "module:attribute".
+    """
+
+    def __init__(self, kind: str, group: str, entries: dict[str, str]) -> None:
+        self.kind = kind
+        self._group = group
+        self._entries = entries
+
+    def _targets(self) -> dict[str, str]:
+        plugins = {point.name: point.value for point in entry_points(group=self._group)}
+        return plugins | self._entries
+
+    def __getitem__(self, name: str) -> Any:
+        """Return what is registered under `name`.
+
+        Raises:
+            InputError: nothing is; the message names the closest match.
+        """
+        targets = self._targets()
+        if name not in targets:
+            raise InputError(f"unknown {self.kind} '{name}': {nearest(name, targets)}")
+        module, _, attribute = targets[name].partition(":")
+        return getattr(import_module(module), attribute)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets())
+
+    def __len__(self) -> int:
+        return len(self._targets())

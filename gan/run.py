@@ -1,0 +1,321 @@
+"""One training with everything round it: evaluation, divergence, checkpoints, the best generator.
+
+`gan-search train` and every trial of a sweep go through `TrainingRun`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gan.bundle import write_bundle
+from gan.divergence import Monitor
+from gan.evaluation import Evaluator
+from gan.images import encode_png, grid
+from gan.latents import fixed_latents
+from gan.settings import parameters, to_images
+from gan.state import Checkpoints, cpu_copy, load_state_dict, state_dict
+from gan.storage import Storage
+from gan.trainer import COLUMNS, Trainer, Window
+from gan.versions import versions
+
+WINDOWS = 4
+"""Stretches of a report interval after each of which the losses are judged."""
+
+DIVERGED_SCORE = 1e9
+"""What a diverged trial reports as its score: finite, and worse than any FID."""
+
+GRID = 64
+"""Images of a sample grid."""
+
+_CURVE_POINTS = 8
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of a training at one point; its fields are the same in every report.
+
+    Attributes:
+        kimg: thousands of real images shown.
+        fid: of this moment's samples; None if they were not judged.
+        best_fid, best_kimg: the best so far, None before the first evaluation.
+        score: what a search minimises: `best_fid`, or `DIVERGED_SCORE`.
+        g_loss, d_loss, penalty: means since the last report; d_loss is without the penalty.
+        diverged: 1 in the last report of a lost training, else 0.
+        reason: why it is lost.
+        images_per_second: real images per second of training, warm-up and evaluation excluded.
+        eval_seconds, checkpoint_seconds: what this report cost beyond training.
+        train_seconds: training since the last report.
+        seconds: of the whole training so far, across restarts.
+        spread: pixel spread of the samples as a share of that of real images.
+        curve: up to 8 points [kimg, g_loss, d_loss] since the last report.
+    """
+
+    kimg: float
+    fid: float | None
+    best_fid: float | None
+    best_kimg: float | None
+    score: float
+    g_loss: float | None
+    d_loss: float | None
+    penalty: float | None
+    diverged: int
+    reason: str | None
+    images_per_second: float | None
+    eval_seconds: float
+    checkpoint_seconds: float
+    train_seconds: float
+    seconds: float
+    spread: float | None
+    real_score: float | None
+    fake_score: float | None
+    grad_norm_g: float | None
+    grad_norm_d: float | None
+    curve: list[list[float]] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass
+class _Best:
+    """The best generator so far."""
+
+    fid: float
+    kimg: float
+    weights: dict[str, Tensor]
+
+
+class TrainingRun:
+    """Trains to `total_kimg`, reporting every `interval_kimg`, into a folder.
+
+    The folder holds `checkpoints/`, `samples/<images>.png` and `best-<images>/` (a bundle).
+
+    Args:
+        trainer: a fresh trainer.
+        evaluator: judges its samples.
+        storage: the folder.
+        total_kimg, interval_kimg: thousands of real images.
+        provenance: further fields for the bundle's config.json (run, trial, command, …).
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        evaluator: Evaluator,
+        storage: Storage,
+        *,
+        total_kimg: float,
+        interval_kimg: float,
+        provenance: dict[str, Any] | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.evaluator = evaluator
+        self.storage = storage
+        # Whole images: a twelfth of a length in kimg has no end, and would never quite be reached.
+        self.total = to_images(total_kimg)
+        self.interval = to_images(interval_kimg)
+        self.provenance = provenance or {}
+        self.best: _Best | None = None
+        self.seconds = 0.0
+        self._lost: str | None = None
+        self._last: dict[str, Any] | None = None
+        self._begin = 0
+        self._monitor = Monitor(trainer.recipe.objective, trainer.data.shape)
+        self._checkpoints = Checkpoints(storage.child("checkpoints"))
+        settings = trainer.recipe.training
+        seed = evaluator.identity.latent_seed
+        self._latents = fixed_latents(settings.latent, evaluator.samples, settings.latent_dim, seed)
+
+    @property
+    def kimg(self) -> float:
+        return self.trainer.due / 1000
+
+    @property
+    def bundle(self) -> str | None:
+        """Where the best generator so far is, as a bundle."""
+        return None if self.best is None else self.storage.child(f"best-{_stem(self.best.kimg)}").uri
+
+    def resume(self) -> float | None:
+        """Go back to the newest whole checkpoint; return its kimg, or None if there is none."""
+        found = self._checkpoints.latest()
+        if found is None:
+            return None
+        kimg, state = found
+        load_state_dict(self.trainer, state["trainer"])
+        self._monitor.load_state_dict(state["monitor"])
+        self.seconds = state["seconds"]
+        self._lost = state["lost"]
+        self._last = state["report"]
+        if state["best"] is not None:
+            self.best = _Best(**state["best"])
+            self._write_best()
+        return kimg
+
+    def reports(self) -> Iterator[Report]:
+        """Train on, yielding a report at every multiple of the interval and at the end.
+
+        Checkpoint and bundle are on storage before a report is yielded. After a resume the report of
+        the checkpoint comes first, once more. After a report with `diverged` there is no other.
+        """
+        if self._last is not None:
+            # Whoever was to hear of it may have been gone before it did.
+            yield Report(**self._last)
+        while self._lost is None and self.trainer.due < self.total:
+            yield self._interval()
+
+    # ---- one interval
+
+    def _interval(self) -> Report:
+        start, self._begin = time.perf_counter(), self.trainer.images
+        target = min(self.total, (self.trainer.due // self.interval + 1) * self.interval)
+        windows, lost = self._train_to(target)
+        trained = time.perf_counter()
+        fid, spread = None, None
+        if lost is None:
+            fid, spread, lost = self._judge()
+        judged = time.perf_counter()
+        self._lost = lost
+        self.seconds += judged - start
+        report = self._report(
+            windows, fid=fid, spread=spread, train_seconds=trained - start, eval_seconds=judged - trained
+        )
+        self._save(report)
+        return dataclasses.replace(report, checkpoint_seconds=time.perf_counter() - judged)
+
+    def _train_to(self, target: int) -> tuple[list[Window], str | None]:
+        """Train in `WINDOWS` stretches, ending at once where the losses say that all is lost."""
+        windows: list[Window] = []
+        begin, images = self.trainer.due, target - self.trainer.due
+        for stretch in range(WINDOWS):
+            due = begin + images * (stretch + 1) // WINDOWS
+            window = self.trainer.advance(due - self.trainer.due)
+            windows.append(window)
+            lost = self._monitor.losses(window) if len(window.history) else None
+            if lost:
+                return windows, lost
+        return windows, None
+
+    def _judge(self) -> tuple[float | None, float | None, str | None]:
+        """Evaluate the samples; return FID, spread and why the training is lost, if it is."""
+        result = self.evaluator.evaluate(self._sample)
+        fid = result.fid
+        if fid is not None and (self.best is None or fid < self.best.fid):
+            self.best = _Best(fid, self.kimg, cpu_copy(self.trainer.sampler))
+            self._write_best()
+        self._write_samples()
+        return fid, result.pixel_spread, self._monitor.samples(self.kimg, fid, result.pixel_spread)
+
+    def _sample(self, start: int, count: int) -> Tensor:
+        return self.trainer.sample(self._latents[start : start + count])
+
+    # ---- what is written
+
+    def _save(self, report: Report) -> None:
+        best = self.best
+        self._checkpoints.save(
+            self.kimg,
+            {
+                "trainer": state_dict(self.trainer),
+                "monitor": self._monitor.state_dict(),
+                "best": None if best is None else {"fid": best.fid, "kimg": best.kimg, "weights": best.weights},
+                "seconds": self.seconds,
+                "lost": self._lost,
+                "report": report.metrics(),
+            },
+        )
+
+    def _write_samples(self) -> None:
+        if self.trainer.data.is_image:
+            pixels = self._sample(0, GRID).cpu().numpy()
+            self.storage.write_bytes(f"samples/{_stem(self.kimg)}.png", encode_png(grid(pixels, columns=8)))
+
+    def _write_best(self) -> None:
+        """Write the best generator as a bundle, then drop the one it replaces."""
+        assert self.best is not None
+        name = f"best-{_stem(self.best.kimg)}"
+        write_bundle(self.storage.child(name), self.best.weights, self._config(self.best))
+        for other in self.storage.list(""):
+            if other.startswith("best-") and other != name:
+                self.storage.delete(other)
+
+    def _config(self, best: _Best) -> dict[str, Any]:
+        recipe, data = self.trainer.recipe, self.trainer.data
+        return {
+            "network": recipe.network_name,
+            "network_settings": {name: getattr(recipe.network, name) for name in parameters(recipe.network)},
+            "latent": recipe.training.latent,
+            "latent_dim": recipe.training.latent_dim,
+            "shape": list(data.shape),
+            "recipe": recipe.name,
+            "source": recipe.source,
+            "fid": best.fid,
+            "kimg": best.kimg,
+            "evaluation": self.evaluator.identity.as_dict(),
+            "settings": recipe.settings,
+            "seed": self.trainer.seed,
+            "data": data.uri,
+            "data_hash": data.content_hash,
+            "versions": versions(),
+            **self.provenance,
+        }
+
+    def _report(self, windows: list[Window], *, fid: float | None, spread: float | None, **seconds: float) -> Report:
+        best = self.best
+        last = windows[-1]
+        rates = [window.images_per_second for window in windows if window.images_per_second]
+        history = np.concatenate([window.history for window in windows])
+        # An interval shorter than what the last cycle overshot it by has no step of its own.
+        means = [_number(mean) for mean in history.mean(axis=0)] if len(history) else [None] * len(COLUMNS)
+        return Report(
+            kimg=self.kimg,
+            fid=fid,
+            best_fid=None if best is None else best.fid,
+            best_kimg=None if best is None else best.kimg,
+            score=DIVERGED_SCORE if self._lost or best is None else best.fid,
+            d_loss=means[0],
+            penalty=means[1],
+            g_loss=means[2],
+            real_score=means[3],
+            fake_score=means[4],
+            diverged=int(self._lost is not None),
+            reason=self._lost,
+            images_per_second=float(np.median(rates)) if rates else None,
+            seconds=self.seconds,
+            spread=spread,
+            grad_norm_g=_number(last.grad_norm_g),
+            grad_norm_d=_number(last.grad_norm_d),
+            checkpoint_seconds=0.0,
+            curve=_curve(history, self._begin, last.images),
+            **seconds,
+        )
+
+
+def _stem(kimg: float) -> str:
+    """A file name that sorts by training time: the number of images."""
+    return f"{round(kimg * 1000):09d}"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _curve(history: np.ndarray, begin: int, end: int) -> list[list[float]]:
+    """Thin the losses between two image counts to a few points [kimg, g_loss, d_loss], each a mean."""
+    if not len(history):
+        return []
+    points = []
+    per_cycle = (end - begin) / len(history)
+    for part in np.array_split(np.arange(len(history)), min(_CURVE_POINTS, len(history))):
+        values = history[part].mean(axis=0)
+        if np.isfinite(values).all():
+            kimg = (begin + per_cycle * (part[-1] + 1)) / 1000
+            points.append([round(float(kimg), 3), float(f"{values[2]:.5g}"), float(f"{values[0]:.5g}")])
+    return points

@@ -1,0 +1,147 @@
+"""Hyperparameters declared once: as fields of the dataclass that uses them.
+
+`parameter(...)` makes a dataclass field that carries its help text, its valid values and the range
+that a search samples by default. Command-line help, validation, `recipes show` and the search space
+are all derived from that one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gan.errors import InputError, nearest
+
+Value = float | int | str | bool
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval to search; on a logarithmic scale if `log`; integers if both ends are `int`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @property
+    def integer(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """A set of values to search."""
+
+    values: tuple[Value, ...]
+
+
+Space = Range | Choices
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What is known of one hyperparameter.
+
+    Attributes:
+        kind: the type of its values.
+        default: its value where nothing is said.
+        help: one line for people, with the unit.
+        minimum, maximum: the closed interval of valid values; an open end at `above`.
+        choices: the valid values of a parameter that names something.
+        search: what a search samples by default; None keeps the parameter fixed.
+        needs: "name=value" of another parameter without which this one has no effect.
+    """
+
+    kind: type
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] | None = None
+    search: Space | None = None
+    needs: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any) -> Value:
+        """Return `value` in this parameter's type.
+
+        Raises:
+            InputError: wrong type, or outside the valid values; names the parameter.
+        """
+        converted = self._convert(name, value)
+        if self.choices is not None and converted not in self.choices:
+            raise InputError(f"{name}: '{value}' is not one of {', '.join(self.choices)}")
+        if not isinstance(converted, str):
+            self._check_bounds(name, converted)
+        return converted
+
+    def _check_bounds(self, name: str, value: float) -> None:
+        for bound, ok, words in (
+            (self.minimum, self.minimum is None or value >= self.minimum, "at least"),
+            (self.maximum, self.maximum is None or value <= self.maximum, "at most"),
+            (self.above, self.above is None or value > self.above, "above"),
+        ):
+            if not ok:
+                raise InputError(f"{name}: {value:g} is out of range, it must be {words} {bound:g}")
+
+    def _convert(self, name: str, value: Any) -> Value:
+        if self.kind is bool:
+            known: dict[Any, bool] = {True: True, False: False, "true": True, "false": False}
+            key = value.lower() if isinstance(value, str) else value
+            if isinstance(key, (bool, str)) and key in known:
+                return known[key]
+        elif self.kind is str and isinstance(value, str):
+            return value
+        elif self.kind in (int, float) and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except (TypeError, ValueError):
+                number = math.nan
+            if math.isfinite(number) and (self.kind is float or number.is_integer()):
+                return number if self.kind is float else int(number)
+        wanted = {bool: "true or false", str: "a name", int: "a whole number", float: "a number"}[self.kind]
+        raise InputError(f"{name}: '{value}' is not {wanted}")
+
+
+def parameter(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    search: Space | None = None,
+    needs: tuple[str, ...] = (),
+) -> Any:
+    """Declare a hyperparameter as a dataclass field; see `Parameter` for the arguments."""
+    declared = Parameter(type(default), default, help, minimum, maximum, above, choices, search, needs)
+    return dataclasses.field(default=default, metadata={"parameter": declared})
+
+
+def parameters(owner: Any) -> dict[str, Parameter]:
+    """Return the hyperparameters that a dataclass (or an instance of one) declares, in order."""
+    return {
+        field.name: field.metadata["parameter"] for field in dataclasses.fields(owner) if "parameter" in field.metadata
+    }
+
+
+def build(owner: type[T], values: dict[str, Any]) -> T:
+    """Make a settings dataclass from checked values.
+
+    Raises:
+        InputError: a key that `owner` does not declare, or a value that is not valid for it.
+    """
+    declared = parameters(owner)
+    for name in values:
+        if name not in declared:
+            raise InputError(f"unknown setting '{name}': {nearest(name, declared)}")
+    return owner(**{name: declared[name].check(name, value) for name, value in values.items()})
+
+
+def to_images(kimg: float) -> int:
+    """Return thousands of images as a whole number of images, one at least."""
+    return max(1, round(kimg * 1000))

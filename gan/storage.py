@@ -1,0 +1,300 @@
+"""Where files live: a local folder or an object store, behind one small interface."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+from urllib.parse import quote, unquote, urlsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from gan.errors import InputError
+
+SCHEMES = ("file", "s3", "gs")
+_TEMPORARY = ".tmp"
+
+
+def resolve(uri: str | Path) -> tuple[fs.FileSystem, str]:
+    """Return the filesystem of a location, and the location's path within it.
+
+    Args:
+        uri: a local path, or a URI of scheme file, s3 or gs. Options of pyarrow's filesystems may
+            follow a question mark: "s3://bucket/folder?endpoint_override=localhost:9000&scheme=http".
+
+    Raises:
+        InputError: an unknown scheme, a malformed URI, or no way to reach the store.
+    """
+    place = _Location.parse(str(uri))
+    return place.connect(), place.path
+
+
+@dataclass(frozen=True)
+class _Location:
+    """A URI taken apart: `path` is absolute for files, and begins with the bucket elsewhere."""
+
+    scheme: str
+    path: str
+    query: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> Self:
+        if not uri or "\0" in uri:
+            raise InputError(f"{uri!r} is not a path or URI")
+        if "://" not in uri:
+            return cls("file", str(Path(uri).expanduser().absolute()))
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InputError(f"'{uri}' is malformed: {error}") from error
+        if parts.scheme not in SCHEMES:
+            known = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+            raise InputError(f"unknown storage '{parts.scheme}://' in '{uri}': use a local path, {known}")
+        if parts.scheme == "file":
+            if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+                raise InputError(f"'{uri}' is malformed: a file URI is file:///absolute/path")
+            return cls("file", os.path.normpath(unquote(parts.path)))
+        if "@" in parts.netloc:
+            # URIs are written to journals and reports.
+            raise InputError(f"a {parts.scheme}:// URI must not hold credentials: set them in the environment")
+        folder = unquote(parts.path).strip("/")
+        if not parts.netloc or ".." in folder.split("/"):
+            raise InputError(f"'{uri}' is malformed: use {parts.scheme}://BUCKET/PATH")
+        return cls(parts.scheme, f"{parts.netloc}/{folder}".rstrip("/"), parts.query)
+
+    def uri(self, path: str) -> str:
+        """Return how another path on the same filesystem is written."""
+        if self.scheme == "file":
+            return path
+        return f"{self.scheme}://{quote(path)}" + (f"?{self.query}" if self.query else "")
+
+    def connect(self) -> fs.FileSystem:
+        if self.scheme == "file":
+            return fs.LocalFileSystem()
+        bucket = self.uri(self.path.partition("/")[0])
+        try:
+            if self.scheme == "gs" and not self.query:
+                # The default goes on trying for a quarter of an hour when the store cannot be reached.
+                return fs.GcsFileSystem(retry_time_limit=timedelta(minutes=1))
+            return fs.FileSystem.from_uri(bucket)[0]
+        except (OSError, ValueError, pa.ArrowException, ImportError) as error:
+            raise InputError(f"cannot open storage '{bucket}': {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def split_file(uri: str | Path) -> tuple[Storage, str]:
+    """Return the storage of the folder that a file is in, and the file's name there.
+
+    Raises:
+        InputError: the URI is malformed, or names no file.
+    """
+    place = _Location.parse(str(uri))
+    folder, _, name = place.path.rpartition("/")
+    if not name or (not folder and place.scheme != "file"):
+        raise InputError(f"'{uri}' does not name a file")
+    return Storage(place.uri(folder or "/")), name
+
+
+class Storage:
+    """A folder on some filesystem; every name is relative to it and cannot leave it.
+
+    It may be pickled and sent to other processes: the connection is made where it is first used.
+
+    Args:
+        uri: a local path, or a URI of scheme file, s3 or gs.
+        filesystem: the filesystem to use in place of the one that `uri` would lead to.
+
+    Raises:
+        InputError: `uri` is malformed or its scheme unknown; from the first use also: no way to reach
+            the store.
+    """
+
+    def __init__(self, uri: str | Path, filesystem: fs.FileSystem | None = None) -> None:
+        self._location = _Location.parse(str(uri))
+        self._given = filesystem
+
+    @classmethod
+    def open(cls, uri: str | Path) -> Self:
+        """Return the storage at a location; the same as calling the class."""
+        return cls(uri)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.uri, self._given)
+
+    def __repr__(self) -> str:
+        return f"Storage({self.uri!r})"
+
+    @cached_property
+    def filesystem(self) -> fs.FileSystem:
+        """The pyarrow filesystem, connected at first use."""
+        return self._location.connect() if self._given is None else self._given
+
+    @property
+    def root(self) -> str:
+        """The folder's path within the filesystem."""
+        return self._location.path
+
+    @property
+    def uri(self) -> str:
+        """The location as a plain path when local, else as a URI; `Storage(uri)` opens it again."""
+        return self._location.uri(self.root)
+
+    @property
+    def local_path(self) -> Path | None:
+        """The folder on this machine's disk, or None when it is elsewhere."""
+        local = self._given is None or isinstance(self._given, fs.LocalFileSystem)
+        return Path(self.root) if local and self._location.scheme == "file" else None
+
+    def child(self, path: str) -> Storage:
+        """Return the storage of a folder below this one; nothing is created."""
+        return Storage(self._location.uri(self._inside(path)), self._given)
+
+    def _inside(self, path: str) -> str:
+        """Return the full path of a name in this folder.
+
+        Raises:
+            InputError: the name would lead out of it.
+        """
+        parts = PurePosixPath(path).parts
+        if path.startswith("/") or ".." in parts or "\0" in path:
+            raise InputError(f"'{path}' leads out of {self.uri}: a name in it is relative and has no '..'")
+        return "/".join([self.root.rstrip("/"), *parts]) or "/"
+
+    def read_bytes(self, path: str) -> bytes:
+        """Return a file's content.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        with self.filesystem.open_input_stream(self._inside(path), compression=None) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file whole or not at all, in place of one that is there; folders are made as needed."""
+        full = self._inside(path)
+        if self.local_path is not None:
+            _write_atomically(Path(full), data)
+            return
+        with self.filesystem.open_output_stream(full, compression=None) as stream:
+            stream.write(data)
+
+    def exists(self, path: str = "") -> bool:
+        """Tell whether there is a file or folder of this name; an object store has no empty folders."""
+        return bool(self._type(path) != fs.FileType.NotFound)
+
+    def is_folder(self, path: str = "") -> bool:
+        """Tell whether there is a folder of this name."""
+        return bool(self._type(path) == fs.FileType.Directory)
+
+    def _type(self, path: str) -> fs.FileType:
+        return self.filesystem.get_file_info(self._inside(path)).type
+
+    def list(self, path: str = "") -> list[str]:
+        """Return the names of the files and folders in a folder, sorted; none if it does not exist."""
+        selector = fs.FileSelector(self._inside(path), allow_not_found=True)
+        names = (info.base_name for info in self.filesystem.get_file_info(selector))
+        return sorted(name for name in names if not (name.startswith(".") and name.endswith(_TEMPORARY)))
+
+    def delete(self, path: str) -> None:
+        """Remove a file, or a folder and all that is in it; one that is not there is fine."""
+        full = self._inside(path)
+        if full == self._inside(""):
+            raise ValueError("a storage does not delete itself; delete it by name from its parent")
+        kind = self._type(path)
+        try:
+            if kind == fs.FileType.Directory:
+                self.filesystem.delete_dir(full)
+            elif kind != fs.FileType.NotFound:
+                self.filesystem.delete_file(full)
+        except FileNotFoundError:
+            pass  # Somebody else was quicker; it is gone all the same.
+
+    def make_dirs(self, path: str = "") -> None:
+        """Make a folder and those above it; object stores need and have none."""
+        if self.local_path is not None:
+            Path(self._inside(path)).mkdir(parents=True, exist_ok=True)
+
+    def copy_tree(self, source: str, destination: str) -> None:
+        """Copy a file or folder to another name in this storage, over files of the same names."""
+        copy_tree(self.child(source), self.child(destination))
+
+    def fetch(self, path: str, to: Path) -> None:
+        """Copy a file to this machine's disk; `to` appears whole or not at all."""
+        temporary = temporary_name(to)
+        try:
+            fs.copy_files(self._inside(path), str(temporary), self.filesystem, fs.LocalFileSystem())
+            replace(temporary, to)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def put(self, local: Path, path: str) -> None:
+        """Copy a file from this machine's disk to here."""
+        if self.local_path is not None:
+            Storage(local.parent).fetch(local.name, Path(self._inside(path)))
+        else:
+            fs.copy_files(str(local), self._inside(path), fs.LocalFileSystem(), self.filesystem)
+
+
+def copy_tree(source: Storage, destination: Storage) -> None:
+    """Copy a folder (or one file) from storage to storage, over files of the same names.
+
+    Each file is streamed. What is there half-way after an interruption stays: copy to a new name and
+    record it last where that matters.
+
+    Raises:
+        FileNotFoundError: there is no `source`.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"{source.uri} does not exist")
+    if destination.local_path is not None:
+        folder = destination.local_path if source.is_folder() else destination.local_path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+    fs.copy_files(source.root, destination.root, source.filesystem, destination.filesystem)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a fresh name beside `path` for writing what is then renamed to it."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Give a file written under a temporary name its own, so that a power cut leaves the old or the new."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def writing(place: str | Path) -> Iterator[None]:
+    """Turn a place that cannot be reached, written or filled further into an error for the user."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or _one_line(error)
+        raise InputError(f"{place}: cannot be written: {reason}; free space there or choose another place") from error
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_name(path)
+    try:
+        temporary.write_bytes(data)
+        replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,243 @@
+"""What every command shares with the terminal: exit statuses, one-line errors, output, progress.
+
+    0 done · 1 failed · 2 wrong usage or bad input · 130 interrupted, state saved
+
+Results go to stdout, everything else to stderr. Importing this costs no more than typer itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+
+from gan.errors import InputError
+
+PROGRAM = "gan-search"
+DEBUG = "GAN_SEARCH_DEBUG"
+"""Environment variable: set to 1, a failure shows its traceback."""
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+Progress = Callable[[int, int | None], None]
+"""Called with how much is done, and how much there is in all (None while unknown)."""
+
+_PLAIN_SECONDS = 5.0
+"""Time between two lines of progress where there is no terminal to draw a bar on."""
+
+# typer is built on click, or on a copy of it: this is the base of wrong-usage errors in either.
+_UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+_invocation: list[str] = []
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after the state was saved; the message says how to go on. Ends with status 130."""
+
+
+class Failed(Exception):
+    """A command could not do its work, for a reason that is known; ends with status 1."""
+
+
+# ---- running a program
+
+
+def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
+    """Run a typer app on `argv` (without the program's name); return the exit status.
+
+    Every error becomes one line on stderr; `GAN_SEARCH_DEBUG=1` adds the traceback of a failure.
+    """
+    _invocation[:] = sys.argv[1:] if argv is None else argv
+    try:
+        status = _invoke(app, _invocation)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader of stdout has left; Python would complain once more on its way out.
+        _discard_stdout()
+        return FAILED
+
+
+def command_line() -> str:
+    """Return the command that is running, ready to be typed again."""
+    return shlex.join([PROGRAM, *_invocation])
+
+
+def _invoke(app: typer.Typer, arguments: list[str]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        _never_choke(stream)
+    try:
+        result = typer.main.get_command(app).main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
+    except SystemExit as error:  # typer's own answer to a broken pipe
+        return error.code if isinstance(error.code, int) else FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted("")
+    except BrokenPipeError:
+        raise
+    except Interrupted as error:
+        return _interrupted(str(error))
+    except Exception as error:
+        return _explain(error, arguments)
+    # typer returns the status of `typer.Exit`, and has already turned Ctrl-C into one.
+    if result == INTERRUPTED:
+        return _interrupted("")
+    return result if isinstance(result, int) else DONE
+
+
+def _interrupted(how_to_go_on: str) -> int:
+    note(f"{PROGRAM}: interrupted" + (f": {how_to_go_on}" if how_to_go_on else ""))
+    return INTERRUPTED
+
+
+def _explain(error: Exception, arguments: list[str]) -> int:
+    """Print an exception as one line; return the status that it means."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        note(str(getattr(error, "message", error)))
+        return BAD_INPUT
+    if isinstance(error, _UsageError):
+        note(f"{PROGRAM}: error: {_usage(error)}")
+        return BAD_INPUT
+    if isinstance(error, InputError):
+        note(f"{PROGRAM}: error: {one_line(error)}")
+        return BAD_INPUT
+    if isinstance(error, OSError) and _is_users(error, arguments):
+        note(f"{PROGRAM}: error: {error.filename}: {error.strerror}")
+        return BAD_INPUT
+    if os.environ.get(DEBUG) == "1":
+        traceback.print_exception(error)
+    said = one_line(error)
+    if not isinstance(error, Failed):
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    note(f"{PROGRAM}: failed: {said}")
+    return FAILED
+
+
+def _usage(error: Any) -> str:
+    """Return what is wrong with the command line, and where to read how it should be."""
+    said = one_line(error.format_message())
+    context = getattr(error, "ctx", None)
+    return f"{said} (see '{context.command_path} --help')" if context is not None else said
+
+
+def _is_users(error: OSError, arguments: list[str]) -> bool:
+    """Tell whether a file that cannot be used is one the user named, or lies in a folder they named."""
+    wrong = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
+    if not isinstance(error, wrong) or not isinstance(error.filename, str):
+        return False
+    file = Path(error.filename).absolute()
+    # What follows "=" in --flag=PATH, and ":" in folder:PATH.
+    parts = [part for argument in arguments for part in (argument, *re.split("[=:]", argument, maxsplit=1))]
+    return any(part and file.is_relative_to(Path(part).absolute()) for part in parts)
+
+
+def _never_choke(stream: TextIO | Any) -> None:
+    """Let a stream replace what its encoding lacks (× in a Latin-2 terminal) rather than fail."""
+    if hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="replace")
+
+
+def _discard_stdout() -> None:
+    with suppress(OSError, ValueError):  # A stream without a file, as in tests.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+# ---- output
+
+
+def emit(value: dict[str, Any] | list[Any]) -> None:
+    """Print one JSON document, on one line, to stdout. NaN and infinity raise `ValueError`."""
+    say(json.dumps(value, allow_nan=False))
+
+
+def say(text: str = "") -> None:
+    """Print text for people to stdout, at once."""
+    print(text, flush=True)  # noqa: T201
+
+
+def note(text: str) -> None:
+    """Print to stderr what is not a result: progress, warnings."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def warn(text: str) -> None:
+    """Print a warning, one line, to stderr."""
+    note(f"{PROGRAM}: warning: {one_line(text)}")
+
+
+def one_line(text: object) -> str:
+    """Return text with all white space, line breaks included, made single spaces."""
+    return " ".join(str(text).split())
+
+
+def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
+    """Lay rows out in columns, two spaces between them; the last column is left as it is."""
+    lines = [[str(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+# ---- progress
+
+
+@contextmanager
+def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
+    """Give a callback that shows how far a piece of work has come, on stderr.
+
+    A bar on a terminal, a line every few seconds elsewhere, nothing at all if `quiet` or if the
+    callback is never called (the data was packed before).
+
+        with progress_bar("packing faces", quiet=json) as progress:
+            data = open_data("faces", 32, progress=progress)
+    """
+    if quiet:
+        yield lambda done, total: None
+    elif sys.stderr.isatty():
+        with _bar(label) as shown:
+            yield shown
+    else:
+        yield _lines(label)
+
+
+def packing_progress(quiet: bool = False) -> AbstractContextManager[Progress]:
+    """Return a `progress_bar` for `open_data`, which packs data that is used for the first time."""
+    return progress_bar("packing images", quiet)
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(label, total=None, visible=False)
+
+    def show(done: int, total: int | None) -> None:
+        bar.update(task, completed=done, total=total, visible=True)
+
+    with bar:
+        yield show
+
+
+def _lines(label: str) -> Progress:
+    last = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _PLAIN_SECONDS:
+            last = time.monotonic()
+            note(f"{label}: {done:,}" + ("" if total is None else f" of {total:,}"))
+
+    return show

@@ -1,0 +1,55 @@
+"""Asynchronous successive halving: which trials go on (Li et al. 2020, MLSys, arXiv:1810.05934).
+
+Apart from Ray, so that its rungs can be rebuilt from a journal, tested against recorded curves and
+simulated.
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class Asha:
+    """The stopping variant: at each rung, a trial goes on if it is among the best 1/η seen there.
+
+    Args:
+        milestones: in kimg, ascending.
+        reduction_factor: η.
+
+    Attributes:
+        rungs: milestone → trial → score, as recorded.
+    """
+
+    def __init__(self, milestones: list[float], reduction_factor: float) -> None:
+        self._factor = reduction_factor
+        self.rungs: dict[float, dict[str, float]] = {milestone: {} for milestone in milestones}
+
+    def report(self, trial: str, kimg: float, score: float) -> str | None:
+        """Take in a report; return why the trial should stop, or None.
+
+        A score counts at the highest rung reached, once: what a trial reports again after a restart
+        changes nothing.
+        """
+        reached = [milestone for milestone in self.rungs if kimg >= milestone - 1e-6]
+        if not reached:
+            return None
+        milestone = max(reached)
+        recorded = self.rungs[milestone]
+        if trial in recorded:
+            return None
+        cutoff = self._cutoff(list(recorded.values()))
+        recorded[trial] = score
+        if cutoff is not None and score > cutoff:
+            return f"rung {milestone:g} kimg: {score:.4g} is worse than the cut-off {cutoff:.4g}"
+        return None
+
+    def _cutoff(self, scores: list[float]) -> float | None:
+        """Return the worst score that still goes on, given those recorded before; None for any.
+
+        The quantile is taken by rank, without interpolation, so that the huge score of a diverged
+        trial cannot stretch it.
+        """
+        if len(scores) < self._factor - 1:
+            return None
+        keep = max(1, math.ceil((len(scores) + 1) / self._factor))
+        return sorted(scores)[keep - 1] if keep <= len(scores) else None

@@ -1,0 +1,240 @@
+"""The sweep's own record: every trial, report, verdict and event, on storage, append-only.
+
+People and tools read this, and nothing else: `status`, `report`, `export`, the rungs and the study
+of a resumed sweep. One JSON object a line:
+
+    {"event": "trial", "trial": "t0007", "recipe": "wgan", "objective": "wgan", "source": "sampled", …}
+    {"event": "report", "trial": "t0007", "kimg": 10.0, "fid": 81.2, "best_fid": 79.9, …}
+    {"event": "verdict", "trial": "t0007", "state": "stopped", "reason": "rung 10 kimg: …"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gan.errors import InputError
+from gan.storage import Storage
+
+JOURNAL = "journal.jsonl"
+FORMAT = 1
+_FIELDS = {
+    "sweep": {"format", "settings", "evaluation", "versions", "command"},
+    "trial": {"trial", "recipe", "objective", "source", "params", "settings", "seed"},
+    "report": {"trial", "kimg"},
+    "verdict": {"trial", "state"},
+    "end": {"state"},
+}
+"""What an event of each kind has at the least; a line without it is not of ours."""
+
+FINAL = ("finished", "stopped", "diverged", "failed")
+"""States of a trial that is never trained again."""
+
+
+class Journal:
+    """Appends to a run's journal; there is one writer, the run's owner.
+
+    Args:
+        storage: the run's folder.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._session = 0
+
+    def append(self, event: str, **fields: Any) -> None:
+        """Write one event, on storage before this returns."""
+        self.append_all([(event, fields)])
+
+    def append_all(self, events: list[tuple[str, dict[str, Any]]]) -> None:
+        """Write events that belong together (a report and the verdict that follows from it) at once.
+
+        Raises:
+            OSError: they could not all be written.
+        """
+        now = round(time.time(), 3)
+        lines = "".join(
+            json.dumps({"event": kind, "time": now, **fields}, allow_nan=False) + "\n" for kind, fields in events
+        ).encode()
+        folder = self._storage.local_path
+        if folder is None:
+            # Object stores cannot append: the object is written anew. It stays small (a few hundred
+            # bytes a report), and a put is atomic.
+            before = self._storage.read_bytes(JOURNAL) if self._storage.exists(JOURNAL) else b""
+            self._storage.write_bytes(JOURNAL, before + lines)
+            return
+        descriptor = os.open(folder / JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            _write_whole(descriptor, _mend_torn_end(descriptor) + lines)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    """Write all of `content`: on a disk that fills up, a write may take a part and raise nothing."""
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _mend_torn_end(descriptor: int) -> bytes:
+    """Return the line break that a writer killed in mid-line still owes."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+
+
+def read_events(storage: Storage) -> list[dict[str, Any]]:
+    """Return a run's events in order; a line cut short by a killed writer is passed over.
+
+    Raises:
+        InputError: there is no journal, so this is no run.
+    """
+    try:
+        content = storage.read_bytes(JOURNAL)
+    except OSError:
+        raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})") from None
+    events = []
+    for line in content.decode("utf-8", errors="replace").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if (
+            isinstance(event, dict)
+            and isinstance(event.get("event"), str)
+            and _FIELDS.get(event["event"], set()) <= event.keys()
+        ):
+            events.append(event)
+    return events
+
+
+@dataclass
+class TrialRecord:
+    """What the journal tells of one trial.
+
+    Attributes:
+        id: short, and the name of the trial's folder.
+        params: what was sampled (nothing, for published settings).
+        settings: all settings it trains with.
+        reports: by kimg, the last told of each.
+        state: pending, running, finished, stopped, diverged or failed.
+    """
+
+    id: str
+    recipe: str
+    objective: str
+    source: str
+    params: dict[str, Any]
+    settings: dict[str, Any]
+    seed: int
+    state: str = "pending"
+    reason: str | None = None
+    reports: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last report, or an empty one."""
+        return self.reports[-1] if self.reports else {}
+
+    @property
+    def best_fid(self) -> float | None:
+        value: float | None = self.last.get("best_fid")
+        return value
+
+    @property
+    def kimg(self) -> float:
+        return float(self.last.get("kimg", 0.0))
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+    def add_report(self, report: dict[str, Any]) -> None:
+        """Append a report; what a resumed trial reports again replaces what it reported then."""
+        self.reports = [old for old in self.reports if old["kimg"] < report["kimg"]] + [report]
+
+
+@dataclass
+class SweepRecord:
+    """A run as its journal tells it.
+
+    Attributes:
+        settings: of the last launch: the resolved spec.
+        trials: by id, in the order of their making.
+        wall_seconds: that drivers have spent, over all launches.
+        ended: "finished", "interrupted", or None while a driver runs or after one was killed.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    wall_seconds: float = 0.0
+    ended: str | None = None
+
+    def ranked(self) -> list[TrialRecord]:
+        """Return the trials that have a best FID, best first."""
+        judged = [trial for trial in list(self.trials.values()) if trial.best_fid is not None]
+        return sorted(judged, key=lambda trial: (trial.best_fid, trial.id))
+
+
+def read_record(storage: Storage) -> SweepRecord:
+    """Read a run's journal.
+
+    Raises:
+        InputError: not a run, or one of a newer version.
+    """
+    return fold(read_events(storage), storage.uri)
+
+
+def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
+    """Fold events, in order, into the record of a sweep."""
+    record = SweepRecord()
+    begun = seen = None
+    for event in events:
+        kind, now = event["event"], event.get("time", 0.0)
+        if kind == "sweep":
+            record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
+            begun = now
+            _begin(record, event, name)
+        elif kind == "trial":
+            fields = ("recipe", "objective", "source", "params", "settings", "seed")
+            trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
+            record.trials[trial.id] = trial
+        elif kind == "end":
+            record.ended = event["state"]
+        elif event.get("trial") in record.trials:
+            _tell(record.trials[event["trial"]], kind, event)
+        if kind not in ("trial", "report"):
+            record.events.append(event)
+        seen = now
+    record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
+    return record
+
+
+def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
+    if event["format"] > FORMAT:
+        raise InputError(f"{name}: made by a newer gan-search (journal format {event['format']}); upgrade to read it")
+    record.settings, record.evaluation = event["settings"], event["evaluation"]
+    record.versions = event["versions"]
+    # The first launch's: "gan-search resume …" makes nothing by itself.
+    record.command = record.command or event["command"]
+    record.ended = None
+    for trial in record.trials.values():
+        if not trial.final:
+            trial.state = "pending"
+
+
+def _tell(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
+    if kind == "start" and not trial.final:
+        trial.state = "running"
+    elif kind == "report":
+        trial.add_report({key: value for key, value in event.items() if key not in ("event", "trial")})
+    elif kind == "verdict" and not trial.final:
+        trial.state, trial.reason = event["state"], event.get("reason")

@@ -1,0 +1,183 @@
+"""What the driver does as trials report and end: journal, study, retention, trackers, progress."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from gan.errors import InputError
+from gan.settings import to_images
+from gan.storage import Storage
+from search.journal import Journal, SweepRecord, TrialRecord
+from search.retention import settle
+from search.scheduler import AshaScheduler
+from search.searcher import StudySearcher
+from search.trial import DIVERGED, HALT, INFEASIBLE
+
+Listener = Callable[[str, TrialRecord], None]
+"""Called with "trial", "start", "report", "retry" or "verdict", and the trial."""
+
+
+class Recorder(Callback):  # type: ignore[misc]
+    """Writes each report and verdict to the journal, then tells everyone else.
+
+    The journal comes first and in order: a report, then the verdict that follows from it. Tune calls
+    an ASHA stop, a full budget and a trial that ended itself by one name; here the cause is written
+    down when it is known.
+
+    Args:
+        run: the run's folder.
+        record: what is known so far; kept up to date.
+        searcher, scheduler: of this sweep.
+        listeners: trackers and progress; one that fails is reported in the journal, and ends nothing.
+
+    Attributes:
+        halted: why no trial can go on (a full disk, data that has changed); None while all is well.
+    """
+
+    def __init__(
+        self,
+        run: Storage,
+        record: SweepRecord,
+        journal: Journal,
+        searcher: StudySearcher,
+        scheduler: AshaScheduler,
+        total_kimg: float,
+        top_k: int,
+        listeners: list[Listener],
+    ) -> None:
+        self._run = run
+        self._record = record
+        self._journal = journal
+        self._searcher = searcher
+        self._scheduler = scheduler
+        self._total_images = to_images(total_kimg)
+        self._top_k = top_k
+        self._listeners = listeners
+        self.halted: str | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tune pickles its callbacks with its own state, which nothing here reads.
+        return {}
+
+    # ---- what Tune calls
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        record = self._find(trial)
+        self._journal.append("start", trial=record.id)
+        record.state = "running"
+        self._tell("start", record)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        record = self._find(trial)
+        reason = _reason(trial)
+        self._journal.append("retry", trial=record.id, reason=reason)
+        self._tell("retry", record)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        record = self._find(trial)
+        if result["outcome"] == HALT:
+            self.halted = str(result["reason"])
+            self._journal.append("problem", trial=record.id, reason=self.halted)
+            return
+        if result["outcome"] == INFEASIBLE:
+            self._conclude(record, "failed", result["reason"])
+            return
+        report = {key: result[key] for key in REPORTED}
+        verdict = self._verdict(record, result)
+        events = [("report", {"trial": record.id, **report})]
+        if verdict is not None:
+            events.append(("verdict", {"trial": record.id, "state": verdict[0], "reason": verdict[1]}))
+        self._journal.append_all(events)
+        record.add_report(report)
+        self._tell("report", record)
+        if verdict is not None:
+            self._settle(record, *verdict)
+
+    def _verdict(self, record: TrialRecord, result: dict[str, Any]) -> tuple[str, str | None] | None:
+        """Return the state that a report puts an end to its trial with, and why; None if it goes on."""
+        if result["outcome"] == DIVERGED:
+            return "diverged", result["reason"]
+        if record.id in self._scheduler.stopped:
+            return "stopped", self._scheduler.stopped[record.id]
+        if to_images(result["kimg"]) >= self._total_images:
+            return "finished", None
+        return None
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._conclude(self._find(trial), "failed", _reason(trial))
+
+    # ---- helpers
+
+    def _find(self, trial: Trial) -> TrialRecord:
+        name = trial.config["trial"]
+        if name not in self._record.trials:
+            self._record.trials[name] = self._searcher.trials[name]
+            self._tell("trial", self._record.trials[name])
+        return self._record.trials[name]
+
+    def _conclude(self, record: TrialRecord, state: str, reason: str | None) -> None:
+        if not record.final:
+            self._journal.append("verdict", trial=record.id, state=state, reason=reason)
+            self._settle(record, state, reason)
+
+    def _settle(self, record: TrialRecord, state: str, reason: str | None) -> None:
+        """Do all that follows from a verdict, once it is in the journal."""
+        record.state, record.reason = state, reason
+        self._searcher.conclude(record)
+        self._tell("verdict", record)
+        try:
+            settle(self._run, self._record, record, self._top_k)
+        except (OSError, InputError) as error:
+            self._journal.append("problem", trial=record.id, reason=f"clearing up failed: {error}")
+
+    def _tell(self, event: str, record: TrialRecord) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event, record)
+            except Exception as error:
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{last.name}, line {last.lineno}"
+                self._journal.append("problem", trial=record.id, reason=f"tracker: {error} ({where})")
+
+
+REPORTED = (
+    "kimg",
+    "fid",
+    "best_fid",
+    "best_kimg",
+    "score",
+    "g_loss",
+    "d_loss",
+    "penalty",
+    "diverged",
+    "images_per_second",
+    "eval_seconds",
+    "checkpoint_seconds",
+    "train_seconds",
+    "seconds",
+    "spread",
+    "real_score",
+    "fake_score",
+    "grad_norm_g",
+    "grad_norm_d",
+    "curve",
+    "host",
+    "pid",
+)
+"""Fields of a trial's report that the journal keeps."""
+
+
+def _reason(trial: Trial) -> str:
+    """Return the last line of why a trial's process failed."""
+    path = trial.error_file
+    text = Path(path).read_text(errors="replace") if path and Path(path).is_file() else ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "its process ended"

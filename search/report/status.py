@@ -1,0 +1,150 @@
+"""`gan-search status`: how a run stands, as JSON and as a table, at once and without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from gan.storage import Storage
+from search.report.data import ReportData, Row, collect
+from search.report.text import counts, duration, kimg, number, one_line, percent
+
+METRIC = "best_fid"
+ROWS = 40
+"""Trials in the table, at most; `--json` has all."""
+
+_TRIAL = (
+    "id",
+    "recipe",
+    "objective",
+    "source",
+    "state",
+    "params",
+    "kimg",
+    "fid",
+    "best_fid",
+    "best_kimg",
+    "reason",
+    "seconds",
+)
+_STYLES = {"finished": "green", "running": "cyan", "diverged": "red", "failed": "red", "pending": "dim"}
+
+
+def status(run: Storage) -> dict[str, Any]:
+    """Return how a run stands, as `status --json` prints it; null where not known yet.
+
+    Raises:
+        InputError: this is no run, or one of a newer version.
+    """
+    return as_json(collect(run))
+
+
+def as_json(data: ReportData) -> dict[str, Any]:
+    """Return the contract of `status --json`."""
+    return {
+        "name": data.name,
+        "state": data.state,
+        "metric": METRIC,
+        "evaluation": data.evaluation,
+        "trials": [{name: getattr(row, name) for name in _TRIAL} for row in data.rows],
+        "best": None if data.best is None else asdict(data.best),
+        "budget": asdict(data.budget),
+    }
+
+
+def show(data: ReportData, console: Console) -> None:
+    """Print how a run stands: a table that fits the terminal, or plain lines where there is none."""
+    if console.is_terminal:
+        console.print(render(data, console.width))
+        return
+    for line in plain(data):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def render(data: ReportData, width: int = 80) -> Group:
+    """Return the head and the table of trials for a terminal `width` columns wide."""
+    narrow = width < 60
+    table = Table(box=None, pad_edge=False, padding=(0, 1), width=width if not narrow else None)
+    for name, right in _columns(data, narrow=narrow):
+        rest = name == "reason"
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=None if rest else 18,
+            ratio=1 if rest else None,
+        )
+    shown, left_out = _shown(data)
+    for row in shown:
+        cells = (Text(cell) for cell in _cells(row, narrow=narrow))
+        table.add_row(*cells, style=_STYLES.get(row.state, ""))
+    parts: list[Any] = [Text(line, style="" if i else "bold") for i, line in enumerate(_head(data))]
+    parts += [Text(), table] if shown else []
+    return Group(*parts, *(Text(line, style="dim") for line in _tail(data, left_out)))
+
+
+def plain(data: ReportData) -> list[str]:
+    """Return the same as lines of text: aligned, nothing cut short."""
+    shown, left_out = _shown(data)
+    columns = _columns(data, narrow=False)
+    rows = [tuple(name for name, _ in columns), *(_cells(row, narrow=False) for row in shown)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, (_, right) in zip(row, widths, columns, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    return [*_head(data), *(["", *lines] if shown else []), *_tail(data, left_out)]
+
+
+def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
+    """Return the columns: name, and whether it is aligned to the right."""
+    best = f"best {data.metric_short}"
+    if narrow:
+        return [("trial", False), ("recipe", False), (best, True), ("state", False)]
+    measured = [(name, True) for name in ("kimg", best, "at kimg", data.metric_short)]
+    return [("#", True), ("trial", False), ("recipe", False), *measured, ("state", False), ("reason", False)]
+
+
+def _cells(row: Row, *, narrow: bool) -> tuple[str, ...]:
+    recipe = f"{row.recipe}*" if row.source == "published" else str(row.recipe)
+    if narrow:
+        return (row.id, recipe, number(row.best_fid), row.state)
+    rank = "" if row.rank is None else str(row.rank)
+    measured = (kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid))
+    return (rank, row.id, recipe, *measured, row.state, one_line(row.reason))
+
+
+def _shown(data: ReportData) -> tuple[list[Row], int]:
+    """Return the trials to show, those that run always among them, and how many are left out."""
+    rows = data.leaderboard
+    kept = [row for i, row in enumerate(rows) if i < ROWS or row.state == "running"]
+    return kept, len(rows) - len(kept)
+
+
+def _head(data: ReportData) -> list[str]:
+    budget = data.budget
+    saved = f", {percent(budget.saved_fraction)} saved by stopping" if budget.saved_fraction else ""
+    return [
+        f"{data.name}: {data.state}",
+        counts(data),
+        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{saved}",
+    ]
+
+
+def _tail(data: ReportData, left_out: int) -> list[str]:
+    lines = [f"… and {left_out} more; --json has all"] if left_out else []
+    if any(row.source == "published" for row in data.rows):
+        lines.append("* published settings")
+    if data.metric_short != "FID" and data.best is not None:
+        lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
+    if data.best is not None and data.best.bundle is not None:
+        lines.append(f"best generator: {data.best.bundle}")
+    return lines

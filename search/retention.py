@@ -1,0 +1,48 @@
+"""Which files stay: bundles of the best K trials of the whole sweep, and what running trials need."""
+
+from __future__ import annotations
+
+from gan.bundle_files import copy_bundle, is_bundle
+from gan.storage import Storage
+from search.journal import SweepRecord, TrialRecord
+
+BEST = "best"
+
+
+def trial_folder(run: Storage, trial: str) -> Storage:
+    """Return the folder of a trial."""
+    return run.child(f"trials/{trial}")
+
+
+def trial_bundle(run: Storage, trial: str) -> str | None:
+    """Return the path, within the run, of a trial's best bundle; None if it keeps none."""
+    kept = f"{BEST}/{trial}"
+    if is_bundle(run.child(kept)):
+        return kept
+    folder = trial_folder(run, trial)
+    names = sorted(name for name in folder.list("") if name.startswith("best-")) if folder.exists("") else []
+    whole = [name for name in names if is_bundle(folder.child(name))]
+    return f"trials/{trial}/{whole[-1]}" if whole else None
+
+
+def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
+    """After a trial's final verdict: keep its bundle if it is among the best, drop what is not needed.
+
+    The order matters. A bundle is copied to `best/` before the trial's own files go, and others go
+    after it is there: killed at any point, a sweep has its best K, and doing this again ends well.
+    """
+    winners = {winner.id for winner in _finals(record)[:top_k]}
+    bundle = trial_bundle(run, trial.id)
+    if trial.id in winners and bundle is not None and bundle.startswith("trials/"):
+        copy_bundle(run.child(bundle), run.child(f"{BEST}/{trial.id}"))
+    folder = trial_folder(run, trial.id)
+    for name in folder.list("") if folder.exists("") else []:
+        if name == "checkpoints" or name.startswith("best-"):
+            folder.delete(name)
+    for name in run.list(BEST) if run.exists(BEST) else []:
+        if name not in winners:
+            run.delete(f"{BEST}/{name}")
+
+
+def _finals(record: SweepRecord) -> list[TrialRecord]:
+    return [trial for trial in record.ranked() if trial.final]

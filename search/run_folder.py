@@ -1,0 +1,181 @@
+"""A run's folder: its layout, what identifies it, and who owns it.
+
+sweep.yaml        the resolved settings, what identifies the run, and the versions
+journal.jsonl     the truth (see `search.journal`)
+owner.json        the driver that runs it, with its last heartbeat
+trials/<id>/      checkpoints, sample grids and the best bundle of a trial
+tensorboard/      event files
+best/<id>/        bundles of the whole sweep's best finished trials
+leaderboard.csv, leaderboard.parquet, plots/, report.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gan.errors import InputError
+from gan.storage import Storage
+
+SETTINGS, OWNER = "sweep.yaml", "owner.json"
+HEARTBEAT_SECONDS = 5.0
+ABANDONED_SECONDS = 60.0
+SETTLE_SECONDS = 0.2
+
+
+def open_run(run: str, storage: str = "results") -> Storage:
+    """Return the folder of an existing run, named by its path or URI, or by its name in `storage`.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    for place in (Storage(run), Storage(storage).child(run)) if "/" not in run else (Storage(run),):
+        if place.exists(SETTINGS):
+            return place
+    raise InputError(f"{run}: there is no run here (a run's folder holds {SETTINGS}); name its folder")
+
+
+def write_settings(run: Storage, settings: dict[str, Any], identity: dict[str, Any], versions: dict[str, str]) -> None:
+    """Write sweep.yaml."""
+    content = {"identity": identity, "settings": settings, "versions": versions}
+    run.write_bytes(SETTINGS, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+
+
+def read_settings(run: Storage) -> dict[str, Any]:
+    """Read sweep.yaml: {"identity", "settings", "versions"}.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        content = yaml.safe_load(run.read_bytes(SETTINGS))
+        return {key: content[key] for key in ("identity", "settings", "versions")}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        raise InputError(f"{run.uri}/{SETTINGS}: missing or damaged") from None
+
+
+def require_same_identity(run: Storage, identity: dict[str, Any]) -> None:
+    """Raise `InputError`, naming the differences, unless the run in this folder is the same one."""
+    saved = read_settings(run)["identity"]
+    wanted = json.loads(json.dumps(identity))
+    differences = _differences(saved, wanted)
+    if differences:
+        raise InputError(
+            f"{run.uri} holds another run: {'; '.join(differences)}; choose another --name, or these settings"
+        )
+
+
+def _differences(saved: Any, wanted: Any, where: str = "") -> list[str]:
+    """Return "field is X there, Y here" for each leaf in which two settings differ."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        found = []
+        for key in sorted(saved.keys() | wanted.keys()):
+            found += _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else str(key))
+        return found
+    return [] if saved == wanted else [f"{where} is {saved} there, {wanted} here"]
+
+
+class Owner:
+    """Holds a run for this process, with a heartbeat, so that a second driver is refused.
+
+    Attributes:
+        lost: whether another driver has taken the run over, because this one showed no sign of life
+            for a minute (a suspended machine). It must stop then.
+
+    Raises:
+        InputError: a live driver has it; the message says which.
+    """
+
+    def __init__(self, run: Storage) -> None:
+        self.lost = False
+        self._run = run
+        self._stop = threading.Event()
+        self._me = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": process_start(os.getpid()),
+            "token": os.urandom(8).hex(),
+        }
+        require_free(run)
+        self._beat()
+        # Of two drivers that start in the same moment, the one whose file stands wins.
+        time.sleep(SETTLE_SECONDS)
+        if not self._is_mine():
+            require_free(run)
+            raise InputError(f"{run.uri}: another driver has just started on it; wait for it or end it first")
+        self._thread = threading.Thread(target=self._keep_beating, daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Let go of the run, at the end of a sweep or an orderly interruption."""
+        self._stop.set()
+        self._thread.join(timeout=HEARTBEAT_SECONDS)
+        if self._is_mine():
+            self._run.delete(OWNER)
+
+    def _keep_beating(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            try:
+                if not self._is_mine():
+                    self.lost = True
+                    return
+                self._beat()
+            except OSError:
+                # A missed beat is made good by the next; only a minute without any loses the run.
+                continue
+
+    def _is_mine(self) -> bool:
+        holder = read_owner(self._run)
+        return holder is not None and holder.get("token") == self._me["token"]
+
+    def _beat(self) -> None:
+        self._run.write_bytes(OWNER, json.dumps({**self._me, "beat": time.time()}).encode())
+
+
+def require_free(run: Storage) -> None:
+    """Raise `InputError`, saying who, if a live driver owns the run."""
+    holder = read_owner(run)
+    if holder is not None and is_alive(holder):
+        raise InputError(
+            f"{run.uri} is run by process {holder['pid']} on {holder['host']}; wait for it or end it first"
+        )
+
+
+def read_owner(run: Storage) -> dict[str, Any] | None:
+    """Return who last owned the run, or None."""
+    try:
+        holder = json.loads(run.read_bytes(OWNER))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(holder, dict) or not isinstance(holder.get("pid"), int) or "started" not in holder:
+        return None
+    return holder if isinstance(holder.get("beat"), (int, float)) and "host" in holder else None
+
+
+def is_alive(holder: dict[str, Any]) -> bool:
+    """Tell whether an owner still runs: on this host by its process, elsewhere by its heartbeat."""
+    if holder["host"] == socket.gethostname() and holder["started"] is not None:
+        return process_start(holder["pid"]) == holder["started"]
+    return bool(time.time() - holder["beat"] < ABANDONED_SECONDS)
+
+
+def process_start(pid: int) -> str | None:
+    """Return when a process of this host began, in ticks since boot; None if it does not run or
+    this system does not tell.
+
+    The number tells a process from a later one of the same pid.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The command, in parentheses, may itself hold spaces and parentheses.
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]

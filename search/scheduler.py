@@ -1,0 +1,56 @@
+"""ASHA under Tune: an adapter that gives reports to `search.asha` and keeps why a trial was stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from search.asha import Asha
+from search.journal import SweepRecord
+from search.searcher import METRIC
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+
+class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops what falls behind at a rung.
+
+    Published settings set the standard at each rung but run to full length, so that every sweep
+    tells how far it moved beyond them; divergence alone ends them early.
+
+    Args:
+        asha: the rungs.
+        record: of earlier launches, whose reports are replayed into the rungs.
+
+    Attributes:
+        stopped: our trial id → why it was stopped.
+    """
+
+    def __init__(self, asha: Asha, record: SweepRecord) -> None:
+        super().__init__()
+        self.asha = asha
+        self.stopped: dict[str, str] = {}
+        for trial in record.trials.values():
+            for report in trial.reports:
+                if not report["diverged"]:
+                    asha.report(trial.id, report["kimg"], report["score"])
+
+    @property
+    def metric(self) -> str:
+        return METRIC
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        return True
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        if result["outcome"]:
+            # It ends itself and is no measure for others.
+            return str(TrialScheduler.CONTINUE)
+        reason = self.asha.report(result["trial"], result["kimg"], result["score"])
+        if reason is None or result["source"] == "published":
+            return str(TrialScheduler.CONTINUE)
+        self.stopped[result["trial"]] = reason
+        return str(TrialScheduler.STOP)

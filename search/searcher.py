@@ -1,0 +1,203 @@
+"""Optuna under Tune: one study over all recipes, asked and told by our own trial ids.
+
+Tune asks a searcher for configurations and tells it how trials end. This one hands out, in order:
+trials that an earlier launch left unfinished, the published settings, then what Optuna samples. The
+study lives in memory and is rebuilt from the journal on resume, so it can never disagree with it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import TPESampler
+from optuna.study import Study
+from optuna.trial import TrialState, create_trial
+from ray.tune.search import Searcher
+
+from gan.recipe import Recipe
+from gan.run import DIVERGED_SCORE
+from search.journal import Journal, SweepRecord, TrialRecord
+from search.space import RECIPE, as_study_parameters, suggest
+from search.spec import SweepSpec
+
+METRIC = "score"
+_LOST = "lost"
+
+
+class StudySearcher(Searcher):
+    """Samples trials, and learns from how they end.
+
+    Args:
+        spec: the sweep's settings.
+        recipes: by name.
+        record: what the journal tells of earlier launches; empty for a new run.
+        journal: where new trials are written down before they start.
+    """
+
+    def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, journal: Journal) -> None:
+        super().__init__(metric=METRIC, mode="min")
+        self._spec = spec
+        self._recipes = recipes
+        self._journal = journal
+        self.trials: dict[str, TrialRecord] = dict(record.trials)
+        self._unfinished = [trial for trial in record.trials.values() if not trial.final]
+        self._running: dict[str, TrialRecord] = {}
+        self._asked: dict[str, optuna.Trial] = {}
+        self.study = make_study(spec.seed + len(record.trials))
+        for trial in record.trials.values():
+            if trial.final:
+                self._learn(trial)
+
+    # ---- what Tune calls
+
+    def suggest(self, trial_id: str) -> Any:
+        if self._unfinished:
+            trial = self._unfinished.pop(0)
+        elif len(self.trials) < self._spec.trials:
+            trial = self._new_trial()
+            self.trials[trial.id] = trial
+            fields = ("recipe", "objective", "source", "params", "settings", "seed")
+            self._journal.append("trial", trial=trial.id, **{name: getattr(trial, name) for name in fields})
+        else:
+            return str(Searcher.FINISHED)
+        self._running[trial_id] = trial
+        handed = ("recipe", "source", "settings", "seed")
+        return {"trial": trial.id, **{name: getattr(trial, name) for name in handed}}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        # The verdict is the recorder's; `conclude` brings it here.
+        self._running.pop(trial_id, None)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the journal holds all that a resumed sweep needs."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, as `save`."""
+
+    # ---- what the recorder calls
+
+    def conclude(self, trial: TrialRecord) -> None:
+        """Learn from a trial that has reached its final verdict."""
+        self._learn(trial)
+
+    # ---- new trials
+
+    def _new_trial(self) -> TrialRecord:
+        index = len(self.trials)
+        name, seed = f"t{index:04d}", self._spec.seed * 100_003 + index
+        published = self._next_published()
+        if published is not None:
+            recipe = self._recipes[published]
+            return TrialRecord(name, recipe.name, recipe.objective_name, "published", {}, dict(recipe.settings), seed)
+        forced = self._owed_recipe()
+        if forced is not None:
+            self.study.enqueue_trial({RECIPE: forced})
+        asked = self.study.ask()
+        chosen, params = suggest(asked, self._recipes)
+        self._asked[name] = asked
+        recipe = self._recipes[chosen].with_settings(params)
+        return TrialRecord(name, chosen, recipe.objective_name, "sampled", params, dict(recipe.settings), seed)
+
+    def _next_published(self) -> str | None:
+        if not self._spec.published:
+            return None
+        done = {trial.recipe for trial in self.trials.values() if trial.source == "published"}
+        return next((name for name in self._recipes if name not in done), None)
+
+    def _owed_recipe(self) -> str | None:
+        """Return a recipe that has had fewer sampled trials than its minimum share, or None.
+
+        A share of all trials is dealt evenly, first of all, so that no kind is given up on before
+        it was tried; the rest go where the study sees promise.
+        """
+        share = self._spec.minimum_share * self._spec.trials / len(self._recipes)
+        counts = Counter(trial.recipe for trial in self.trials.values() if trial.source == "sampled")
+        poorest = min(self._recipes, key=lambda name: counts[name])
+        return poorest if counts[poorest] + 1 <= share else None
+
+    def _learn(self, trial: TrialRecord) -> None:
+        """Tell the study of an ended trial.
+
+        Stopped ones are told as pruned, with what they had reached, so that a score after few kimg
+        is not held against one after many. Lost ones break a constraint: worse than anything.
+        """
+        lost = trial.state == "diverged" or is_infeasible(trial)
+        described = as_study_parameters(self._recipes[trial.recipe], self._recipes, trial.params)
+        asked = self._asked.pop(trial.id, None)
+        if described is None or (trial.best_fid is None and not lost):
+            # It says nothing of the settings: a lost node, a full disk; or values outside the space.
+            if asked is not None:
+                self.study.tell(asked, state=TrialState.FAIL)
+            return
+        score = DIVERGED_SCORE if lost or trial.best_fid is None else float(trial.best_fid)
+        state = TrialState.PRUNED if trial.state in ("stopped", "failed") and not lost else TrialState.COMPLETE
+        scores = {round(report["kimg"] * 1000): report["score"] for report in trial.reports}
+        if asked is not None:
+            _tell(self.study, asked, trial, state, score, scores, lost)
+        else:
+            _add(self.study, trial, state, score, scores, lost, *described)
+
+
+def _tell(
+    study: Study,
+    asked: optuna.Trial,
+    trial: TrialRecord,
+    state: TrialState,
+    score: float,
+    scores: dict[int, float],
+    lost: bool,
+) -> None:
+    """Tell the study of a trial that it was asked for."""
+    for images, reached in scores.items():
+        asked.report(reached, images)
+    for key, value in _attributes(trial).items():
+        asked.set_user_attr(key, value)
+    asked.set_constraint(_LOST, float(lost))
+    study.tell(asked, None if state == TrialState.PRUNED else score, state)
+
+
+def _add(
+    study: Study,
+    trial: TrialRecord,
+    state: TrialState,
+    score: float,
+    scores: dict[int, float],
+    lost: bool,
+    values: dict[str, Any],
+    spaces: dict[str, BaseDistribution],
+) -> None:
+    """Tell the study of a trial that it was not asked for: published, or of an earlier launch."""
+    study.add_trial(
+        create_trial(
+            state=state,
+            value=score,
+            params=values,
+            distributions=spaces,
+            intermediate_values=scores,
+            user_attrs=_attributes(trial),
+            constraints={_LOST: float(lost)},
+        )
+    )
+
+
+def _attributes(trial: TrialRecord) -> dict[str, str]:
+    return {"trial": trial.id, "verdict": trial.state, "source": trial.source}
+
+
+def is_infeasible(trial: TrialRecord) -> bool:
+    """Tell whether a trial's settings do not fit the hardware at all."""
+    return trial.state == "failed" and str(trial.reason).startswith("out of memory")
+
+
+def make_study(seed: int) -> Study:
+    """Return an empty study, minimising, with a sampler for conditional spaces and parallel trials."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        # Multivariate and grouped sampling are marked experimental; they are what fits this space.
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+    return optuna.create_study(direction="minimize", sampler=sampler)

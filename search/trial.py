@@ -1,0 +1,141 @@
+"""The function that Tune runs for each trial: `gan.run.TrainingRun`, its reports handed to Tune."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ray import tune
+
+from gan.data import open_data
+from gan.errors import InputError
+from gan.evaluation import Evaluator
+from gan.recipe import Recipe
+from gan.run import DIVERGED_SCORE, Report, TrainingRun
+from gan.storage import Storage
+from gan.trainer import Trainer
+
+INFEASIBLE, DIVERGED, HALT = "infeasible", "diverged", "halt"
+"""How a trial ends itself; HALT: for a reason that would end every other trial as well."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all trials of a sweep have in common; sent to each worker once.
+
+    Attributes:
+        recipes: by name.
+        data, size, crop: as `open_data` takes them.
+        evaluator: with the reference statistics, computed once.
+        run: the run's folder.
+        provenance: further fields for bundles.
+    """
+
+    recipes: dict[str, Recipe]
+    data: str
+    size: int | None
+    crop: str | None
+    evaluator: Evaluator
+    run: Storage
+    total_kimg: float
+    interval_kimg: float
+    threads: int
+    device: str
+    precision: str
+    provenance: dict[str, Any]
+
+
+def train_trial(config: dict[str, Any], shared: Shared) -> None:
+    """Train one trial, from its last checkpoint if it has one, reporting until it ends itself.
+
+    Running out of memory ends it with an outcome of its own: tried again it would fail again. Where
+    storage or data fail, the trial is not to blame: the sweep halts, to be resumed when they are mended.
+    """
+    # A reused worker process carries the thread count of its last trial.
+    torch.set_num_threads(shared.threads)
+    try:
+        run = _make(config, shared)
+        run.resume()
+        for report in run.reports():
+            _report(config, report.metrics(), DIVERGED if report.diverged else "")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        _give_up(config, INFEASIBLE, f"out of memory: {_first_line(error)}")
+    except (InputError, OSError) as error:
+        _give_up(config, HALT, _first_line(error))
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _make(config: dict[str, Any], shared: Shared) -> TrainingRun:
+    recipe = shared.recipes[config["recipe"]].with_settings(config["settings"])
+    data = open_data(shared.data, shared.size, crop=shared.crop)
+    if data.content_hash != shared.evaluator.identity.data_hash:
+        raise InputError(f"{shared.data}: its images are not those that this sweep began with")
+    trainer = Trainer(recipe, data, seed=config["seed"], device=shared.device, precision=shared.precision)
+    return TrainingRun(
+        trainer,
+        shared.evaluator.to(trainer.device),
+        shared.run.child(f"trials/{config['trial']}"),
+        total_kimg=shared.total_kimg,
+        interval_kimg=shared.interval_kimg,
+        provenance={**shared.provenance, "trial": config["trial"]},
+    )
+
+
+def _report(config: dict[str, Any], metrics: dict[str, Any], outcome: str) -> None:
+    tune.report(
+        {
+            **metrics,
+            "trial": config["trial"],
+            "source": config["source"],
+            "outcome": outcome,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+    )
+
+
+def _give_up(config: dict[str, Any], outcome: str, reason: str) -> None:
+    """Report once more, with the same fields as ever: Tune ends a sweep over a missing one."""
+    _report(config, empty_report(reason).metrics(), outcome)
+
+
+def empty_report(reason: str) -> Report:
+    """Return a report that tells nothing but why there is none."""
+    return Report(
+        kimg=0.0,
+        fid=None,
+        best_fid=None,
+        best_kimg=None,
+        score=DIVERGED_SCORE,
+        g_loss=None,
+        d_loss=None,
+        penalty=None,
+        diverged=0,
+        reason=reason,
+        images_per_second=None,
+        eval_seconds=0.0,
+        checkpoint_seconds=0.0,
+        train_seconds=0.0,
+        seconds=0.0,
+        spread=None,
+        real_score=None,
+        fake_score=None,
+        grad_norm_g=None,
+        grad_norm_d=None,
+    )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On the CPU PyTorch raises a plain RuntimeError.
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

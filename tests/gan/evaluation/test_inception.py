@@ -1,0 +1,136 @@
+"""Loading Inception's weights: safely, or not at all. The numbers of the real network are not at stake."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from gan.errors import InputError
+from gan.evaluation.features import inception, make_features
+
+SHAPE = (16, 16, 3)
+
+
+@pytest.fixture(autouse=True)
+def nobodys_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(inception.ENVIRONMENT, raising=False)
+    return tmp_path / "cache"
+
+
+class NoWeights(FeatureExtractorInceptionV3):
+    """The network as it stands before its weights are loaded: random ones, in the same layout."""
+
+    def load_state_dict(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
+        return None
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    nothing = io.BytesIO()
+    torch.save({}, nothing)
+    nothing.seek(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = NoWeights("inception", ["2048"], feature_extractor_weights_path=nothing)
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def pixels(*shape: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+
+
+@pytest.mark.slow
+def test_equals_torch_fidelity_and_comes_back_from_a_pickle(weights: Path) -> None:
+    stream = torch.get_rng_state()
+    extractor = make_features("inception", shape=SHAPE, inception_weights=weights)
+    assert torch.equal(torch.get_rng_state(), stream), "building it moved the trial's random stream"
+    assert extractor.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    rows = pixels(3, *SHAPE)
+    theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
+    (expected,) = theirs(rows.permute(0, 3, 1, 2))
+    features = extractor(rows)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(pickle.loads(pickle.dumps(extractor))(rows), features)
+    grey = rows[..., :1]
+    torch.testing.assert_close(extractor(grey), extractor(grey.expand(-1, -1, -1, 3)))
+
+
+@pytest.mark.slow
+def test_weights_changed_under_way_are_noticed(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="other Inception weights"):
+        inception.InceptionFeatures(weights, expected=inception.SHA256)
+
+
+def test_missing_weights_name_both_ways_out(nobodys_cache: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        make_features("inception", shape=SHAPE)
+    message = str(caught.value)
+    assert inception.URL in message and str(nobodys_cache / inception.FILE) in message
+    assert "--features random-conv" in message and "\n" not in message
+
+
+def test_where_weights_are_looked_for(tmp_path: Path, nobodys_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, named, kept = tmp_path / "given", tmp_path / "named", nobodys_cache / inception.FILE
+    nobodys_cache.mkdir()
+    for path in (given, named, kept):
+        path.touch()
+    assert inception.find_weights(None) == kept
+    monkeypatch.setenv(inception.ENVIRONMENT, str(named))
+    assert inception.find_weights(None) == named
+    assert inception.find_weights(given) == given
+    named.unlink()
+    with pytest.raises(InputError, match=inception.ENVIRONMENT):  # never a silent fall-back
+        inception.find_weights(None)
+
+
+class Payload:
+    """Pickled code: unpickling it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_code_does_not_run(tmp_path: Path) -> None:
+    for path, save in ((tmp_path / "zip.pth", torch.save), (tmp_path / "plain.pth", _plain_pickle)):
+        save({"weight": Payload(tmp_path / "ran")}, path)
+        with pytest.raises(InputError, match=path.name) as caught:
+            make_features("inception", shape=SHAPE, inception_weights=path)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def _plain_pickle(content: object, path: Path) -> None:
+    path.write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("keep", [0, 100, 40_000_000])
+def test_truncated_weights_are_refused(weights: Path, tmp_path: Path, keep: int) -> None:
+    (tmp_path / "cut.pth").write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"cut\.pth: not a readable file"):
+        make_features("inception", shape=SHAPE, inception_weights=tmp_path / "cut.pth")
+
+
+@pytest.mark.parametrize("content", [{"fc.weight": torch.zeros(2)}, [torch.zeros(2)], {"fc.weight": 1}])
+def test_other_networks_and_other_content_are_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth") as caught:
+        make_features("inception", shape=SHAPE, inception_weights=tmp_path / "other.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_vectors_are_refused() -> None:
+    with pytest.raises(InputError, match="--features random-conv"):
+        make_features("inception", shape=(15,))

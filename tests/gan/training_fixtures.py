@@ -1,0 +1,132 @@
+"""Small trainings for the tests of this folder: 16×16 images, networks of a few thousand weights."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import gan
+from gan.data import DataSet, pack
+from gan.evaluation import Evaluator
+from gan.recipe import Recipe, parse_recipe
+from gan.state import state_dict
+from gan.trainer import Trainer
+
+SMALL = {"width_g": 4, "width_d": 4, "latent_dim": 8, "batch": 32}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for each other on several threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Pictures:
+    """Random blots, so that there is something to learn; a source to pack."""
+
+    uri = "pictures"
+    dtype = np.dtype(np.uint8)
+    default_features = "random-conv"
+    held_out = None
+
+    def __init__(self, count: int, size: int, channels: int) -> None:
+        self.count, self.shape = count, (size, size, channels)
+
+    def fingerprint(self) -> str:
+        return "pictures"
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        random = np.random.default_rng(0)
+        size, _, channels = self.shape
+        y, x = (axis[:, :, None] for axis in np.mgrid[:size, :size])
+        for _ in range(self.count):
+            centre = random.uniform(0, size, (2, channels))
+            blot = np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / size)
+            yield (255 * blot).astype(np.uint8)
+
+
+@functools.cache
+def scratch() -> Path:
+    """Return a folder for the whole test session."""
+    folder = Path(tempfile.mkdtemp(prefix="gan-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def pictures(count: int = 200, size: int = 16, channels: int = 3) -> DataSet:
+    """Return a packed set; its `uri` opens it in any process."""
+    return pack(Pictures(count, size, channels), scratch() / f"{count}-{size}-{channels}.arrow")
+
+
+def small_recipe(objective: str = "non-saturating", **settings: Any) -> Recipe:
+    return parse_recipe({"name": "small", "settings": SMALL | {"objective": objective} | settings}, "small")
+
+
+def small_trainer(objective: str = "non-saturating", seed: int = 1, **settings: Any) -> Trainer:
+    return Trainer(small_recipe(objective, **settings), pictures(), seed=seed, device="cpu", precision="fp32")
+
+
+@functools.cache
+def small_evaluator() -> Evaluator:
+    return Evaluator.prepare(pictures(), samples=100, cache_dir=scratch() / "cache")
+
+
+def digest(value: Any) -> str:
+    """Return a hash of everything in a state, to the last bit."""
+    found = hashlib.sha256()
+    _feed(found, value)
+    return found.hexdigest()
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, dict):
+        for key in sorted(value, key=str):
+            found.update(str(key).encode())
+            _feed(found, value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _feed(found, item)
+    elif isinstance(value, Tensor):
+        found.update(str((value.dtype, tuple(value.shape))).encode())
+        found.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    else:
+        found.update(repr(value).encode())
+
+
+def state_digest(trainer: Trainer) -> str:
+    return digest(state_dict(trainer))
+
+
+def run_python(script: str, *arguments: str) -> str:
+    """Run a script in a new process that finds `gan` and these fixtures; return what it prints."""
+    places = [str(Path(gan.__file__).parents[1]), str(Path(__file__).parent)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,112 @@
+"""The sweep's own record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gan.errors import InputError
+from gan.storage import Storage
+from search.journal import FORMAT, JOURNAL, Journal, fold, read_events, read_record
+
+TRIAL = {"recipe": "wgan", "objective": "wgan", "source": "sampled", "params": {"clip": 0.1}, "settings": {}, "seed": 3}
+LAUNCH = {"format": FORMAT, "command": "gan-search sweep", "settings": {}, "evaluation": {}, "versions": {}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path))
+
+
+def write(run: Storage, *events: tuple[str, dict]) -> None:
+    journal = Journal(run)
+    for kind, fields in events:
+        journal.append(kind, **fields)
+
+
+def test_events_come_back_in_order(run: Storage) -> None:
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}), ("start", {"trial": "t0"}))
+    assert [event["event"] for event in read_events(run)] == ["sweep", "trial", "start"]
+    assert read_record(run).trials["t0"].state == "running"
+
+
+@pytest.mark.parametrize("cut", [1, 10, 40])
+def test_a_line_cut_short_loses_only_itself(run: Storage, tmp_path: Path, cut: int) -> None:
+    report = {"trial": "t0", "kimg": 1.0, "best_fid": 50.0}
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}), ("report", report))
+    path = tmp_path / JOURNAL
+    path.write_bytes(path.read_bytes()[:-cut])
+    if cut > 1:
+        assert read_record(run).trials["t0"].reports == []
+    # The next writer starts on a line of its own.
+    write(run, ("report", {**report, "kimg": 2.0}))
+    assert read_record(run).trials["t0"].last["kimg"] == 2.0
+
+
+def test_what_is_reported_again_after_a_resume_replaces_the_first(run: Storage) -> None:
+    reports = [("report", {"trial": "t0", "kimg": k, "best_fid": f}) for k, f in ((1, 90), (2, 80), (3, 70), (2, 81))]
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}), *reports)
+    assert [(r["kimg"], r["best_fid"]) for r in read_record(run).trials["t0"].reports] == [(1, 90), (2, 81)]
+
+
+def test_a_verdict_is_final(run: Storage) -> None:
+    verdicts = [("verdict", {"trial": "t0", "state": state, "reason": None}) for state in ("stopped", "finished")]
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}), *verdicts, ("start", {"trial": "t0"}))
+    assert read_record(run).trials["t0"].state == "stopped"
+
+
+def test_a_new_launch_puts_unfinished_trials_back_to_pending(run: Storage) -> None:
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}), ("start", {"trial": "t0"}), ("sweep", LAUNCH))
+    assert read_record(run).trials["t0"].state == "pending"
+
+
+def test_a_report_and_its_verdict_are_written_at_once(run: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the disk takes a few bytes at a time; where it takes no more, that is not hidden."""
+    import os
+
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}))
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: real(descriptor, content[:7]))
+    report = ("report", {"trial": "t0", "kimg": 1.0, "best_fid": 5.0})
+    Journal(run).append_all([report, ("verdict", {"trial": "t0", "state": "finished", "reason": None})])
+    monkeypatch.undo()
+    assert (read_record(run).trials["t0"].state, read_record(run).trials["t0"].best_fid) == ("finished", 5.0)
+
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        Journal(run).append("problem")
+
+
+def test_numbers_that_json_lacks_are_refused(run: Storage) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        Journal(run).append("report", trial="t0", fid=float("nan"))
+    assert not run.exists(JOURNAL)
+
+
+def test_a_newer_format_is_refused_in_one_line(run: Storage) -> None:
+    write(run, ("sweep", {**LAUNCH, "format": FORMAT + 1}))
+    with pytest.raises(InputError, match="newer"):
+        read_record(run)
+
+
+def test_no_journal_is_no_run(run: Storage) -> None:
+    with pytest.raises(InputError, match="not a run"):
+        read_record(run)
+
+
+def test_wall_seconds_leave_out_the_time_between_launches() -> None:
+    times = [("sweep", 100.0), ("problem", 130.0), ("sweep", 1000.0), ("end", 1005.0)]
+    events = [{"event": kind, "time": time, **LAUNCH, "state": "finished"} for kind, time in times]
+    assert fold(events).wall_seconds == 35.0
+
+
+def test_unknown_events_and_fields_do_not_disturb(run: Storage, tmp_path: Path) -> None:
+    write(run, ("sweep", LAUNCH), ("novelty", {"trial": "t0"}), ("trial", {"trial": "t0", "more": 1, **TRIAL}))
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write(json.dumps([1, 2]) + "\n\x00\x00\n" + json.dumps({"event": "trial", "trial": "t1"}) + "\n")
+    assert {name: trial.params for name, trial in read_record(run).trials.items()} == {"t0": {"clip": 0.1}}

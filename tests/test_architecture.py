@@ -1,0 +1,64 @@
+"""The rules of the house that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def imports(file: Path) -> set[str]:
+    """Return the top-level packages that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def sources(package: str) -> list[Path]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files
+    return files
+
+
+def test_gan_never_imports_what_belongs_to_search() -> None:
+    for file in sources("gan"):
+        assert not imports(file) & {"ray", "optuna", "pydantic", "search"}, file
+
+
+def test_search_does_no_tensor_mathematics() -> None:
+    """PyTorch is named in two places: to tell running out of memory, and to write event files."""
+    with_torch = {file.name for file in sources("search") if "torch" in imports(file)}
+    assert with_torch == {"trial.py", "tensorboard.py"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import gan.cli", {"torch", "ray", "optuna"}),
+        ("import search.cli", {"torch", "ray", "optuna"}),
+        ("import search.report, search.report.status", {"torch", "ray", "optuna"}),
+        ("import gan; gan.load_bundle; gan.Trainer", {"ray", "optuna", "pydantic"}),
+    ],
+)
+def test_imports_stay_cheap(statement: str, absent: set[str]) -> None:
+    program = f"import sys; {statement}; print(*(m for m in {sorted(absent)} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == ""
+
+
+def test_every_setting_of_a_shipped_recipe_has_a_source() -> None:
+    import yaml
+
+    for path in (ROOT / "gan" / "recipes").glob("*.yaml"):
+        recipe = yaml.safe_load(path.read_text())
+        assert set(recipe["settings"]) == set(recipe["sources"]), path.name
+        assert recipe["source"]
