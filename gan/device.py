@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from gan.errors import InputError
@@ -45,3 +47,14 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         return "bf16" if has_bf16(device) else "fp32"
     return name
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the bytes that are free on a device (of the CPU: in the machine); None where the system does not tell."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    meminfo = Path("/proc/meminfo")
+    lines = meminfo.read_text().splitlines() if device.type == "cpu" and meminfo.exists() else []
+    kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
+    return None if kilobytes is None else int(kilobytes) * 1024

@@ -36,15 +36,6 @@ YOUNG_KIMG = 3.0
 COLLAPSED_KIMG = 1.0
 """For how long samples must have been one image, and at two reports at least."""
 
-GROWTH = 1.2
-"""Spread that has grown by this much is that of a young generator, not of a collapsed one."""
-
-PROGRESS = 0.95
-"""FID must fall to this share of the best before it to count as learning, under a winning discriminator."""
-
-COLLAPSED_REPORTS = 2
-"""Evaluations in a row with collapsed samples."""
-
 
 class Monitor:
     """Watches one training; says why it is lost, or None.

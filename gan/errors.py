@@ -14,6 +14,10 @@ class InputError(Exception):
     """
 
 
+class OutOfMemory(InputError, MemoryError):
+    """Settings of which it is certain, before anything is allocated, that they do not fit into memory."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt `word`: the closest known one, else the list of all."""
     names = sorted(known)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from gan.data.batches import Batches
 from gan.data.dataset import DataSet
-from gan.device import choose_device, choose_precision
+from gan.device import choose_device, choose_precision, free_memory
+from gan.errors import OutOfMemory
 from gan.images import to_pixels, to_unit
 from gan.latents import draw_latents
 from gan.recipe import Recipe
@@ -72,6 +73,7 @@ class Trainer:
 
     Raises:
         InputError: the network cannot make this shape, or the device is not there.
+        OutOfMemory: the weights alone are more than the device's memory holds.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Trainer:
         self.seed = seed
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        _require_memory(recipe, data.shape, self.device)
         self.random = _RandomState(seed, self.device)
         with self.random:
             self.generator = self._place(recipe.network.generator(data.shape, recipe.training.latent_dim))
@@ -241,6 +244,22 @@ class Trainer:
             finite=bool(np.isfinite(history).all()) and bool(torch.stack(state).isfinite().all()),
             grad_norm_g=_grad_norm(self.generator),
             grad_norm_d=_grad_norm(self.discriminator),
+        )
+
+
+def _require_memory(recipe: Recipe, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise `OutOfMemory` where the weights and what training keeps of each do not fit.
+
+    A CPU's allocator promises memory that is not there: the process would be killed in filling it.
+    """
+    free = free_memory(device)
+    generator, discriminator = recipe.count_parameters(shape)
+    # Of each weight: itself, its gradient, two moments; of the generator's, the average as well.
+    needed = 4 * (4 * (generator + discriminator) + (generator if recipe.training.ema_kimg > 0 else 0))
+    if free is not None and needed > free:
+        raise OutOfMemory(
+            f"the weights of {recipe.name} take {needed / 2**30:,.1f} GiB to train,"
+            f" and {free / 2**30:,.1f} GiB of memory are free: choose a narrower network"
         )
 
 

@@ -14,6 +14,7 @@ from gan.errors import InputError
 from gan.settings import to_images
 from gan.storage import Storage
 from search.journal import Journal, SweepRecord, TrialRecord
+from search.lost_workers import why
 from search.retention import settle
 from search.scheduler import AshaScheduler
 from search.searcher import StudySearcher
@@ -176,8 +177,5 @@ REPORTED = (
 
 
 def _reason(trial: Trial) -> str:
-    """Return the last line of why a trial's process failed."""
     path = trial.error_file
-    text = Path(path).read_text(errors="replace") if path and Path(path).is_file() else ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "its process ended"
+    return why(Path(path).read_text(errors="replace") if path and Path(path).is_file() else "")

@@ -25,6 +25,7 @@ from gan.storage import Storage
 from gan.versions import versions
 from search.asha import Asha
 from search.journal import FORMAT, JOURNAL, Journal, SweepRecord, read_record
+from search.lost_workers import lost_workers_are_retried
 from search.preflight import Plan, preflight
 from search.progress import Progress
 from search.recorder import Listener, Recorder
@@ -185,7 +186,7 @@ class Sweep:
         progress = Progress(record, spec.trials, quiet=self._quiet)
         listeners: list[Listener] = [tensorboard, progress] if tensorboard else [progress]
         recorder = Recorder(self.run_storage, record, journal, searcher, scheduler, spec.kimg, spec.top_k, listeners)
-        with _scratch() as scratch, progress:
+        with _scratch() as scratch, progress, lost_workers_are_retried():
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(train_trial, shared=self._shared(spec, record, evaluator)),
@@ -291,6 +292,8 @@ _ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
     # Ctrl-C is ours: it ends Ray, and says how to resume.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Why a trial was tried again or failed is in the journal, in one line.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from training_fixtures import digest, one_thread, pictures, small_recipe, small_trainer, state_digest
 
-from gan.data import pack
+from gan.data import open_data, pack
 from gan.data.curves import Curves
-from gan.errors import InputError
+from gan.errors import InputError, OutOfMemory
 from gan.latents import fixed_latents
+from gan.recipe import load_recipe
 from gan.trainer import COLUMNS, Trainer
 
 __all__ = ["one_thread"]
@@ -290,3 +291,11 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Any) -> None:
     curves = pack(Curves(), tmp_path / "curves.arrow")
     with pytest.raises(InputError, match="square images, not data of shape 15"):
         Trainer(small_recipe(), curves)
+
+
+def test_settings_that_no_memory_holds_are_refused_before_anything_is_allocated(tiny_data: str) -> None:
+    """The CPU's allocator would promise the memory, and the process be killed in filling it."""
+    recipe = load_recipe("dcgan").with_settings({"width_g": 10**6})
+    with pytest.raises(OutOfMemory, match=r"take [\d,.]+ GiB to train"):
+        Trainer(recipe, open_data(tiny_data))
+    assert issubclass(OutOfMemory, InputError)

@@ -338,6 +338,26 @@ def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -
         assert sum(event["event"] == "start" and event["trial"] == trial["id"] for event in events) == 1
 
 
+@pytest.mark.slow
+def test_processes_that_memory_runs_out_on_cost_their_trials_retries_not_the_sweep(
+    tiny_data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's memory monitor, told that any use is too much, ends every process that it may."""
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.001")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    more = ("--name", "low", "--recipe", "dcgan", "--trials", "1", "--kimg", "400", "--interval-kimg", "1")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("retries: 1\n")
+    arguments = sweep_arguments(tiny_data, tmp_path / "results", *more)
+    done = run_cli(arguments[0], str(spec), *arguments[1:])
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    events = read_events(Storage(tmp_path / "results" / "low"))
+    trial = read_record(Storage(tmp_path / "results" / "low")).trials["t0000"]
+    assert (trial.state, str(trial.reason).startswith("out of memory")) == ("failed", True), trial.reason
+    assert count(events, "retry") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
