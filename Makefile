@@ -27,8 +27,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Two at a time, each file in one process: most tests of sweeps wait for processes to start.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+
 test: lint
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-full: lint
-	$(BIN)/pytest
+	$(PYTEST)
