@@ -36,3 +36,45 @@ def _shape(kind: str, gaussian: Tensor) -> Tensor:
     if kind == "spherical":
         return gaussian * (gaussian.shape[1] ** 0.5 / gaussian.norm(dim=1, keepdim=True))
     return gaussian
+
+
+# ---- ways through the latent space
+
+
+def between(kind: str, first: Tensor, last: Tensor, places: Tensor) -> Tensor:
+    """Return latents [n, dim] on the way from one latent [dim] to another.
+
+    Args:
+        kind: one of `LATENTS`; it decides the way, which keeps to where latents of that kind are.
+        first, last: the ends.
+        places: [n] numbers from 0 (the first) to 1 (the last).
+    """
+    if kind == "uniform":
+        return _straight(first, last, places)
+    return _slerp(first, last, places)
+
+
+def round_trip(kind: str, corners: Tensor, steps: int) -> Tensor:
+    """Return latents [steps, dim] on a closed way past all `corners` [k, dim], the first of them at its start."""
+    legs = len(corners)
+    places = torch.arange(steps, dtype=torch.float64) * legs / steps
+    return torch.cat(
+        [
+            between(kind, corners[leg], corners[(leg + 1) % legs], places[(leg <= places) & (places < leg + 1)] - leg)
+            for leg in range(legs)
+        ]
+    )
+
+
+def _straight(first: Tensor, last: Tensor, places: Tensor) -> Tensor:
+    return (first.double() + places.double()[:, None] * (last.double() - first.double())).float()
+
+
+def _slerp(first: Tensor, last: Tensor, places: Tensor) -> Tensor:
+    """Go along the sphere (Shoemake 1985), where a Gaussian's mass lies: a straight line would leave it."""
+    t = places.double()[:, None]
+    a, b = first.double(), last.double()
+    angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
+    if torch.sin(angle) < 1e-6:
+        return _straight(first, last, places)
+    return ((torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)).float()

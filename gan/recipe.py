@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from gan.errors import InputError, nearest
 from gan.networks import FAMILIES, Family
@@ -19,7 +20,10 @@ from gan.settings import Choices, Parameter, Range, Space, Value, build, paramet
 from gan.training import Training
 
 DEFAULTS = ("dcgan", "l2", "wgan")
-_KEYS = {"name", "summary", "source", "size", "settings", "sources", "settled", "space"}
+SIZE = 64
+"""At which a recipe's networks are counted where it has no size of its own."""
+LARGEST_SIZE = 4096
+_KEYS = {"name", "summary", "source", "size", "channels", "crop", "settings", "sources", "settled", "space"}
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,12 @@ class Recipe:
         name: how people call it.
         network_name, objective_name: keys of the registries.
         training, network, objective: the settings, each held by the part that uses them.
-        size: the side of an image in pixels, where the recipe has one of its own.
+        size: the side of an image in pixels (of a vector: its length), where the recipe has one of its own.
+        channels: of the images that it was made for.
+        crop: data source → how its images are to be cropped, where nobody says otherwise.
         source: the report or paper that the recipe follows.
         sources: setting → where its value comes from.
-        settled: setting → why, for values that the source leaves open or contradicts.
+        settled: setting (or size, crop, data) → why, for what the source leaves open or contradicts.
         space: parameter → what a search samples, instead of its declared default.
     """
 
@@ -44,6 +50,8 @@ class Recipe:
     network: Family
     objective: Objective
     size: int | None = None
+    channels: int = 3
+    crop: dict[str, str] = field(default_factory=dict)
     summary: str = ""
     source: str = ""
     sources: dict[str, str] = field(default_factory=dict)
@@ -61,7 +69,8 @@ class Recipe:
     def with_settings(self, changes: dict[str, Any]) -> Recipe:
         """Return this recipe with some settings changed.
 
-        Settings that belong to a network or objective which a change replaces are dropped.
+        Settings that belong to a network or objective which a change replaces are dropped, and so are those
+        of the network that a new objective has its own defaults for (layer norm, for wgan-gp).
 
         Raises:
             InputError: an unknown setting, or a value that is not valid for it.
@@ -73,6 +82,9 @@ class Recipe:
             if changes.get(kind, kept[kind]) != kept[kind]:
                 for name in parameters(registry[str(kept[kind])]):
                     kept.pop(name, None)
+        if changes.get("objective", kept["objective"]) != kept["objective"]:
+            for name in OBJECTIVES[str(changes["objective"])].network_defaults:
+                kept.pop(name, None)
         made = _make(kept | changes)
         return dataclasses.replace(self, **made)
 
@@ -80,18 +92,32 @@ class Recipe:
         """Return this recipe with another search space."""
         return dataclasses.replace(self, space=space)
 
-    def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return the trainable parameters of generator and discriminator, without allocating them.
+    def shape(self, size: int | None = None) -> tuple[int, ...]:
+        """Return the shape of a row of this size, else the recipe's own, else `SIZE`."""
+        return self.network.shape(size or self.size or SIZE, self.channels)
+
+    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+        """Return a fresh generator and discriminator.
 
         Args:
             shape: of a row of the data: (height, width, channels) for images.
 
         Raises:
-            InputError: the network cannot make this shape.
+            InputError: the network cannot make this shape, or the objective cannot train the network.
+        """
+        generator = self.network.generator(shape, self.training.latent_dim)
+        discriminator = self.network.discriminator(shape)
+        self.objective.check(discriminator)
+        return generator, discriminator
+
+    def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the trainable parameters of generator and discriminator, without allocating them.
+
+        Raises:
+            InputError: as `networks`.
         """
         with torch.device("meta"):
-            generator = self.network.generator(shape, self.training.latent_dim)
-            discriminator = self.network.discriminator(shape)
+            generator, discriminator = self.networks(shape)
         return trainable_parameters(generator), trainable_parameters(discriminator)
 
     def space_as_dict(self) -> dict[str, Any]:
@@ -142,20 +168,21 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     for key in text:
         if key not in _KEYS:
             raise InputError(f"{origin}: unknown key '{key}': {nearest(str(key), _KEYS)}")
-    for key in ("settings", "sources", "settled", "space"):
+    for key in ("settings", "sources", "settled", "space", "crop"):
         if text.get(key) is not None and not isinstance(text[key], dict):
             raise InputError(f"{origin}: '{key}' must be a mapping")
-    size = text.get("size")
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise InputError(f"{origin}: size: '{size}' is not a number of pixels")
+    size = _whole(text, "size", None, "a number of pixels", origin)
+    channels = _whole(text, "channels", 3, "a number of channels", origin)
     try:
         made = _make(text.get("settings") or {})
         space = _parse_space(text["space"], made) if text.get("space") is not None else None
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
-    return Recipe(
+    recipe = Recipe(
         name=str(text.get("name") or Path(origin).stem),
         size=size,
+        channels=channels,
+        crop={str(source): str(crop) for source, crop in (text.get("crop") or {}).items()},
         summary=str(text.get("summary", "")),
         source=str(text.get("source", "")),
         sources={str(key): str(value) for key, value in (text.get("sources") or {}).items()},
@@ -163,6 +190,25 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
         space=space,
         **made,
     )
+    if size is not None:
+        _check_size(recipe, origin)
+    return recipe
+
+
+def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origin: str) -> Any:
+    """Return a recipe's `size` or `channels`, checked."""
+    value = text.get(key, default)
+    if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIZE):
+        raise InputError(f"{origin}: {key}: '{value}' is not {what}")
+    return default if value is None else value
+
+
+def _check_size(recipe: Recipe, origin: str) -> None:
+    """Raise `InputError` unless the network can make the recipe's own size."""
+    try:
+        recipe.count_parameters(recipe.shape())
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
 
 
 def shipped() -> list[str]:
@@ -208,7 +254,8 @@ def _make(values: dict[str, Any]) -> dict[str, Any]:
     network_name = str(values.pop("network", "dcgan"))
     objective_name = str(values.pop("objective", "non-saturating"))
     family, objective = FAMILIES[network_name], OBJECTIVES[objective_name]
-    values = family.defaults | objective.defaults | values
+    own = {name: value for name, value in objective.network_defaults.items() if name in parameters(family)}
+    values = family.defaults | objective.defaults | own | values
     owned = {owner: parameters(owner) for owner in (Training, family, objective)}
     for name in values:
         if not any(name in names for names in owned.values()):

@@ -12,10 +12,12 @@ from gan.terminal import emit, say, table
 if TYPE_CHECKING:
     from gan.recipe import Recipe
 
-app = typer.Typer(help="Settings that ship with the program.", no_args_is_help=True, rich_markup_mode=None)
-
-SIZE, CHANNELS = 64, 3
-"""What a network is counted at where the recipe has no size of its own."""
+app = typer.Typer(
+    help="Settings that ship with the program.\n\nExample: gan-search recipes list",
+    short_help="Settings that ship with the program.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command("list")
@@ -66,11 +68,11 @@ def _overview(recipe: Recipe) -> dict[str, Any]:
 
 
 def _describe(recipe: Recipe, size: int | None) -> dict[str, Any]:
-    side = size or recipe.size or SIZE
-    generator, discriminator = recipe.count_parameters((side, side, CHANNELS))
+    shape = recipe.shape(size)
+    generator, discriminator = recipe.count_parameters(shape)
     return {
         "name": recipe.name,
-        "size": side,
+        "size": shape[0],
         "settings": recipe.settings,
         "space": recipe.space_as_dict(),
         "source": recipe.source,
@@ -79,6 +81,8 @@ def _describe(recipe: Recipe, size: int | None) -> dict[str, Any]:
         "settled": recipe.settled,
         "summary": recipe.summary,
         "sources": recipe.sources,
+        "shape": list(shape),
+        "crop": recipe.crop,
     }
 
 
@@ -86,7 +90,7 @@ def _show(described: dict[str, Any]) -> None:
     say(f"{described['name']}: {described['summary']}")
     say(f"source: {described['source']}")
     say(
-        f"at {described['size']}×{described['size']}: {described['generator_parameters']:,} parameters in the"
+        f"at {'×'.join(map(str, described['shape']))}: {described['generator_parameters']:,} parameters in the"
         f" generator, {described['discriminator_parameters']:,} in the discriminator"
     )
     say()

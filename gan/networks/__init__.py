@@ -8,6 +8,9 @@ FAMILIES = Registry(
     "gan_search.networks",
     {
         "dcgan": "gan.networks.dcgan:DCGAN",
+        "transposed": "gan.networks.transposed:Transposed",
+        "upsampling": "gan.networks.upsampling:Upsampling",
+        "fully-connected": "gan.networks.fully_connected:FullyConnected",
     },
 )
 

@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
+
+WITH_KERNEL = (nn.modules.conv._ConvNd, nn.Linear)
+"""Layers whose weight is a kernel: convolutions, transposed ones, dense layers."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class Family(ABC):
     """A generator and a discriminator that belong together, at any size the family can make.
 
     A subclass is a frozen dataclass whose fields, made by `gan.settings.parameter`, are its
-    hyperparameters. At its boundary every family speaks images in [-1, 1].
+    hyperparameters. At its boundary every family speaks rows in [-1, 1].
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
@@ -34,7 +37,19 @@ class Family(ABC):
     def discriminator(self, shape: tuple[int, ...]) -> nn.Module:
         """Return an initialised network from images N×C×H×W to raw scores, shape [N]."""
 
+    def shape(self, size: int, channels: int) -> tuple[int, ...]:
+        """Return the shape of a row of a size: a square image, unless a family makes something else."""
+        return size, size, channels
+
 
 def trainable_parameters(network: nn.Module) -> int:
     """Return how many trainable numbers a network has."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+def kernels(network: nn.Module) -> list[Tensor]:
+    """Return the weights of a network's convolutions and dense layers: no bias, no normalisation.
+
+    By the kind of layer, not by the number of dimensions: a layer norm's scale may have as many.
+    """
+    return [module.weight for module in network.modules() if isinstance(module, WITH_KERNEL)]

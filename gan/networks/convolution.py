@@ -20,28 +20,41 @@ at 2²¹ (256 to 512 channels, 4×4), and is level at 2¹⁹."""
 
 
 class Conv2d(nn.Conv2d):
-    """`nn.Conv2d` for square kernels and zero padding, without dilation, groups or bias."""
+    """`nn.Conv2d` for square kernels and zero padding, without dilation or groups."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if _pays(self, input):
-            out: Tensor = _Convolve.apply(input, self.weight, self.stride[0], int(self.padding[0]))
-            return out
-        return super().forward(input)
+        return convolve(input, self.weight, self.bias, self.stride[0], int(self.padding[0]))
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """`nn.ConvTranspose2d` for square kernels, without dilation, groups, output padding or bias."""
+    """`nn.ConvTranspose2d` for square kernels, without dilation, groups or output padding."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is None and _pays(self, input):
-            out: Tensor = _Transpose.apply(input, self.weight, self.stride[0], int(self.padding[0]))
-            return out
-        return super().forward(input, output_size)
+        if output_size is not None:
+            return super().forward(input, output_size)
+        return convolve_transposed(input, self.weight, self.bias, self.stride[0], int(self.padding[0]))
 
 
-def _pays(layer: nn.Conv2d | nn.ConvTranspose2d, images: Tensor) -> bool:
+def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """Convolve images N×A×H×W by a kernel B×A×k×k; see `torch.nn.functional.conv2d`."""
+    if _pays(weight, images):
+        return _with_bias(_Convolve.apply(images, weight, stride, padding), bias)
+    return F.conv2d(images, weight, bias, stride, padding)
+
+
+def convolve_transposed(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """Spread images N×A×H×W by a kernel A×B×k×k; see `torch.nn.functional.conv_transpose2d`."""
+    if _pays(weight, images):
+        return _with_bias(_Transpose.apply(images, weight, stride, padding), bias)
+    return F.conv_transpose2d(images, weight, bias, stride, padding)
+
+
+def _with_bias(images: Tensor, bias: Tensor | None) -> Tensor:
+    return images if bias is None else images + bias[:, None, None]
+
+
+def _pays(weight: Tensor, images: Tensor) -> bool:
     """Tell whether a gradient of this kernel will be wanted, and the matrix product is the way to it."""
-    weight = layer.weight
     return (
         weight.requires_grad
         and torch.is_grad_enabled()

@@ -7,13 +7,14 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan.errors import InputError
 from gan.networks.base import Family
 from gan.networks.convolution import Conv2d, ConvTranspose2d
-from gan.networks.initialise import normal_002
+from gan.networks.initialise import INITIALISATIONS, initialise
+from gan.networks.normalise import NORM_HELP, NORMS, normalisation
+from gan.networks.sizes import doublings
 from gan.settings import Range, parameter
 
-SMALLEST_BASE, LARGEST_BASE = 4, 7
+POOLS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
 
 
 @dataclass(frozen=True)
@@ -33,45 +34,33 @@ class DCGAN(Family):
         maximum=0.9,
         search=Range(0.0, 0.5),
     )
+    norm_d: str = parameter("batch", NORM_HELP, choices=NORMS)
+    pooling: str = parameter(
+        "none",
+        "how the discriminator's layers after the first halve the image: by stride (none), or by pooling after 3×3",
+        choices=("none", *POOLS),
+    )
+    init: str = parameter("normal-0.02", "how fresh kernels are drawn", choices=tuple(INITIALISATIONS))
 
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-        base, doublings, channels = _plan(shape)
-        network = Generator(base, doublings, channels, self.width_g, latent_dim)
-        normal_002(network)
+        base, steps, channels = doublings("dcgan", shape)
+        network = Generator(base, steps, channels, self.width_g, latent_dim)
+        initialise(network, self.init)
         return network
 
     def discriminator(self, shape: tuple[int, ...]) -> nn.Module:
-        base, halvings, channels = _plan(shape)
-        network = Discriminator(base, halvings, channels, self.width_d, self.dropout)
-        normal_002(network)
+        base, halvings, channels = doublings("dcgan", shape)
+        network = Discriminator(base, halvings, channels, self)
+        initialise(network, self.init)
         return network
-
-
-def _plan(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Split an image's side into base · 2^steps; return (base, steps, channels).
-
-    Raises:
-        InputError: not a square image, or a side that is no such product.
-    """
-    if len(shape) != 3 or shape[0] != shape[1]:
-        raise InputError(f"network dcgan makes square images, not data of shape {'×'.join(map(str, shape))}")
-    base, steps = shape[0], 0
-    while base % 2 == 0 and base // 2 >= SMALLEST_BASE:
-        base, steps = base // 2, steps + 1
-    if steps < 2 or base > LARGEST_BASE:
-        raise InputError(
-            f"network dcgan cannot make {shape[0]}×{shape[0]}: its sizes are 4, 5, 6 or 7 times 4, 8, 16, …"
-            " (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, …)"
-        )
-    return base, steps, shape[2]
 
 
 class Generator(nn.Module):
     """Latents N×latent_dim → images N×C×H×W in [-1, 1]."""
 
-    def __init__(self, base: int, doublings: int, channels: int, width: int, latent_dim: int) -> None:
+    def __init__(self, base: int, steps: int, channels: int, width: int, latent_dim: int) -> None:
         super().__init__()
-        widths = [width * 2**step for step in reversed(range(doublings))]
+        widths = [width * 2**step for step in reversed(range(steps))]
         layers: list[nn.Module] = [ConvTranspose2d(latent_dim, widths[0], base, bias=False)]
         for inner, outer in pairwise([*widths, channels]):
             layers += [nn.BatchNorm2d(inner), nn.ReLU(inplace=True)]
@@ -84,17 +73,20 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images N×C×H×W in [-1, 1] → raw scores [N]. No batch norm on the first layer or the score."""
+    """Images N×C×H×W in [-1, 1] → raw scores [N]. No normalisation of the first layer or the score."""
 
-    def __init__(self, base: int, halvings: int, channels: int, width: int, dropout: float) -> None:
+    def __init__(self, base: int, halvings: int, channels: int, family: DCGAN) -> None:
         super().__init__()
-        widths = [width * 2**step for step in range(halvings)]
+        widths = [family.width_d * 2**step for step in range(halvings)]
         layers: list[nn.Module] = []
         for depth, (inner, outer) in enumerate(pairwise([channels, *widths])):
-            layers += [Conv2d(inner, outer, 4, 2, 1, bias=False)]
-            layers += [nn.BatchNorm2d(outer)] if depth > 0 else []
+            pooled = depth > 0 and family.pooling in POOLS
+            kernel, stride = (3, 1) if pooled else (4, 2)
+            layers += [Conv2d(inner, outer, kernel, stride, 1, bias=False)]
+            layers += normalisation(family.norm_d, outer, nn.BatchNorm2d) if depth > 0 else []
             layers += [nn.LeakyReLU(0.2, inplace=True)]
-            layers += [nn.Dropout(dropout)] if dropout > 0 else []
+            layers += [POOLS[family.pooling](2)] if pooled else []
+            layers += [nn.Dropout(family.dropout)] if family.dropout > 0 else []
         self.layers = nn.Sequential(*layers, Conv2d(widths[-1], 1, base, bias=False))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,20 +1,73 @@
-"""How fresh weights are drawn."""
+"""How fresh weights are drawn. Biases start at zero under all of them."""
 
 from __future__ import annotations
 
-from torch import nn
+import math
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from gan.networks.base import WITH_KERNEL
+
+_TRUNCATED_STD = 0.87962566103423978
+"""Standard deviation of N(0, 1) cut off at ±2."""
+
+
+def initialise(network: nn.Module, kind: str) -> None:
+    """Draw a network's weights anew, in one of the ways named in `INITIALISATIONS`.
+
+    One that is only outlined, on PyTorch's meta device, has nothing to draw; trying to would cost seconds,
+    for the tracing machinery that PyTorch loads then.
+    """
+    if not any(weight.is_meta for weight in network.parameters()):
+        INITIALISATIONS[kind](network)
 
 
 def normal_002(network: nn.Module) -> None:
-    """Draw kernels from N(0, 0.02), batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4).
-
-    Biases start at zero.
-    """
+    """Draw kernels from N(0, 0.02), batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
     for module in network.modules():
-        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        if isinstance(module, WITH_KERNEL):
             nn.init.normal_(module.weight, 0.0, 0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
+            _clear_bias(module)
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
+
+
+def he_normal(network: nn.Module) -> None:
+    """Draw kernels of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation 10).
+
+    From a normal distribution cut off at two standard deviations and widened to that variance, as
+    Keras' `he_normal` does. Of a transposed convolution k×k from A to B channels, fan-in is k²·B, again as
+    Keras counts it: the fan-in of the convolution that it transposes.
+    """
+    _draw_kernels(network, _he)
+
+
+def glorot_uniform(network: nn.Module) -> None:
+    """Draw kernels from U(±√(6 / (fan-in + fan-out))) (Glorot & Bengio 2010, equation 16); Keras' default."""
+    _draw_kernels(network, nn.init.xavier_uniform_)
+
+
+INITIALISATIONS: dict[str, Callable[[nn.Module], None]] = {
+    "normal-0.02": normal_002,
+    "he-normal": he_normal,
+    "glorot-uniform": glorot_uniform,
+}
+
+
+def _he(weight: Tensor) -> None:
+    std = math.sqrt(2 / weight[0].numel()) / _TRUNCATED_STD
+    nn.init.trunc_normal_(weight, 0.0, std, -2 * std, 2 * std)
+
+
+def _draw_kernels(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
+    for module in network.modules():
+        if isinstance(module, WITH_KERNEL):
+            draw(module.weight)
+            _clear_bias(module)
+
+
+def _clear_bias(layer: nn.Module) -> None:
+    if isinstance(layer.bias, Tensor):
+        nn.init.zeros_(layer.bias)

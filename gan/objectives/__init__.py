@@ -11,6 +11,7 @@ OBJECTIVES = Registry(
         "minimax": "gan.objectives.minimax:Minimax",
         "l2": "gan.objectives.l2:L2",
         "wgan": "gan.objectives.wgan:WGAN",
+        "wgan-gp": "gan.objectives.wgan_gp:WGANGP",
     },
 )
 

@@ -19,12 +19,17 @@ class Objective(ABC):
 
     Class attributes:
         defaults: training settings that this objective wants instead of the common ones.
+        network_defaults: likewise settings of the network, where it has them.
+        estimates_wasserstein: whether the discriminator's loss, negated, estimates the Wasserstein distance
+            between real and generated images (up to the critic's Lipschitz constant).
 
     Attributes:
         n_critic: discriminator steps per generator step; an objective that needs several declares it.
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
+    network_defaults: ClassVar[dict[str, Any]] = {}
+    estimates_wasserstein: ClassVar[bool] = False
     n_critic: int = 1
 
     @abstractmethod
@@ -41,6 +46,9 @@ class Objective(ABC):
 
     def constrain(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives have none)
         """Bring the discriminator's weights back into the allowed set, after each of its steps."""
+
+    def check(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives take any)
+        """Raise `InputError` for a discriminator that this objective cannot train."""
 
     @abstractmethod
     def loss_limit(self, shape: tuple[int, ...]) -> float:

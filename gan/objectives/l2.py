@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gan.networks.base import kernels
 from gan.objectives.non_saturating import NonSaturating
 from gan.settings import Range, parameter
 
@@ -28,5 +29,4 @@ class L2(NonSaturating):
     )
 
     def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
-        kernels = [weight for weight in discriminator.parameters() if weight.ndim > 1]
-        return self.l2_lambda * torch.stack([weight.square().sum() for weight in kernels]).sum()
+        return self.l2_lambda * torch.stack([weight.square().sum() for weight in kernels(discriminator)]).sum()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from gan.objectives.base import Objective
+from gan.networks.base import kernels
+from gan.objectives.wasserstein import Wasserstein
 from gan.settings import Range, parameter
 
 
 @dataclass(frozen=True)
-class WGAN(Objective):
-    """The critic maximises mean f(x) − mean f(G(z)); G maximises mean f(G(z)).
+class WGAN(Wasserstein):
+    """Clipping the critic's weights to [−c, c] keeps f Lipschitz up to a constant.
 
-    Clipping the critic's weights to [−c, c] keeps f Lipschitz up to a constant. The critic's loss,
-    negated, estimates the Wasserstein distance up to that constant.
+    The critic's loss, negated, estimates the Wasserstein distance up to that constant.
     """
 
     # The paper's section 4: momentum made the critic's training unstable, RMSprop did not.
@@ -41,22 +40,9 @@ class WGAN(Objective):
     )
     n_critic: int = parameter(5, "critic steps per generator step", minimum=1, search=Range(1, 5))
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return fake.mean() - real.mean()
-
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        return -fake.mean()
-
-    def loss_limit(self, shape: tuple[int, ...]) -> float:
-        """Ten times the diameter of the space of images, 2√d.
-
-        No two distributions in [−1, 1]^d are further apart than that, so a critic whose estimate is
-        ten times as large has a Lipschitz constant far from 1: the clip no longer holds it.
-        """
-        return 10 * 2 * math.sqrt(math.prod(shape))
-
     @torch.no_grad()
     def constrain(self, discriminator: nn.Module) -> None:
-        clipped: list[Tensor] = [w for w in discriminator.parameters() if self.clip_scope == "all" or w.ndim > 1]
+        weights = kernels(discriminator) if self.clip_scope == "kernels" else discriminator.parameters()
+        clipped: list[Tensor] = list(weights)
         torch._foreach_clamp_max_(clipped, self.clip)
         torch._foreach_clamp_min_(clipped, -self.clip)

@@ -26,7 +26,10 @@ def recipe(**settings: Any) -> Any:
 def test_a_shipped_recipe_says_where_every_value_comes_from(name: str) -> None:
     loaded = load_recipe(name)
     assert loaded.name == name and loaded.summary and loaded.source
-    assert set(loaded.sources) | set(loaded.settled) <= set(loaded.settings)
+    assert set(loaded.sources) <= set(loaded.settings)
+    assert set(loaded.settled) <= {*loaded.settings, "size", "crop"}
+    # What is called settled among the sources is explained.
+    assert {setting for setting, place in loaded.sources.items() if place == "settled"} <= set(loaded.settled)
     written = yaml.safe_load((files("gan") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
     assert set(written["settings"]) <= set(loaded.sources) | set(loaded.settled)
     for setting, value in written["settings"].items():
@@ -102,6 +105,20 @@ def test_a_wrong_change_is_named(changes: dict[str, Any], message: str) -> None:
         ({"settings": {"lr_g": "fast"}}, "lr_g: 'fast' is not a number"),
         ({"size": "big"}, "size: 'big' is not a number of pixels"),
         ({"size": 0}, "size: '0'"),
+        ({"size": -64}, "size: '-64' is not a number of pixels"),
+        ({"size": True}, "size: 'True' is not a number of pixels"),
+        ({"size": 64.0}, "size: '64.0' is not a number of pixels"),
+        ({"size": 5000}, "size: '5000' is not a number of pixels"),
+        ({"size": 50}, "network dcgan cannot make 50×50: its sizes are 4, 5, 6 or 7 times 4, 8"),
+        ({"size": 40, "settings": {"network": "upsampling"}}, "cannot make 40×40: its sizes are the multiples of 16"),
+        ({"size": 17, "settings": {"network": "transposed"}}, "network transposed cannot make 17×17: its sizes are"),
+        ({"channels": 0}, "channels: '0' is not a number of channels"),
+        ({"crop": "center-178"}, "'crop' must be a mapping"),
+        ({"settings": {"lr_d": -1e-4}}, "lr_d: -0.0001 is out of range, it must be above 0"),
+        ({"settings": {"objective": "wgan", "clip": 0}}, "clip: 0 is out of range, it must be above 0"),
+        ({"settings": {"objective": "wgan-gp", "gp_lambda": -10}}, "gp_lambda: -10 is out of range"),
+        ({"settings": {"objective": "l2", "l2_lambda": -0.1}}, "l2_lambda: -0.1 is out of range"),
+        ({"size": 32, "settings": {"objective": "wgan-gp", "norm_d": "batch"}}, "norm_d=layer or norm_d=none"),
         ({"space": {"clip": [0.1]}}, "space: setting 'clip' belongs to objective wgan"),
         ({"space": {"lr_g": 3}}, "space.lr_g: give {low: …, high: …, log: true} or a list"),
         ({"space": {"lr_g": []}}, "space.lr_g: give"),
@@ -143,6 +160,7 @@ def test_the_space_is_what_the_parts_declare() -> None:
         searched = recipe(objective=name).searchable()
         assert ("clip" in searched) == (name == "wgan")
         assert ("l2_lambda" in searched) == (name == "l2")
+        assert ("gp_lambda" in searched) == (name == "wgan-gp")
         assert {"lr_g", "lr_d", "batch", "dropout"} <= set(searched)
 
 

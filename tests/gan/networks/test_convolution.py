@@ -31,17 +31,37 @@ def gradients(layer: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize(("kernel", "stride", "padding", "size"), GEOMETRIES)
 @pytest.mark.parametrize(("mine", "plain"), [(Conv2d, nn.Conv2d), (ConvTranspose2d, nn.ConvTranspose2d)])
+@pytest.mark.parametrize("bias", [False, True])
 def test_same_numbers_in_double_precision(
-    mine: Any, plain: Any, kernel: int, stride: int, padding: int, size: int
+    mine: Any, plain: Any, kernel: int, stride: int, padding: int, size: int, bias: bool
 ) -> None:
     torch.manual_seed(0)
-    fast, slow = (made(3, 5, kernel, stride, padding, bias=False).double() for made in (mine, plain))
+    fast, slow = (made(3, 5, kernel, stride, padding, bias=bias).double() for made in (mine, plain))
     slow.load_state_dict(fast.state_dict())
     images = torch.randn(2, 3, size, size, dtype=torch.double, requires_grad=True)
-    assert "Backward" in type(fast(images).grad_fn).__name__
     assert type(fast(images).grad_fn).__name__ != type(slow(images).grad_fn).__name__
     for one, other in zip(gradients(fast, images), gradients(slow, images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding", "size"), GEOMETRIES)
+@pytest.mark.parametrize("convolve", [convolution.convolve, convolution.convolve_transposed])
+def test_gradients_of_gradients_are_right_by_finite_differences(
+    convolve: Any, kernel: int, stride: int, padding: int, size: int
+) -> None:
+    """In images and kernel: what the gradient penalty differentiates."""
+    torch.manual_seed(0)
+    shape = (3, 2) if convolve is convolution.convolve else (2, 3)
+    images = torch.randn(2, 2, size, size, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(*shape, kernel, kernel, dtype=torch.double, requires_grad=True)
+
+    def run(images: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = convolve(images, weight, None, stride, padding)
+        return out
+
+    assert "Convolve" in str(run(images, weight).grad_fn) or "Transpose" in str(run(images, weight).grad_fn)
+    assert torch.autograd.gradcheck(run, (images, weight), fast_mode=True)
+    assert torch.autograd.gradgradcheck(run, (images, weight), fast_mode=True)
 
 
 def test_whole_networks_have_the_same_gradients_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:

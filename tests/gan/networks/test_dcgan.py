@@ -80,3 +80,38 @@ def test_fresh_weights_are_drawn_as_in_the_paper() -> None:
     assert float(scales.mean()) == pytest.approx(1, abs=0.01)
     assert float(scales.std()) == pytest.approx(0.02, rel=0.15)
     assert all(not m.bias.any() for m in modules if isinstance(m, nn.BatchNorm2d))
+
+
+# ---- options
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_the_discriminators_norm_is_as_set(norm: str) -> None:
+    network = DCGAN(width_d=2, norm_d=norm).discriminator((32, 32, 3))
+    counts = [sum(isinstance(m, kind) for m in network.modules()) for kind in (nn.BatchNorm2d, nn.GroupNorm)]
+    assert counts == {"batch": [2, 0], "layer": [0, 2], "none": [0, 0]}[norm]
+    batch, layer = (DCGAN(norm_d=kind).discriminator((64, 64, 3)) for kind in ("batch", "layer"))
+    assert trainable_parameters(batch) == trainable_parameters(layer)
+
+
+def test_layer_norm_is_over_all_of_an_images_features() -> None:
+    torch.manual_seed(0)
+    network = DCGAN(width_d=2, norm_d="layer").discriminator((16, 16, 3))
+    (norm,) = (m for m in network.modules() if isinstance(m, nn.GroupNorm))
+    features = 3 * torch.randn(5, norm.num_channels, 6, 6) + 7
+    torch.testing.assert_close(norm(features), nn.functional.layer_norm(features, features.shape[1:]))
+
+
+@pytest.mark.parametrize(("pooling", "layer"), [("average", nn.AvgPool2d), ("max", nn.MaxPool2d)])
+@pytest.mark.parametrize("size", [16, 28, 64])
+def test_the_hybrid_pools_after_its_first_layer(pooling: str, layer: type[nn.Module], size: int) -> None:
+    family = DCGAN(width_d=2, pooling=pooling, dropout=0.1)
+    torch.manual_seed(0)
+    network = family.discriminator((size, size, 3))
+    strides = [m.stride[0] for m in network.modules() if isinstance(m, nn.Conv2d)]
+    pools = sum(isinstance(m, layer) for m in network.modules())
+    assert pools == len(strides) - 2 > 0  # all but the first layer and the score
+    assert strides == [2, *[1] * pools, 1]
+    scores = network(torch.rand(3, 3, size, size))
+    assert scores.shape == (3,) and scores.std() > 0
+    assert not any(isinstance(m, (nn.AvgPool2d, nn.MaxPool2d)) for m in DCGAN().discriminator((16, 16, 3)).modules())

@@ -17,6 +17,7 @@ from gan.objectives.l2 import L2
 from gan.objectives.minimax import Minimax
 from gan.objectives.non_saturating import NonSaturating
 from gan.objectives.wgan import WGAN
+from gan.objectives.wgan_gp import WGANGP
 
 REAL, FAKE = torch.tensor([2.0, -1.0, 0.5]), torch.tensor([-3.0, 0.25, 1.0, -0.5])
 IMAGES = torch.zeros(2, 3, 16, 16)
@@ -39,12 +40,14 @@ def test_generator_losses_are_as_written() -> None:
     assert float(Minimax().generator_loss(FAKE)) == pytest.approx(np.log(1 - share).mean(), rel=1e-6)
     for objective in (NonSaturating(), L2()):
         assert float(objective.generator_loss(FAKE)) == pytest.approx(-np.log(share).mean(), rel=1e-6)
-    assert float(WGAN().generator_loss(FAKE)) == pytest.approx(-FAKE.double().mean().item())
+    for critic in (WGAN(), WGANGP()):
+        assert float(critic.generator_loss(FAKE)) == pytest.approx(-FAKE.double().mean().item())
 
 
 def test_the_critics_loss_is_the_negated_distance_of_means() -> None:
     expected = FAKE.double().mean().item() - REAL.double().mean().item()
-    assert float(WGAN().discriminator_loss(REAL, FAKE)) == pytest.approx(expected)
+    for critic in (WGAN(), WGANGP()):
+        assert float(critic.discriminator_loss(REAL, FAKE)) == pytest.approx(expected)
 
 
 def slope(objective: Minimax, score: float) -> float:
@@ -78,8 +81,10 @@ def discriminator() -> nn.Module:
 
 
 def test_the_l2_penalty_counts_kernels_alone() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 2, 3, bias=True), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(4, 1))
-    kernels = [network[0].weight.detach().double(), network[3].weight.detach().double()]
+    # A layer norm's scale has as many dimensions as there are of features.
+    norms = (nn.BatchNorm2d(2), nn.LayerNorm([2, 4, 4]))
+    network = nn.Sequential(nn.Conv2d(3, 2, 3, bias=True), *norms, nn.Flatten(), nn.Linear(4, 1))
+    kernels = [network[0].weight.detach().double(), network[4].weight.detach().double()]
     expected = sum(float((kernel**2).sum()) for kernel in kernels)
     penalty = L2(l2_lambda=0.3).penalty(network, IMAGES, IMAGES)
     assert penalty is not None
@@ -87,13 +92,13 @@ def test_the_l2_penalty_counts_kernels_alone() -> None:
     penalty.backward()
     kernel = network[0].weight
     torch.testing.assert_close(kernel.grad, 0.6 * kernel)  # no ½
-    assert network[0].bias.grad is None and network[1].weight.grad is None
+    assert network[0].bias.grad is None and network[1].weight.grad is None and network[2].weight.grad is None
 
 
-def test_only_l2_has_a_penalty_and_only_wgan_a_constraint() -> None:
+def test_only_l2_and_wgan_gp_have_a_penalty_and_only_wgan_a_constraint() -> None:
     for name in OBJECTIVES:
         objective, network = OBJECTIVES[name](), discriminator()
-        assert (objective.penalty(network, IMAGES, IMAGES) is not None) == (name == "l2")
+        assert (objective.penalty(network, IMAGES, IMAGES) is not None) == (name in ("l2", "wgan-gp"))
         before = [weight.clone() for weight in network.parameters()]
         objective.constrain(network)
         same = all(torch.equal(one, other) for one, other in zip(before, network.parameters(), strict=True))
@@ -116,8 +121,16 @@ def test_clipping_is_to_the_value_and_of_the_scope(scope: str) -> None:
     assert all((old.abs() > 0.015).any() for old in before if old.ndim > 1)  # there was something to clip
 
 
+def test_clipping_kernels_leaves_a_layer_norm_alone() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.LayerNorm([2, 6, 6]))
+    WGAN(clip=1e-3, clip_scope="kernels").constrain(network)
+    assert float(network[0].weight.detach().abs().max()) == pytest.approx(1e-3)
+    assert (network[1].weight == 1).all() and (network[0].bias.abs() > 1e-3).any()
+
+
 def test_the_critic_trains_more_often_where_the_objective_says_so() -> None:
-    assert [OBJECTIVES[name]().n_critic for name in ("non-saturating", "minimax", "l2", "wgan")] == [1, 1, 1, 5]
+    steps = {name: OBJECTIVES[name]().n_critic for name in OBJECTIVES}
+    assert steps == {"non-saturating": 1, "minimax": 1, "l2": 1, "wgan": 5, "wgan-gp": 5}
 
 
 # ---- what is lost
@@ -136,8 +149,9 @@ def test_a_discriminator_that_is_sure_of_everything_dominates(objective: Minimax
         assert not objective.dominated(*losses(objective, real_share, fake_share))
 
 
-def test_a_critic_is_never_said_to_dominate() -> None:
-    assert not WGAN().dominated(-1e3, 1e3)
+@pytest.mark.parametrize("objective", [WGAN(), WGANGP()])
+def test_a_critic_is_never_said_to_dominate(objective: WGAN) -> None:
+    assert not objective.dominated(-1e3, 1e3)
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))

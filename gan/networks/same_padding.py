@@ -1,0 +1,49 @@
+"""Convolutions with TensorFlow's "same" padding, which at a stride is not the same on both sides.
+
+A convolution of stride s turns n pixels into ⌈n/s⌉. The zeros that this takes are split evenly between
+both sides, and an odd one goes to the end: right and below. PyTorch pads evenly alone, so that its
+features sit one pixel beside TensorFlow's.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gan.networks.convolution import Conv2d, ConvTranspose2d, convolve, convolve_transposed
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return the zeros before and after `size` pixels."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(Conv2d):
+    """Images N×A×H×W → N×B×⌈H/s⌉×⌈W/s⌉."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, kernel, stride)
+
+    def forward(self, input: Tensor) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        (top, bottom), (left, right) = (same_padding(side, kernel, stride) for side in input.shape[2:])
+        if top == bottom == left == right:
+            return convolve(input, self.weight, self.bias, stride, top)
+        return convolve(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, stride, 0)
+
+
+class SameConvTranspose2d(ConvTranspose2d):
+    """Images N×A×H×W → N×B×sH×sW: the transpose of a `SameConv2d` from there to here. Kernels not below s."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
+        super().__init__(inputs, outputs, kernel, stride)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        height, width = (side * stride for side in input.shape[2:])
+        top, left = (same_padding(side, kernel, stride)[0] for side in (height, width))
+        spread = convolve_transposed(input, self.weight, None, stride, 0)
+        inside = spread[:, :, top : top + height, left : left + width]
+        assert self.bias is not None
+        return inside + self.bias[:, None, None]

@@ -1,0 +1,32 @@
+"""What Wasserstein objectives share, however they keep the critic Lipschitz (Arjovsky et al. 2017)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from gan.objectives.base import Objective
+
+
+@dataclass(frozen=True)
+class Wasserstein(Objective):
+    """The critic maximises mean f(x) − mean f(G(z)); G maximises mean f(G(z))."""
+
+    estimates_wasserstein: ClassVar[bool] = True
+
+    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        return fake.mean() - real.mean()
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        return -fake.mean()
+
+    def loss_limit(self, shape: tuple[int, ...]) -> float:
+        """Ten times the diameter of the space of images, 2√d.
+
+        No two distributions in [−1, 1]^d are further apart than that, so a critic whose estimate is
+        ten times as large has a Lipschitz constant far from 1: nothing holds it any more.
+        """
+        return 10 * 2 * math.sqrt(math.prod(shape))

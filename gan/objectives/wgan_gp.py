@@ -1,0 +1,65 @@
+"""The Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv:1704.00028, algorithm 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from gan.errors import InputError
+from gan.objectives.wasserstein import Wasserstein
+from gan.settings import Range, parameter
+
+
+@dataclass(frozen=True)
+class WGANGP(Wasserstein):
+    """λ·mean (‖∇f(x̂)‖ − 1)², on points x̂ between real and generated images, keeps f 1-Lipschitz.
+
+    The penalty looks at each image by itself; batch norm in the critic would have an image's score, and so
+    its gradient, depend on the others (section 4), so that such a critic is refused.
+    """
+
+    # Algorithm 1; and layer norm in place of the critic's batch norm, as section 4 recommends.
+    defaults: ClassVar[dict[str, Any]] = {
+        "optimizer_g": "adam",
+        "optimizer_d": "adam",
+        "lr_g": 1e-4,
+        "lr_d": 1e-4,
+        "beta1": 0.0,
+        "beta2": 0.9,
+    }
+    network_defaults: ClassVar[dict[str, Any]] = {"norm_d": "layer", "logit_norm": False}
+    gp_lambda: float = parameter(
+        10.0,
+        "weight λ of the gradient penalty",
+        minimum=0.0,
+        search=Range(0.1, 100.0, log=True),
+    )
+    n_critic: int = parameter(5, "critic steps per generator step", minimum=1, search=Range(1, 5))
+
+    def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
+        """Return the penalty, in float32 at least whatever the rest is in: it is a gradient of a gradient."""
+        with torch.autocast(real.device.type, enabled=False):
+            between = _interpolates(*(rows.detach().to(_precise(rows)) for rows in (real, fake))).requires_grad_()
+            scores = discriminator(between)
+            (slopes,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+            return self.gp_lambda * (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+
+    def check(self, discriminator: nn.Module) -> None:
+        if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
+            raise InputError(
+                "objective wgan-gp penalises each image's gradient by itself, which batch norm in the critic mixes"
+                " with others': set norm_d=layer or norm_d=none (and logit_norm=false, where there is one)"
+            )
+
+
+def _precise(rows: Tensor) -> torch.dtype:
+    return torch.promote_types(rows.dtype, torch.float32)
+
+
+def _interpolates(real: Tensor, fake: Tensor) -> Tensor:
+    """Return a point between each real row and a generated one, uniformly placed, for rows of any shape."""
+    share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+    return torch.lerp(real, fake, share)

@@ -1,0 +1,65 @@
+"""TensorFlow's "same" padding, against its definition written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gan.networks.same_padding import SameConv2d, SameConvTranspose2d, same_padding
+
+GEOMETRIES = [(3, 1, 5), (3, 2, 8), (3, 2, 7), (5, 2, 8), (5, 2, 9), (4, 2, 6), (5, 2, 1), (3, 2, 1), (2, 2, 4)]
+
+
+def by_definition(images: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:
+    """Convolve N×A×H×W as TensorFlow's documentation writes it down, one number at a time.
+
+    Output i sees inputs i·s + k − before, where "before" is half (rounded down) of what the last one lacks.
+    """
+    count, _, height, width = images.shape
+    outputs, _, kernel, _ = weight.shape
+    sides = [-(-side // stride) for side in (height, width)]
+    lacks = [max((out - 1) * stride + kernel - side, 0) for out, side in zip(sides, (height, width), strict=True)]
+    found = np.tile(bias[:, None, None], (count, 1, *sides))
+    for row, column, k, m in np.ndindex(*sides, kernel, kernel):
+        y, x = row * stride + k - lacks[0] // 2, column * stride + m - lacks[1] // 2
+        if 0 <= y < height and 0 <= x < width:
+            found[:, :, row, column] += images[:, :, y, x] @ weight[:, :, k, m].T
+    assert found.shape[1] == outputs
+    return found
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), GEOMETRIES)
+def test_a_convolution_is_tensorflows(kernel: int, stride: int, size: int) -> None:
+    torch.manual_seed(0)
+    layer = SameConv2d(2, 3, kernel, stride).double()
+    images = torch.randn(2, 2, size, size + 1, dtype=torch.double)
+    expected = by_definition(images.numpy(), *(w.detach().numpy() for w in layer.parameters()), stride)
+    np.testing.assert_allclose(layer(images).detach().numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), [(3, 2, 4), (5, 2, 4), (4, 2, 3), (3, 1, 5), (2, 2, 3)])
+def test_a_transposed_convolution_is_the_transpose_of_tensorflows(kernel: int, stride: int, size: int) -> None:
+    """⟨T(x), y⟩ = ⟨x, C(y)⟩ for the convolution C with the same kernel, from the large side to the small."""
+    torch.manual_seed(0)
+    layer = SameConvTranspose2d(3, 2, kernel, stride).double()
+    small = torch.randn(2, 3, size, size, dtype=torch.double)
+    large = torch.randn(2, 2, size * stride, size * stride, dtype=torch.double)
+    assert layer.bias is not None
+    torch.nn.init.zeros_(layer.bias)
+    back = by_definition(large.numpy(), layer.weight.detach().numpy(), np.zeros(3), stride)
+    assert back.shape == small.shape
+    np.testing.assert_allclose((layer(small) * large).sum().item(), (small.numpy() * back).sum(), rtol=1e-10)
+    torch.nn.init.ones_(layer.bias)
+    shifted = layer(small)
+    torch.nn.init.zeros_(layer.bias)
+    torch.testing.assert_close(shifted, layer(small) + 1)
+
+
+def test_an_odd_zero_goes_to_the_end() -> None:
+    assert [same_padding(*geometry) for geometry in ((128, 5, 2), (128, 3, 2), (127, 3, 2), (8, 3, 1))] == [
+        (1, 2),
+        (0, 1),
+        (1, 1),
+        (1, 1),
+    ]
