@@ -20,6 +20,8 @@ from gan.errors import InputError
 
 SCHEMES = ("file", "s3", "gs")
 _TEMPORARY = ".tmp"
+_COPIED_BYTES = 16 << 20
+"""What is read at once of a file that is copied."""
 
 
 def resolve(uri: str | Path) -> tuple[fs.FileSystem, str]:
@@ -191,19 +193,36 @@ class Storage:
 
     def exists(self, path: str = "") -> bool:
         """Tell whether there is a file or folder of this name; an object store has no empty folders."""
-        return bool(self._type(path) != fs.FileType.NotFound)
+        kind = self._type(path)
+        if kind == fs.FileType.Directory and self.local_path is None:
+            return self._holds_files(self._inside(path))
+        return bool(kind != fs.FileType.NotFound)
 
     def is_folder(self, path: str = "") -> bool:
-        """Tell whether there is a folder of this name."""
-        return bool(self._type(path) == fs.FileType.Directory)
+        """Tell whether there is a folder of this name; an object store has no empty ones."""
+        return bool(self._type(path) == fs.FileType.Directory) and self.exists(path)
+
+    def _holds_files(self, folder: str) -> bool:
+        """Tell whether there is a file at any depth of a folder on an object store.
+
+        PyArrow leaves empty objects there that stand for folders, also for those whose last file it deletes.
+        """
+        infos = self.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        return any(info.is_file for info in infos) or any(
+            self._holds_files(info.path) for info in infos if info.type == fs.FileType.Directory
+        )
 
     def _type(self, path: str) -> fs.FileType:
         return self.filesystem.get_file_info(self._inside(path)).type
 
     def list(self, path: str = "") -> list[str]:
         """Return the names of the files and folders in a folder, sorted; none if it does not exist."""
-        selector = fs.FileSelector(self._inside(path), allow_not_found=True)
-        names = (info.base_name for info in self.filesystem.get_file_info(selector))
+        full = self._inside(path)
+        local = self.local_path is not None
+        # On an object store folders are there by the files in them alone: see `_holds_files`.
+        selector = fs.FileSelector(full, allow_not_found=True, recursive=not local)
+        infos = (info for info in self.filesystem.get_file_info(selector) if local or info.is_file)
+        names = {info.path.removeprefix(full).lstrip("/").partition("/")[0] for info in infos}
         return sorted(name for name in names if not (name.startswith(".") and name.endswith(_TEMPORARY)))
 
     def delete(self, path: str) -> None:
@@ -233,7 +252,7 @@ class Storage:
         """Copy a file to this machine's disk; `to` appears whole or not at all."""
         temporary = temporary_name(to)
         try:
-            fs.copy_files(self._inside(path), str(temporary), self.filesystem, fs.LocalFileSystem())
+            _copy(self._inside(path), str(temporary), self.filesystem, fs.LocalFileSystem())
             replace(temporary, to)
         finally:
             temporary.unlink(missing_ok=True)
@@ -243,7 +262,7 @@ class Storage:
         if self.local_path is not None:
             Storage(local.parent).fetch(local.name, Path(self._inside(path)))
         else:
-            fs.copy_files(str(local), self._inside(path), fs.LocalFileSystem(), self.filesystem)
+            _copy(str(local), self._inside(path), fs.LocalFileSystem(), self.filesystem)
 
 
 def copy_tree(source: Storage, destination: Storage) -> None:
@@ -260,7 +279,12 @@ def copy_tree(source: Storage, destination: Storage) -> None:
     if destination.local_path is not None:
         folder = destination.local_path if source.is_folder() else destination.local_path.parent
         folder.mkdir(parents=True, exist_ok=True)
-    fs.copy_files(source.root, destination.root, source.filesystem, destination.filesystem)
+    _copy(source.root, destination.root, source.filesystem, destination.filesystem)
+
+
+def _copy(source: str, destination: str, of: fs.FileSystem, to: fs.FileSystem) -> None:
+    # PyArrow's own pieces of a megabyte cost an object store one round trip each.
+    fs.copy_files(source, destination, of, to, chunk_size=_COPIED_BYTES)
 
 
 def temporary_name(path: Path) -> Path:

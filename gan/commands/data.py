@@ -8,27 +8,41 @@ import typer
 
 from gan.commands import options as opt
 from gan.errors import InputError
-from gan.terminal import emit, packing_progress, say, table, warn
+from gan.terminal import Interrupted, command_line, emit, packing_progress, say, table, warn
 
 if TYPE_CHECKING:
     from gan.data import DataSet
 
-app = typer.Typer(help="Images, packed once for training.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Images, packed once for training.\n\nExample: gan-search data info faces --size 32",
+    short_help="Images, packed once for training.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 SHOWN_SKIPPED = 5
 
 
 @app.command("pack")
 def pack_data(
-    source: Annotated[str, typer.Argument(metavar="SRC", help="a folder of images, or faces, mnist:DIR, …")],
+    source: Annotated[str, typer.Argument(metavar="SRC", help="a folder of images, or celeba:ZIP, mnist:DIR, …")],
     destination: Annotated[str, typer.Argument(metavar="DST", help="the file to write; local, s3:// or gs://")],
     size: opt.Size = None,
     crop: opt.Crop = None,
+    processes: Annotated[
+        int | None, opt.whole_number(help="that read images; default: one a core", low=1, high=256)
+    ] = None,
     json: opt.Json = False,
 ) -> None:
     """Crop and resize images once, into one file that trainings map into memory.
 
-    Example: gan-search data pack ~/photos photos.arrow --size 64
+    The same command goes on where a packing was interrupted. Behind SRC, ?limit=N takes N images.
+
+    \b
+    Examples:
+      gan-search data pack ~/photos photos.arrow --size 64
+      gan-search data pack 'celeba:img_align_celeba.zip?limit=40000' faces.arrow \\
+          --size 64 --crop center-148
     """
     from gan.data import describe, open_source, pack
 
@@ -36,8 +50,11 @@ def pack_data(
         raise InputError(f"{source}: is packed already; pack the images that it was made of")
     path = destination.removeprefix("packed:")
     origin = open_source(opt.as_uri(source), size, crop)
-    with packing_progress(quiet=json) as progress:
-        data = pack(origin, path, progress)
+    try:
+        with packing_progress(quiet=json) as progress:
+            data = pack(origin, path, progress, processes)
+    except KeyboardInterrupt:
+        raise Interrupted(f"to go on: {command_line()}") from None
     _warn_of_skipped(data)
     if json:
         emit(describe(data))

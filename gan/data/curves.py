@@ -34,11 +34,31 @@ class Curves:
 
     def batches(self) -> Iterator[np.ndarray]:
         """Yield all rows as one array [55000, 15]."""
-        x = np.linspace(-1, 1, POINTS)
         uniform = np.random.default_rng(_SEED).random((len(self), 2))
-        y = (1 + uniform[:, :1]) * x**2 + uniform[:, 1:]
-        yield (y / 1.5 - 1).astype(np.float32)
+        yield _rows(1 + uniform[:, :1], uniform[:, 1:])
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for batch in self.batches():
             yield from batch
+
+
+def bounds() -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest curve, x² and 2x²+1, as rows: float32 [15] each."""
+    return _rows(1.0, 0.0), _rows(2.0, 1.0)
+
+
+def inside(rows: np.ndarray, slack: float = 0.0) -> np.ndarray:
+    """Tell for each of the rows [n, 15] whether it keeps between the bounds, give or take `slack`, throughout.
+
+    Args:
+        rows: as `Curves` yields them.
+        slack: in the units of rows, of which the data spans 2.
+    """
+    low, high = bounds()
+    return np.asarray(((rows >= low - slack) & (rows <= high + slack)).all(axis=1))
+
+
+def _rows(a: np.ndarray | float, c: np.ndarray | float) -> np.ndarray:
+    """Return a·x²+c as rows."""
+    x = np.linspace(-1, 1, POINTS)
+    return ((a * x**2 + c) / 1.5 - 1).astype(np.float32)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+from gan.errors import InputError
+
+MOST_UNREADABLE = 0.01
+"""Share of a source's files that may be unreadable: beyond it the data is not what it was taken for."""
+
+Piece = Callable[[], Iterable[np.ndarray | str]]
+"""The work of reading some rows, for each of which it gives the row, or a line on why there is none."""
 
 
 class Source(Protocol):
@@ -18,9 +26,13 @@ class Source(Protocol):
     A source's constructor declares what it takes by the names of its parameters, any of: `path`
     (what follows the colon of its URI), `size` (pixels a side) and `crop`.
 
-    It may also offer `batches()`, an iterator of arrays [n, *shape] in the same order, where it makes
-    many rows at once; `crop`; and `skipped`, a line for each of its files that could not be read,
-    complete once it has been iterated.
+    It may also offer
+
+    - `piece(rows)`, with a sequence of row numbers: a `Piece` that can be pickled. Its rows are then made
+      by several processes, and packing goes on after a kill. It must need little beside NumPy: not PyTorch.
+    - `batches()`, an iterator of arrays [n, *shape] in the same order, where it makes many rows at once.
+    - `crop`, how its images are cropped.
+    - `skipped`, a line for each of its files that could not be read, complete once it has been iterated.
     """
 
     uri: str
@@ -43,11 +55,17 @@ class Rows:
     """A read-only view of some rows of a packed set, gathered on demand from memory-mapped chunks.
 
     It holds views of a mapped file: other processes open the set anew rather than be sent this.
+
+    Args:
+        chunks: arrays [n, *shape] that hold all rows, one after another.
+        index: which of them these are.
+        hold: kept for as long as this lives: what tells others that the file is in use.
     """
 
-    def __init__(self, chunks: Sequence[np.ndarray], index: np.ndarray) -> None:
+    def __init__(self, chunks: Sequence[np.ndarray], index: np.ndarray, hold: object = None) -> None:
         self._chunks = chunks
         self._index = index
+        self._hold = hold
         self._starts = np.cumsum([0] + [len(chunk) for chunk in chunks])
 
     def __len__(self) -> int:
@@ -102,14 +120,18 @@ class DataSet:
         return len(self.shape) == 3
 
 
+def some_rows(rows: Rows, count: int) -> np.ndarray:
+    """Return `count` rows, or all where there are fewer, spread over the whole."""
+    return rows.gather(np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(np.int64))
+
+
 def describe(dataset: DataSet) -> dict[str, Any]:
     """Return what `data info` tells of a set, ready for JSON.
 
     `mean` and `std` are of 1,000 training rows, in the units of the rows: 0 to 255 for images, -1 to 1
     for vectors. They are spread over the set, as the files of many are sorted by class.
     """
-    count = len(dataset.train)
-    some = dataset.train.gather(np.linspace(0, count - 1, min(1000, count)).astype(np.int64))
+    some = some_rows(dataset.train, 1000)
     return {
         "uri": dataset.uri,
         "shape": list(dataset.shape),
@@ -127,3 +149,10 @@ def describe(dataset: DataSet) -> dict[str, Any]:
         "mean": round(float(some.mean(dtype=np.float64)), 4),
         "std": round(float(some.std(dtype=np.float64)), 4),
     }
+
+
+def check_skipped(uri: str, skipped: Sequence[str], total: int) -> None:
+    """Raise `InputError`, listing the first of them, when too many files could not be read."""
+    if len(skipped) > MOST_UNREADABLE * total:
+        first = "; ".join(skipped[:3]) + ("; …" if len(skipped) > 3 else "")
+        raise InputError(f"{uri}: more than {MOST_UNREADABLE:.0%} of its {total:,} images cannot be read: {first}")

@@ -6,7 +6,7 @@ index, so any image can be made alone; `gan.data.face_drawing` turns them into p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,6 +138,18 @@ def draw(indices: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
     return render(attributes(indices), size)
 
 
+@dataclass(frozen=True)
+class DrawFaces:
+    """A piece of the set; see `Source.piece`."""
+
+    indices: tuple[int, ...]
+    size: int
+
+    def __call__(self) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the faces at `indices`, one after another."""
+        yield from draw(self.indices, self.size)
+
+
 class Faces:
     """The set as a `Source`: indices below 50,000 are for training, the 10,000 above are held out.
 
@@ -161,6 +173,10 @@ class Faces:
 
     def __len__(self) -> int:
         return COUNT
+
+    def piece(self, rows: Sequence[int]) -> DrawFaces:
+        """Return the work of drawing some faces; see `Source`."""
+        return DrawFaces(tuple(rows), self.size)
 
     def batches(self, count: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield all images in order, as arrays [n, size, size, 3] of `count` images or fewer."""

@@ -73,8 +73,8 @@ class Writer:
         rows = max(1, CHUNK_BYTES // header.row_bytes)
         self._chunk = np.empty((rows, *header.shape), header.dtype)
         self._filled = 0
-        self._count = 0
-        self._hash = hashlib.sha256(f"{list(header.shape)} {header.dtype}\n".encode())
+        self._written = 0
+        self._hash = _hash(header)
         with writing(path.parent):
             self._sink = pa.OSFile(str(self._temporary), "wb")
             self._writer = pa.ipc.new_file(self._sink, self._schema)
@@ -89,6 +89,11 @@ class Writer:
             with suppress(OSError, pa.ArrowException):
                 self._sink.close()
         self._temporary.unlink(missing_ok=True)
+
+    @property
+    def count(self) -> int:
+        """Rows added so far."""
+        return self._written + self._filled
 
     def add(self, rows: np.ndarray) -> None:
         """Append rows [n, *shape] of the set's dtype."""
@@ -108,7 +113,7 @@ class Writer:
         column = pa.FixedSizeBinaryArray.from_buffers(self._schema.field(0).type, len(rows), [None, pa.py_buffer(rows)])
         with writing(self._path.parent):
             self._writer.write_batch(pa.record_batch([column], schema=self._schema))
-        self._count += len(rows)
+        self._written += len(rows)
         self._filled = 0
 
     def finish(self, skipped: Iterable[str] = ()) -> None:
@@ -120,7 +125,7 @@ class Writer:
         if self._filled:
             self._flush()
         names = tuple(skipped)
-        trailer = Trailer(self._count, self._hash.hexdigest(), len(names), names[:100])
+        trailer = Trailer(self.count, self._hash.hexdigest(), len(names), names[:100])
         empty = pa.record_batch([pa.array([], self._schema.field(0).type)], schema=self._schema)
         with writing(self._path.parent):
             self._writer.write_batch(empty, custom_metadata={_KEY: _dump(trailer)})
@@ -133,16 +138,55 @@ def _dump(part: Header | Trailer) -> bytes:
     return json.dumps(asdict(part), ensure_ascii=True).encode()
 
 
-def open_file(path: Path, uri: str) -> DataSet:
+def open_file(path: Path, uri: str, hold: object = None) -> DataSet:
     """Map a packed set on this machine's disk; no row is read until it is asked for.
 
     Args:
         path: the file.
         uri: how the user named it.
+        hold: kept for as long as any of the set's rows can be read.
 
     Raises:
         InputError: not a packed set, one that is damaged, or one that a newer version wrote.
     """
+    header, trailer, chunks = _read(path)
+    train, held_out = _parts(path, header, trailer.count)
+    return DataSet(
+        uri=uri,
+        shape=header.shape,
+        dtype=np.dtype(header.dtype),
+        content_hash=trailer.content_hash,
+        default_features=header.default_features,
+        train=Rows(chunks, train, hold),
+        held_out=Rows(chunks, held_out, hold),
+        source=header.source,
+        crop=header.crop,
+        skipped=trailer.skipped,
+        skipped_names=trailer.skipped_names,
+    )
+
+
+def check_content(path: Path) -> None:
+    """Read every row of a packed set, and compare them with its content hash.
+
+    Raises:
+        InputError: it is not the set that was packed, or not a packed set at all.
+    """
+    header, trailer, chunks = _read(path)
+    found = _hash(header)
+    for chunk in chunks:
+        found.update(chunk.data)
+    if found.hexdigest() != trailer.content_hash:
+        raise InputError(f"{path}: damaged packed set: its rows are not those that were packed")
+
+
+def _hash(header: Header) -> Any:
+    """Begin the content hash of a set; its rows follow."""
+    return hashlib.sha256(f"{list(header.shape)} {header.dtype}\n".encode())
+
+
+def _read(path: Path) -> tuple[Header, Trailer, list[np.ndarray]]:
+    """Return what a packed set says of itself, and its rows as arrays on the mapped file."""
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder, not a packed set' if path.is_dir() else 'no such file'}")
     reader = _reader(path)
@@ -153,20 +197,7 @@ def open_file(path: Path, uri: str) -> DataSet:
     chunks = [_view(path, reader.get_batch(i), header) for i in range(reader.num_record_batches - 1)]
     if sum(map(len, chunks)) != trailer.count or trailer.count < 1:
         raise InputError(f"{path}: damaged packed set: it does not hold the {trailer.count} rows it should")
-    train, held_out = _parts(path, header, trailer.count)
-    return DataSet(
-        uri=uri,
-        shape=header.shape,
-        dtype=np.dtype(header.dtype),
-        content_hash=trailer.content_hash,
-        default_features=header.default_features,
-        train=Rows(chunks, train),
-        held_out=Rows(chunks, held_out),
-        source=header.source,
-        crop=header.crop,
-        skipped=trailer.skipped,
-        skipped_names=trailer.skipped_names,
-    )
+    return header, trailer, chunks
 
 
 def _reader(path: Path) -> Any:

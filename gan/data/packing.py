@@ -1,74 +1,133 @@
-"""From sources to packed sets: packing one, and keeping them in this machine's cache."""
+"""From sources to packed sets: packing one, and opening those on this disk, on an object store or in the cache."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
+from gan.data.cache import cache_folder, key_of, locked, make_room, open_held
 from gan.data.dataset import DataSet, Source
-from gan.data.packed import FORMAT_VERSION, Header, Writer, open_file
+from gan.data.packed import Header, Writer, check_content, open_file
+from gan.data.parts import Parts, Pieces, folder_beside
+from gan.data.workers import available_processes
 from gan.errors import InputError
-from gan.storage import split_file, writing
+from gan.storage import Storage, replace, split_file, writing
 
 Progress = Callable[[int, int], None]
 """Called now and then with the rows packed so far, and how many there will be at most."""
 
 
-def pack(source: Source, destination: str | Path, progress: Progress | None = None) -> DataSet:
+def pack(
+    source: Source, destination: str | Path, progress: Progress | None = None, processes: int | None = None
+) -> DataSet:
     """Pack a source into one file on storage, which appears whole or not at all, and open it.
 
-    The order of rows is the source's, and memory is bounded whatever its length.
+    The order of rows is the source's, and memory is bounded whatever its length. A packing that was
+    interrupted or killed goes on where it was, if the source can be read in pieces; until it is done
+    it takes twice the room.
+
+    Args:
+        source: what to pack.
+        destination: a local path, or a URI of scheme file, s3 or gs.
+        progress: told of the packing.
+        processes: how many read images; by default one a core. The result is the same.
 
     Raises:
         InputError: the destination exists or cannot be written, or the source cannot be read.
     """
     place, name = split_file(destination)
-    with writing(destination):
-        if place.exists(name):
-            raise InputError(f"{destination} exists: remove it, or pack to another name")
+    _require_new(place, name, destination)
     if place.local_path is not None:
-        with writing(place.local_path):
-            place.make_dirs()
         path = place.local_path / name
-        write(source, path, progress)
+        with _folder_made(place.local_path):
+            write(source, path, progress, processes)
         return open_file(path, f"packed:{destination}")
-    with locked(_cache_folder(None), _key(str(destination))) as path:
-        path.unlink(missing_ok=True)
-        write(source, path, progress)
+    folder = cache_folder()
+    with _in_cache(source, source.uri, folder, progress, processes) as (path, _):
         with writing(destination):
             place.put(path, name)
-        path.unlink()
+        with locked(folder, _remote_key(place, name, str(destination))) as kept, suppress(OSError):
+            kept.hardlink_to(path)  # What was sent need not be fetched.
     return open_packed(str(destination))
 
 
-def write(source: Source, path: Path, progress: Progress | None = None) -> None:
+def _require_new(place: Storage, name: str, destination: str | Path) -> None:
+    with writing(destination):
+        if place.exists(name):
+            raise InputError(f"{destination} exists: remove it, or pack to another name")
+
+
+@contextmanager
+def _folder_made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; bad input leaves none of them behind."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except InputError:
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
+def _bytes(source: Source) -> int:
+    return len(source) * int(np.prod(source.shape)) * np.dtype(source.dtype).itemsize
+
+
+def write(source: Source, path: Path, progress: Progress | None = None, processes: int | None = None) -> None:
     """Write a source's rows, shape and origin to a packed set on this machine's disk."""
-    held_out = None if source.held_out is None else (source.held_out.start, source.held_out.stop)
-    header = Header(
-        shape=tuple(source.shape),
-        dtype=np.dtype(source.dtype).name,
-        source=source.uri,
-        default_features=source.default_features,
-        crop=getattr(source, "crop", None),
-        held_out=held_out,
-    )
-    with Writer(path, header) as writer:
+    if hasattr(source, "piece"):
+        _write_parts(cast(Pieces, source), path, progress, processes or available_processes())
+    else:
+        _write_rows(source, path, progress)
+
+
+def _write_parts(source: Pieces, path: Path, progress: Progress | None, processes: int) -> None:
+    """Write a source that can be read in pieces: in parts first, by several processes."""
+    with folder_beside(path) as folder, writing(path.parent):
+        parts = Parts(source, folder)
+        parts.make(processes, progress)
+        held_out = source.held_out
+        if held_out is not None:
+            held_out = range(parts.place_of(held_out.start), parts.place_of(held_out.stop))
+        with Writer(path, _header(source, held_out)) as writer:
+            for rows in parts:
+                writer.add(rows)
+            _finish(writer, source, parts.skipped.values())
+
+
+def _write_rows(source: Source, path: Path, progress: Progress | None) -> None:
+    with Writer(path, _header(source, source.held_out)) as writer:
         done = 0
         for rows in _batches(source):
             writer.add(rows)
             done += len(rows)
             if progress is not None:
                 progress(done, len(source))
-        if not done:
-            raise InputError(f"{source.uri}: there is nothing in it to pack")
-        writer.finish(getattr(source, "skipped", ()))
+        _finish(writer, source, getattr(source, "skipped", ()))
+
+
+def _header(source: Source, held_out: range | None) -> Header:
+    return Header(
+        shape=tuple(source.shape),
+        dtype=np.dtype(source.dtype).name,
+        source=source.uri,
+        default_features=source.default_features,
+        crop=getattr(source, "crop", None),
+        held_out=None if held_out is None else (held_out.start, held_out.stop),
+    )
+
+
+def _finish(writer: Writer, source: Source, skipped: Any) -> None:
+    if not writer.count:
+        raise InputError(f"{source.uri}: there is nothing in it to pack")
+    writer.finish(skipped)
 
 
 def _batches(source: Source) -> Iterator[np.ndarray]:
@@ -90,6 +149,8 @@ def _batches(source: Source) -> Iterator[np.ndarray]:
 def open_packed(uri: str, cache_dir: Path | None = None) -> DataSet:
     """Open a packed set; one on an object store is first copied into this machine's cache, once.
 
+    The copy is checked against the set's content hash before anyone gets it.
+
     Args:
         uri: a local path, or a URI of scheme file, s3 or gs; "packed:" before it may be left out.
         cache_dir: where the cache is, if not in the usual place.
@@ -101,17 +162,38 @@ def open_packed(uri: str, cache_dir: Path | None = None) -> DataSet:
     place, name = split_file(location)
     if place.local_path is not None:
         return open_file(place.local_path / name, f"packed:{location}")
+    folder = cache_folder(cache_dir)
+    with locked(folder, _remote_key(place, name, location)) as path:
+        if not path.exists():
+            _fetch(place, name, location, path)
+        return open_held(path, f"packed:{location}")
+
+
+def _remote_key(place: Storage, name: str, location: str) -> str:
+    """Return what a set on an object store is called in the cache; it changes when the object does."""
     try:
         info = place.filesystem.get_file_info(f"{place.root}/{name}")
-        if not info.is_file:
-            raise InputError(f"{location}: no such file")
-        key = _key(location, info.size, str(info.mtime_ns))
-        with locked(_cache_folder(cache_dir), key) as path:
-            if not path.exists():
-                place.fetch(name, path)
     except OSError as error:
         raise InputError(f"{location}: cannot be read: {error}") from error
-    return open_file(path, f"packed:{location}")
+    if not info.is_file:
+        raise InputError(f"{location}: no such file")
+    return key_of(location, info.size, str(info.mtime_ns))
+
+
+def _fetch(place: Storage, name: str, location: str, path: Path) -> None:
+    """Copy a set from an object store to `path`, which appears once the copy is known to be right."""
+    arriving = path.with_name(f".{path.name}.arriving.tmp")
+    try:
+        make_room(path.parent, place.filesystem.get_file_info(f"{place.root}/{name}").size or 0)
+        place.fetch(name, arriving)
+        check_content(arriving)
+        replace(arriving, path)
+    except OSError as error:
+        raise InputError(f"{location}: cannot be fetched to {path.parent}: {error}") from error
+    except InputError as error:
+        raise InputError(f"{location}: {str(error).removeprefix(f'{arriving}: ')}") from error
+    finally:
+        arriving.unlink(missing_ok=True)
 
 
 def open_cached(source: Source, uri: str, cache_dir: Path | None = None, progress: Progress | None = None) -> DataSet:
@@ -126,38 +208,24 @@ def open_cached(source: Source, uri: str, cache_dir: Path | None = None, progres
     Raises:
         InputError: the source cannot be read, or the cache cannot be written.
     """
-    key = _key(source.uri, list(source.shape), getattr(source, "crop", None), source.fingerprint())
-    with locked(_cache_folder(cache_dir), key) as path:
-        if path.exists():
-            try:
-                return open_file(path, uri)
-            except InputError:
-                path.unlink()  # Damaged on this disk; the source is still there to pack again.
-        write(source, path, progress)
-        return open_file(path, uri)
-
-
-def _cache_folder(given: Path | None) -> Path:
-    """Return the folder of cached packed sets; see `open_data` for where it is."""
-    named = given or os.environ.get("GAN_SEARCH_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return (Path(named) if named else Path(home) / "gan-search") / "packed"
-
-
-def _key(*parts: object) -> str:
-    said = json.dumps([FORMAT_VERSION, *parts], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    with _in_cache(source, uri, cache_folder(cache_dir), progress) as (_, data):
+        return data
 
 
 @contextmanager
-def locked(folder: Path, key: str) -> Iterator[Path]:
-    """Yield the path of one file in the cache, which no other process has meanwhile."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{key}.lock").open("w")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Released with the file, also when the process is killed.
-        path = folder / f"{key}.arrow"
-        for leftover in folder.glob(f".{path.name}.*"):
-            leftover.unlink(missing_ok=True)  # Of a process that was killed while it packed.
-        yield path
+def _in_cache(
+    source: Source, uri: str, folder: Path, progress: Progress | None = None, processes: int | None = None
+) -> Iterator[tuple[Path, DataSet]]:
+    """Yield a source's set in the cache, and its file, which no other process has meanwhile."""
+    key = key_of(source.uri, list(source.shape), getattr(source, "crop", None), source.fingerprint())
+    with locked(folder, key) as path:
+        try:
+            data = open_held(path, uri) if path.exists() else None
+        except InputError:
+            path.unlink()  # Damaged on this disk; the source is still there to pack again.
+            data = None
+        if data is None:
+            make_room(folder, _bytes(source))
+            write(source, path, progress, processes)
+            data = open_held(path, uri)
+        yield path, data

@@ -84,7 +84,7 @@ def test_recipes_show(name: str, cli: Cli) -> None:
     told = cli("recipes", "show", name, "--json").json
     assert list(told) == [
         *("name", "size", "settings", "space", "source", "generator_parameters", "discriminator_parameters"),
-        *("settled", "summary", "sources"),
+        *("settled", "summary", "sources", "shape", "crop"),
     ]
     assert (told["name"], told["size"], told["generator_parameters"]) == (name, 64, 3_576_704)
     assert told["discriminator_parameters"] == 2_765_568
@@ -94,6 +94,82 @@ def test_recipes_show(name: str, cli: Cli) -> None:
     shown = cli("recipes", "show", name, "--size", 32)
     assert shown.status == 0
     assert all(setting in shown.out for setting in told["settings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shape", "parameters"),
+    [
+        ("wang-mnist", [], [32, 32, 1], (1_066_880, 166_784)),
+        ("cheng-96-plain", [], [96, 96, 3], (4_070_793, 1_575_171)),
+        ("noe-thapa-128", [], [128, 128, 3], (4_740_611, 4_340_097)),
+        ("noe-thapa-128", ["--size", "64"], [64, 64, 3], (1_375_747, 4_315_521)),
+        ("curves", [], [15], (5_711, 5_249)),
+    ],
+)
+def test_networks_are_counted_at_the_recipes_own_size_unless_told_otherwise(
+    name: str, size: list[str], shape: list[int], parameters: tuple[int, int], cli: Cli
+) -> None:
+    told = cli("recipes", "show", name, *size, "--json").json
+    assert (told["shape"], told["size"]) == (shape, shape[0])
+    assert (told["generator_parameters"], told["discriminator_parameters"]) == parameters
+    assert f"at {'×'.join(map(str, shape))}: {parameters[0]:,} " in cli("recipes", "show", name, *size).out
+
+
+def test_a_size_that_a_recipes_network_cannot_make_is_refused(cli: Cli) -> None:
+    said = cli("recipes", "show", "cheng-96-plain", "--size", 40).bad_input()
+    assert "network upsampling cannot make 40×40: its sizes are the multiples of 16 (16, 32, 48" in said
+
+
+BAD_RECIPES = {
+    "unknown key": ("setings: {}", "mine.yaml: unknown key 'setings': did you mean 'settings'?"),
+    "unknown setting": ("settings: {lr: 1}", "mine.yaml: unknown setting 'lr': did you mean 'lr_"),
+    "impossible size": ("size: 50", "mine.yaml: network dcgan cannot make 50×50: its sizes are 4, 5, 6 or 7 times"),
+    "impossible size of a family": (
+        "{size: 40, settings: {network: upsampling}}",
+        "mine.yaml: network upsampling cannot make 40×40: its sizes are the multiples of 16 (16, 32, 48",
+    ),
+    "negative size": ("size: -64", "mine.yaml: size: '-64' is not a number of pixels"),
+    "negative rate": ("settings: {lr_g: -0.001}", "mine.yaml: lr_g: -0.001 is out of range, it must be above 0"),
+    "rate of zero": ("settings: {lr_d: 0}", "mine.yaml: lr_d: 0 is out of range, it must be above 0"),
+    "negative rate searched": (
+        "space: {lr_d: {low: -1.0e-3, high: 1.0e-2}}",
+        "mine.yaml: space.lr_d: -0.001 is out of range, it must be above 0",
+    ),
+    "clip of zero": ("settings: {objective: wgan, clip: 0}", "mine.yaml: clip: 0 is out of range, it must be above 0"),
+    "clip elsewhere": ("settings: {clip: 0.1}", "mine.yaml: setting 'clip' belongs to objective wgan, not to"),
+    "negative penalty": (
+        "settings: {objective: wgan-gp, gp_lambda: -10}",
+        "mine.yaml: gp_lambda: -10 is out of range, it must be at least 0",
+    ),
+    "penalty with batch norm": (
+        "{size: 32, settings: {objective: wgan-gp, norm_d: batch}}",
+        "mine.yaml: objective wgan-gp penalises each image's gradient by itself",
+    ),
+    "pooling unknown": ("settings: {pooling: median}", "mine.yaml: pooling: 'median' is not one of none, average, max"),
+    "norm unknown": ("settings: {norm_d: group}", "mine.yaml: norm_d: 'group' is not one of batch, layer, none"),
+    "no mapping": ("- 1", "mine.yaml: not a recipe"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RECIPES)
+@pytest.mark.parametrize("command", ["show", "train"])
+def test_a_bad_recipe_is_refused_in_one_line_and_nothing_is_written(
+    case: str,
+    command: str,
+    cli: Cli,
+    tmp_path: Path,
+    shared_cache: Path,
+    snapshot: Callable[[Path], Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text, said = BAD_RECIPES[case]
+    Path("mine.yaml").write_text(text)
+    before = snapshot(tmp_path), snapshot(shared_cache)
+    train = ["train", "--recipe", "mine.yaml", "--data", "faces", "--size", "32", "--kimg", "1", "--out", "out"]
+    arguments = ["recipes", "show", "mine.yaml"] if command == "show" else train
+    assert said in cli(*arguments).bad_input()
+    assert (snapshot(tmp_path), snapshot(shared_cache)) == before
 
 
 def test_recipes_from_files(cli: Cli, tmp_path: Path) -> None:

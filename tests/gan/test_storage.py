@@ -2,171 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import pickle
-import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
 import pytest
+from object_store import S3
 from pyarrow import fs
 
-from gan.data import open_data, open_packed, open_source, pack
 from gan.errors import InputError
 from gan.storage import Storage, copy_tree, resolve, split_file
-
-
-def unchunk(stream: BinaryIO) -> bytes:
-    """Take a body out of its chunks; HTTP's and Amazon's own are alike."""
-    data = b""
-    while length := int(stream.readline().split(b";")[0], 16):
-        data += stream.read(length)
-        stream.readline()
-    return data
-
-
-class FakeS3(BaseHTTPRequestHandler):
-    """As much of S3's protocol as pyarrow speaks, over a dictionary."""
-
-    protocol_version = "HTTP/1.1"
-    objects: dict[str, bytes]
-    uploads: dict[str, dict[int, bytes]]
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if "Content_Length" not in headers:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def parse(self) -> tuple[str, dict[str, str]]:
-        parts = urlsplit(self.path)
-        query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-        return unquote(parts.path).lstrip("/"), query
-
-    def body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            data = unchunk(self.rfile)
-            self.rfile.readline()
-        else:
-            data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        signed = "aws-chunked" in self.headers.get("Content-Encoding", "")
-        return unchunk(io.BytesIO(data)) if signed else data
-
-    def do_HEAD(self) -> None:
-        key, _ = self.parse()
-        if "/" not in key.rstrip("/"):
-            self.answer(200, x_amz_bucket_region="us-east-1")
-        elif key in self.objects:
-            length = str(len(self.objects[key]))
-            modified = "Sun, 01 Jan 2023 00:00:00 GMT"
-            self.answer(200, Content_Length=length, Last_Modified=modified, ETag='"1"')
-        else:
-            self.answer(404)
-
-    def do_GET(self) -> None:
-        key, query = self.parse()
-        if "list-type" in query:
-            self.answer(200, self.listing(key.rstrip("/"), query).encode(), Content_Type="application/xml")
-        elif key not in self.objects:
-            self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        else:
-            start, stop = re.findall(r"\d+", self.headers.get("Range", "bytes=0-999999999"))
-            self.answer(206, self.objects[key][int(start) : int(stop) + 1])
-
-    def listing(self, bucket: str, query: dict[str, str]) -> str:
-        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-        keys, folders = [], set()
-        for key in sorted(self.objects):
-            name = key.removeprefix(f"{bucket}/")
-            if not key.startswith(f"{bucket}/{prefix}"):
-                continue
-            head, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
-            if found:
-                folders.add(prefix + head + delimiter)
-            else:
-                keys.append((name, len(self.objects[key])))
-        contents = "".join(
-            f"<Contents><Key>{name}</Key><Size>{size}</Size>"
-            "<LastModified>2023-01-01T00:00:00.000Z</LastModified></Contents>"
-            for name, size in keys
-        )
-        prefixes = "".join(f"<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>" for name in sorted(folders))
-        count = len(keys) + len(folders)
-        return f"<ListBucketResult><KeyCount>{count}</KeyCount>{contents}{prefixes}</ListBucketResult>"
-
-    def do_PUT(self) -> None:
-        key, query = self.parse()
-        data = self.body()
-        if "uploadId" in query:
-            self.uploads.setdefault(key, {})[int(query["partNumber"])] = data
-        elif "x-amz-copy-source" in self.headers:
-            self.objects[key] = self.objects[unquote(self.headers["x-amz-copy-source"]).lstrip("/")]
-            self.answer(200, b"<CopyObjectResult><ETag>1</ETag></CopyObjectResult>")
-            return
-        else:
-            self.objects[key] = data
-        self.answer(200, ETag='"1"')
-
-    def do_POST(self) -> None:
-        key, query = self.parse()
-        data = self.body()
-        if "uploads" in query:
-            answer = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
-        elif "uploadId" in query:
-            parts = self.uploads.pop(key)
-            self.objects[key] = b"".join(parts[number] for number in sorted(parts))
-            answer = "<CompleteMultipartUploadResult><ETag>1</ETag></CompleteMultipartUploadResult>"
-        else:
-            for name in re.findall(r"<Key>(.*?)</Key>", data.decode()):
-                self.objects.pop(f"{key.rstrip('/')}/{name}", None)
-            answer = "<DeleteResult></DeleteResult>"
-        self.answer(200, answer.encode(), Content_Type="application/xml")
-
-    def do_DELETE(self) -> None:
-        self.objects.pop(self.parse()[0], None)
-        self.answer(204)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """A fake object store: the options that lead to it, and what it holds by bucket/key."""
-    handler = type("Handler", (FakeS3,), {"objects": {}, "uploads": {}})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield (
-            f"endpoint_override=127.0.0.1:{running.server_port}&scheme=http&region=us-east-1",
-            handler.objects,
-        )
-        running.shutdown()
 
 
 @pytest.fixture(params=["local", "s3", "given"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return Storage(tmp_path / "root")
-    options, _ = request.getfixturevalue("server")
+    s3: S3 = request.getfixturevalue("s3")
     if request.param == "s3":
-        return Storage(f"s3://bucket/root?{options}")
-    endpoint = options.partition("=")[2].partition("&")[0]
+        return Storage(s3.uri("root"))
     given = fs.S3FileSystem(
-        access_key="a", secret_key="b", endpoint_override=endpoint, scheme="http", region="us-east-1"
+        access_key="a", secret_key="b", endpoint_override=s3.endpoint, scheme="http", region="us-east-1"
     )
-    return Storage("s3://bucket/root", given)
+    return Storage(f"s3://{s3.bucket}/root", given)
 
 
 def test_files_and_folders(storage: Storage) -> None:
@@ -182,10 +39,67 @@ def test_files_and_folders(storage: Storage) -> None:
     storage.delete("a/two")
     storage.delete("a/two")
     assert storage.list("a") == ["b"]
+    storage.write_bytes("ab", b"3")
     storage.delete("a")
-    assert not storage.exists("a/b/one")
+    assert not storage.exists("a/b/one") and not storage.exists("a")
+    assert storage.list() == ["ab"]
     with pytest.raises(FileNotFoundError):
         storage.read_bytes("a/b/one")
+
+
+def test_an_object_store_has_no_empty_folders(s3: S3) -> None:
+    storage = Storage(s3.uri("root"))
+    storage.write_bytes("a/b/one", b"1")
+    storage.delete("a/b/one")  # PyArrow leaves an object that stands for the folder.
+    assert not storage.exists("a/b") and not storage.exists("a") and not storage.exists()
+    assert not storage.is_folder("a")
+    assert storage.list("a") == [] and storage.list() == []
+    storage.write_bytes("a/c/d/two", b"2")
+    assert storage.exists("a") and storage.is_folder("a/c") and not storage.exists("a/b")
+    assert storage.list("a") == ["c"]
+
+
+@pytest.mark.parametrize("name", ["sp ace", "ü", "a%20b", "plus+", "q?x=1", "hash#1", "[0-9]*"])
+def test_any_name_will_do(storage: Storage, name: str) -> None:
+    storage.write_bytes(f"{name}/{name}", b"1")
+    assert storage.list(name) == [name]
+    again = Storage(storage.child(name).uri, storage._given)
+    assert again.read_bytes(name) == b"1"
+    storage.copy_tree(name, "copy")
+    storage.delete(name)
+    assert storage.list() == ["copy"] and storage.list("copy") == [name]
+
+
+def test_a_tree_of_many_files_is_listed_copied_and_deleted_whole(s3: S3, tmp_path: Path) -> None:
+    local = Storage(tmp_path / "tree")
+    for number in range(30):
+        local.write_bytes(f"{number % 7}/{number}", b"x")
+    there = Storage(s3.uri("there"))
+    copy_tree(local, there)
+    assert len(s3.objects()) == 30
+    assert there.list() == [str(number) for number in range(7)]
+    back = Storage(tmp_path / "back")
+    copy_tree(there, back)
+    assert sum(len(back.list(str(number))) for number in range(7)) == 30
+    there.delete("3")
+    assert there.list() == ["0", "1", "2", "4", "5", "6"]
+    Storage(s3.uri("")).delete("there")
+    assert s3.objects() == {}
+
+
+def test_one_file_is_copied_to_and_from_an_object_store(s3: S3, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"1")
+    copy_tree(Storage(tmp_path / "one"), Storage(s3.uri("a/two")))
+    copy_tree(Storage(s3.uri("a/two")), Storage(tmp_path / "deep" / "three"))
+    assert (tmp_path / "deep" / "three").read_bytes() == b"1"
+    assert s3.objects() == {"a/two": 1}
+
+
+def test_a_failed_put_leaves_no_object(s3: S3, tmp_path: Path) -> None:
+    storage = Storage(s3.uri("a"))
+    with pytest.raises(OSError):
+        storage.put(tmp_path / "none", "x")
+    assert not storage.exists("x")
 
 
 def test_compressed_names_are_left_alone(storage: Storage) -> None:
@@ -303,21 +217,3 @@ def test_malformed_locations_are_one_line(uri: str, message: str) -> None:
 def test_options_that_do_not_exist_are_told() -> None:
     with pytest.raises(InputError, match=r"cannot open storage.*unheard"):
         Storage("s3://bucket/x?region=us-east-1&unheard=1").exists("a")
-
-
-def test_a_packed_set_on_an_object_store(
-    server: tuple[str, dict[str, bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    options, objects = server
-    monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
-    uri = f"s3://bucket/sets/curves.arrow?{options}"
-    there = pack(open_source("curves"), uri)
-    assert "bucket/sets/curves.arrow" in objects
-    again = open_data(f"packed:{uri}")
-    assert again.content_hash == there.content_hash
-    assert np.array_equal(again.train.gather(np.arange(9)), there.train.gather(np.arange(9)))
-    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
-    with pytest.raises(InputError, match="exists"):
-        pack(open_source("curves"), uri)
-    with pytest.raises(InputError, match="no such file"):
-        open_packed(f"s3://bucket/none?{options}")

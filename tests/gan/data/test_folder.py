@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from gan.data import folder as folders
 from gan.data import open_data
+from gan.data.decode import Decoder
 from gan.data.folder import Folder
+from gan.data.image_files import decode_all
 from gan.errors import InputError
 
 
@@ -49,6 +50,28 @@ def test_a_crop_lets_nothing_in_from_outside(tmp_path: Path) -> None:
     Image.fromarray(image).save(tmp_path / "a.png")
     assert (rows(tmp_path, 8, "center-34") == (255, 0, 0)).all()
     assert (rows(tmp_path, 8, "center-50") != (255, 0, 0)).any()
+
+
+def test_rows_are_cut_off_at_either_end_before_the_square_is_taken(tmp_path: Path) -> None:
+    image = np.full((100, 60, 3), (0, 0, 255), np.uint8)
+    image[20:80] = (255, 0, 0)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert (rows(tmp_path, 8, "top-bottom-20") == (255, 0, 0)).all()
+    assert (rows(tmp_path, 8, "top-bottom-30") == (255, 0, 0)).all()  # 40 rows and columns remain
+    assert (rows(tmp_path, 8, "top-bottom-25") == rows(tmp_path, 8, "center-50")).all()
+    save(tmp_path / "a.png", size=(40, 30))
+    save(tmp_path / "b.png", size=(50, 100))
+    with pytest.raises(InputError, match=r"a\.png: has 40×30 pixels, too few to cut off 15 rows at either end"):
+        rows(tmp_path, 8, "top-bottom-15")
+
+
+def test_the_rows_cut_off_are_those_of_the_upright_image(tmp_path: Path) -> None:
+    pixels = np.full((60, 100, 3), (0, 0, 255), np.uint8)
+    pixels[:, 20:80] = (255, 0, 0)  # Lies on its side: left and right are top and bottom.
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert (rows(tmp_path, 8, "top-bottom-20") == (255, 0, 0)).all()
 
 
 def test_resizing_is_antialiased(tmp_path: Path) -> None:
@@ -143,7 +166,30 @@ def png_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [9_500, 60_000])
 def test_decompression_bombs_are_refused(side: int) -> None:
     with pytest.raises((ValueError, Image.DecompressionBombError), match=r"pixels"):
-        folders.decode(png_header(side, side), 8)
+        Decoder(8)(png_header(side, side))
+
+
+def test_files_too_long_to_be_images_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gan.data.image_files.MOST_BYTES", 10_000)
+    save(tmp_path / "a.png")
+    with (tmp_path / "b.png").open("wb") as file:
+        file.truncate(10_001)
+    with pytest.raises(InputError, match=r"b\.png: has over 10,000 bytes"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 500), (500, 7)])
+def test_images_too_small_to_learn_from_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
+    save(tmp_path / "a.png", size=size)
+    with pytest.raises(InputError, match=rf"has {size[0]}×{size[1]} pixels, under 8 a side"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_of_an_animation_the_first_picture_counts(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ((255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    assert np.abs(rows(tmp_path)[0].astype(int) - (255, 0, 0)).max() <= 1
 
 
 def test_other_formats_in_disguise_are_refused(tmp_path: Path) -> None:
@@ -160,6 +206,9 @@ def test_other_formats_in_disguise_are_refused(tmp_path: Path) -> None:
         ("folder:{}", 8, "centre", "crop: 'centre' is not known"),
         ("folder:{}", 8, "center-0", "crop: 'center-0' is not known"),
         ("folder:{}", 8, "center-31", "too few to crop 31"),
+        ("folder:{}", 8, "top-bottom", "crop: 'top-bottom' is not known"),
+        ("folder:{}", 8, "top-bottom-0", "crop: 'top-bottom-0' is not known"),
+        ("folder:{}", 8, "top-bottom-15", "too few to cut off 15 rows"),
         ("folder:{}", None, None, "folder needs a size"),
         ("folder:{}", 3, None, "size: 3 is out of range"),
         ("folder:", 8, None, "folder needs a path: use folder:PATH"),
@@ -185,12 +234,12 @@ def test_the_fingerprint_follows_content_size_and_crop(tmp_path: Path) -> None:
 
 
 def test_the_number_of_threads_changes_nothing() -> None:
-    def read(name: str) -> np.ndarray:
-        if name == "13":
+    def read(item: int) -> np.ndarray:
+        if item == 13:
             raise OSError("bad\nfile")
-        return np.array([int(name)])
+        return np.array([item])
 
-    names = [str(number) for number in range(100)]
-    results = [list(folders.decode_all(read, iter(names), threads)) for threads in (1, 7)]
+    items = [(f"{number}.png", number) for number in range(100)]
+    results = [list(decode_all(read, iter(items), threads)) for threads in (1, 7)]
     assert results[0] == results[1]
-    assert results[0][13] == "bad"
+    assert results[0][13] == "13.png: bad"

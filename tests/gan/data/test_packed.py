@@ -319,7 +319,7 @@ def test_many_processes_pack_once(made: str, tmp_path: Path) -> None:
     ("uri", "message"),
     [
         ("folders:/x", r"unknown data source 'folders': did you mean 'folder'\?.*curves.*packed"),
-        ("zzz", r"unknown data source 'zzz': there is curves"),
+        ("zzz", r"unknown data source 'zzz': there is celeba"),
         ("", "unknown data source ''"),
         ("s3://bucket/a.arrow", "use packed:s3://bucket/a.arrow"),
         ("packed:", "packed: needs a path"),
