@@ -18,6 +18,10 @@ class OutOfMemory(InputError, MemoryError):
     """Settings of which it is certain, before anything is allocated, that they do not fit into memory."""
 
 
+class NotFinite(InputError):
+    """NaN or infinity where numbers are needed: samples or features of a training that was lost."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt `word`: the closest known one, else the list of all."""
     names = sorted(known)

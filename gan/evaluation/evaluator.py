@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from gan.data.dataset import DataSet, Rows
-from gan.errors import InputError
+from gan.errors import InputError, NotFinite
 from gan.evaluation.cache import Arrays, cached, default_cache
-from gan.evaluation.features import FeatureExtractor, make_features
+from gan.evaluation.features import FeatureExtractor, make_features, singular
 from gan.evaluation.frechet import Reference
 from gan.evaluation.identity import EvaluationIdentity
-from gan.evaluation.statistics import Accumulator, NonFiniteFeatures, Statistics, as_arrays, from_arrays
+from gan.evaluation.statistics import Accumulator, Statistics, as_arrays, from_arrays
 
 BATCH = 250  # rows at a time; no figure depends on it beyond rounding
 
@@ -68,7 +68,7 @@ class Evaluator:
         cls,
         data: DataSet,
         *,
-        features: str = "random-conv",
+        features: str | FeatureExtractor = "random-conv",
         samples: int = 5000,
         seed: int = 0,
         device: torch.device | str = "cpu",
@@ -79,7 +79,7 @@ class Evaluator:
 
         Args:
             data: the set; its training part is what generators are compared with.
-            features: name of the extractor.
+            features: the extractor, or its name.
             samples: generated images per evaluation, and real ones in the reference, as far as the
                 training part has that many.
             seed: decides which real images are the reference, and which latents generators are given.
@@ -92,7 +92,9 @@ class Evaluator:
         """
         if samples < 2 or len(data.train) < 2:
             raise InputError(f"FID needs 2 samples and 2 real images, not {samples} and {len(data.train)}")
-        extractor = make_features(features, shape=data.shape, device=device, inception_weights=inception_weights)
+        extractor = features
+        if isinstance(extractor, str):
+            extractor = make_features(extractor, shape=data.shape, device=device, inception_weights=inception_weights)
         identity = _identify(data, extractor, samples, seed)
 
         def compute() -> Arrays:
@@ -112,6 +114,10 @@ class Evaluator:
         """How many samples one evaluation takes."""
         return self.identity.samples
 
+    def caveat(self) -> str | None:
+        """Return what must be said of its scores, if anything: too few samples for so many features."""
+        return singular(self.features.dimensions, min(self.samples, self.identity.reference_samples))
+
     def to(self, device: torch.device | str) -> Self:
         """Move features and reference to `device`, in place, and return the evaluator itself."""
         self.features.to(device)
@@ -121,14 +127,17 @@ class Evaluator:
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"reference": self.reference.to("cpu")}
 
-    def evaluate(self, sample: Sampler, batch: int = BATCH) -> Evaluation:
-        """Score what `sample` yields for rows 0 … samples−1, asked for in order, `batch` at a time."""
+    def evaluate(self, sample: Sampler, batch: int = BATCH, keep: list[Tensor] | None = None) -> Evaluation:
+        """Score what `sample` yields for rows 0 … samples−1, asked for in order, `batch` at a time.
+
+        Their features are appended to `keep`, where that is given.
+        """
         began = time.perf_counter()
         starts = range(0, self.samples, batch)
         batches = (sample(start, min(batch, self.samples - start)) for start in starts)
         try:
-            statistics, spread = _measure(batches, self.features)
-        except NonFiniteFeatures:
+            statistics, spread = _measure(batches, self.features, keep)
+        except NotFinite:
             return Evaluation(None, None, time.perf_counter() - began)
         # Real images that do not differ leave nothing to compare with.
         relative = spread / self.spread if self.spread > 0 else 1.0
@@ -177,12 +186,17 @@ def _gathered(rows: Rows, positions: np.ndarray) -> Iterator[Tensor]:
         yield torch.from_numpy(rows.gather(positions[start : start + BATCH]))
 
 
-def _measure(batches: Iterable[Tensor], features: FeatureExtractor) -> tuple[Statistics, float]:
+def _measure(
+    batches: Iterable[Tensor], features: FeatureExtractor, keep: list[Tensor] | None = None
+) -> tuple[Statistics, float]:
     """Return feature statistics, and the mean over pixels of the standard deviation across rows."""
     accumulator, spread = Accumulator(), _Spread()
     for batch in batches:
-        accumulator.add(features(batch))
+        found = features(batch)
+        accumulator.add(found)
         spread.add(batch)
+        if keep is not None:
+            keep.append(found)
     return accumulator.finish(), spread.finish()
 
 

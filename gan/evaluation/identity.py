@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gan.errors import InputError
+from gan.evaluation.features.inception_weights import SHA256 as REFERENCE_WEIGHTS
 
 # What the reference statistics depend on; the rest concerns the generated side or is only a name.
 _OF_REFERENCE = (
@@ -21,6 +22,9 @@ _OF_REFERENCE = (
     "data_hash",
     "size",
 )
+
+EXTRACTION = ("features", "weights_sha256", "resize", "size")
+"""What features themselves depend on: statistics that differ in one of these cannot be compared."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,14 @@ class EvaluationIdentity:
     data_hash: str
     size: int
 
+    @property
+    def metric(self) -> str:
+        """What a distance measured so is called: only that of the reference Inception network is FID."""
+        if self.features == "inception":
+            known = self.weights_sha256 == REFERENCE_WEIGHTS
+            return "FID" if known else "Fréchet distance in features of other Inception weights than the reference's"
+        return f"Fréchet distance in {self.features} features"
+
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -78,11 +90,13 @@ class EvaluationIdentity:
 
     def differences(self, other: EvaluationIdentity) -> list[str]:
         """Return one "field: mine, not theirs" for each field that counts and differs."""
-        return [
-            f"{entry.name}: {getattr(self, entry.name)}, not {getattr(other, entry.name)}"
-            for entry in dataclasses.fields(self)
-            if entry.compare and getattr(self, entry.name) != getattr(other, entry.name)
-        ]
+        counted = [entry.name for entry in dataclasses.fields(self) if entry.compare]
+        return differing(self.as_dict(), other.as_dict(), counted)
+
+
+def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return one "field: mine, not theirs" for each named field that differs."""
+    return [f"{name}: {mine.get(name)}, not {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)]
 
 
 def _digest(values: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What two things `fid` compares: each side names itself, and turns into feature statistics."""
+"""What `fid` takes: sets, folders, generators and saved statistics, each of which turns into statistics."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ from gan.data import SOURCES, DataSet, open_data
 from gan.data.folder import Folder
 from gan.errors import InputError, nearest
 from gan.evaluation.evaluator import BATCH, Evaluator, reference_rows, statistics_of
-from gan.evaluation.features import FeatureExtractor, make_features
+from gan.evaluation.features import FeatureExtractor
 from gan.evaluation.frechet import Reference
-from gan.evaluation.statistics import Statistics, load_statistics
+from gan.evaluation.statistics import Statistics, load_measured
 from gan.storage import Storage
 
 Progress = Callable[[int, int | None], None]
 Shape = tuple[int, ...]
+
+FEWEST_REAL = 500
+"""Under this many real images FID says little."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Side(ABC):
         shape: of its rows, where these have one by themselves; None for statistics, and for images
             that are brought to any size.
         default_features: what fits this kind of data, if known.
+        saved: its statistics, where they are computed already.
+        measured: what these say they were computed with: fields of `EvaluationIdentity`.
         rank: the side of higher rank is the reference of the two.
         voice: whose `default_features` count, the highest first.
     """
@@ -63,6 +68,8 @@ class Side(ABC):
     rank = 0
     voice = 0
     default_features: str | None = None
+    measured: dict[str, Any] | None = None
+    saved: Statistics | None = None
 
     def __init__(self, name: str, shape: Shape | None) -> None:
         self.name = name
@@ -71,6 +78,10 @@ class Side(ABC):
     def at_size(self, size: int | None) -> Side:
         """Return this side with its images brought to a size, where they have none of their own."""
         return self
+
+    def own_size(self) -> int | None:
+        """Return the pixels a side of images that could be brought to any size, if they have one by themselves."""
+        return None
 
     @abstractmethod
     def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
@@ -84,6 +95,10 @@ class Side(ABC):
     @abstractmethod
     def content_hash(self) -> str | None:
         """Return what changes when its content does; it may need `statistics` to have been asked for."""
+
+    def caveat(self, used: int | None) -> str | None:
+        """Return what must be said of it, if anything, when `used` of its images count."""
+        return few(self.name, used)
 
 
 class _Generator(Side):
@@ -103,6 +118,9 @@ class _Generator(Side):
 
     def content_hash(self) -> str | None:
         return self._bundle.config.get("generator_sha256")
+
+    def caveat(self, used: int | None) -> None:
+        return None
 
 
 class _Set(Side):
@@ -125,11 +143,10 @@ class _Set(Side):
         """Return the reference that trainings on this set are judged by, from the cache if it is there."""
         prepared = Evaluator.prepare(
             self.data,
-            features=features.name,
+            features=features,
             samples=how.samples,
             seed=how.seed,
             device=how.device,
-            inception_weights=how.weights,
         )
         return prepared.reference, prepared.identity.reference_samples
 
@@ -163,21 +180,21 @@ class _Images(Folder):
         Raises:
             InputError: they are not all squares of one size.
         """
-        sizes = {size for size in map(self._size, self._files) if size is not None}
+        sizes = {size for size in (self._size(name) for name, _ in self._items) if size is not None}
         if len(sizes) != 1 or len(set(next(iter(sizes)))) != 1:
             some = ", ".join(f"{width}×{height}" for width, height in sorted(sizes)[:3]) or "no readable image"
             raise InputError(f"{self._root}: its images are not squares of one size ({some}): give --size")
         return sizes.pop()[0]
 
-    def _size(self, file: tuple[str, int, int]) -> tuple[int, int] | None:
+    def _size(self, name: str) -> tuple[int, int] | None:
         try:
-            with Image.open(self._root / file[0]) as image:
+            with Image.open(self._root / name) as image:
                 return image.size
         except Exception:  # Pillow raises nearly anything; such files are counted when they are decoded.
             return None
 
     def choose(self, samples: int, seed: int) -> None:
-        self._files = [self._files[row] for row in reference_rows(len(self._files), samples, seed)]
+        self._items = [self._items[row] for row in reference_rows(len(self._items), samples, seed)]
 
 
 class _Folder(Side):
@@ -192,9 +209,13 @@ class _Folder(Side):
         self._path = name.removeprefix("folder:")
         self._digest = hashlib.sha256()
         self.images = _Images(self._path, size or 1)
+        self._count = len(self.images)
 
     def at_size(self, size: int | None) -> Side:
-        return _Folder(self.name, size or self.images.own_size())
+        return _Folder(self.name, size or self.own_size())
+
+    def own_size(self) -> int:
+        return self.images.own_size()
 
     def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
         self.images.choose(how.samples, how.seed)
@@ -215,67 +236,45 @@ class _Folder(Side):
     def content_hash(self) -> str:
         return self._digest.hexdigest()
 
+    def caveat(self, used: int | None) -> str | None:
+        if used is not None and used < self._count - len(self.images.skipped):
+            return f"{self.name}: {used:,} of its {self._count:,} images count: --samples takes more"
+        return super().caveat(used)
+
 
 class _Saved(Side):
-    """Statistics from a file, pytorch-fid's included."""
+    """Statistics from a file, pytorch-fid's included, which do not say how they were made."""
 
     rank = 2
+    voice = 4
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, None)
-        self.saved = load_statistics(Path(name))
+        self.saved, self.measured = load_measured(Path(name))
+        known = self.measured or {}
+        super().__init__(name, tuple(known["shape"]) if known.get("shape") else None)
+        self.default_features = known.get("features")
 
     def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
+        assert self.saved is not None
         return self.saved
 
     def content_hash(self) -> str:
         return hashlib.sha256(Path(self.name).read_bytes()).hexdigest()
 
+    def caveat(self, used: int | None) -> str | None:
+        if self.measured is None:
+            return (
+                f"{self.name}: does not say how its statistics were made, and is taken at its word; pytorch-fid's"
+                " resize differs from ours by up to 2% of FID (docs/evaluation.md)"
+            )
+        return super().caveat(used)
 
-@dataclass(frozen=True)
-class Comparison:
-    """A distance, and how it came about.
 
-    Attributes:
-        distance: the squared Fréchet distance.
-        first, second: the sides; the second is the reference.
-        count, reference_count: images of each; None where a file does not tell.
-        features: None between two files of statistics.
-    """
-
-    distance: float
-    first: Side
-    second: Side
-    count: int | None
-    reference_count: int | None
-    features: FeatureExtractor | None
-    how: How
-
-    def evaluation(self) -> dict[str, Any]:
-        """Return the identity of this measurement: the fields of `EvaluationIdentity`, and the first side."""
-        features, shape = self.features, self.first.shape or self.second.shape
-        return {
-            "features": None if features is None else features.name,
-            "weights_sha256": None if features is None else features.weights_sha256,
-            "resize": None if features is None else features.resize,
-            "samples": self.count,
-            "reference_samples": self.reference_count,
-            "reference_seed": self.how.seed,
-            "latent_seed": self.how.seed,
-            "data": self.second.name,
-            "data_hash": self.second.content_hash(),
-            "size": None if shape is None else shape[0],
-            "compared": self.first.name,
-            "compared_hash": self.first.content_hash(),
-        }
-
-    def few(self, least: int) -> list[str]:
-        """Return one "NAME has N images" for each side of real images that has fewer than `least`."""
-        return [
-            f"{side.name} has {count} images"
-            for side, count in ((self.first, self.count), (self.second, self.reference_count))
-            if not isinstance(side, _Generator) and count is not None and count < least
-        ]
+def few(name: str, count: int | None) -> str | None:
+    """Return what to say of so few real images, if they are."""
+    if count is None or count >= FEWEST_REAL:
+        return None
+    return f"{name} has {count} images: with fewer than {FEWEST_REAL} FID says little"
 
 
 def open_side(place: str, device: str = "cpu", progress: Progress = lambda done, total: None) -> Side:
@@ -289,6 +288,7 @@ def open_side(place: str, device: str = "cpu", progress: Progress = lambda done,
         return _Source(place, progress)
     if scheme == "packed" and colon:
         return _Set(place, open_data(place))
+    scheme = scheme.partition("?")[0]  # as of faces?limit=1000
     if "://" in place:
         return _Generator(place, load_bundle(place, device)) if _is_bundle(place) else _Set(place, _packed(place))
     if scheme in SOURCES:
@@ -316,71 +316,6 @@ def _is_bundle(place: str) -> bool:
 
 def _packed(place: str) -> DataSet:
     return open_data(f"packed:{place}")
-
-
-def compare(first: Side, second: Side, size: int | None, how: How) -> Comparison:
-    """Measure how far two sides are apart.
-
-    Args:
-        first, second: in any order, as the distance is symmetric.
-        size: pixels a side that images are brought to; None takes what the sides have.
-        how: everything else.
-
-    Raises:
-        InputError: they cannot be compared; no features have been computed by then.
-    """
-    first, second = _at_one_size(first, second, size)
-    if first.rank > second.rank:
-        first, second = second, first
-    if isinstance(first, _Saved) and isinstance(second, _Saved):
-        distance = Reference.of(second.saved).distance(first.saved)
-        return Comparison(distance, first, second, first.saved.count, second.saved.count, None, how)
-    features = _features(first, second, how)
-    reference, count = second.reference(features, how)
-    statistics = first.statistics(features, how)
-    distance = reference.distance(statistics.to(how.device))
-    return Comparison(distance, first, second, statistics.count, count, features, how)
-
-
-def _at_one_size(first: Side, second: Side, size: int | None) -> tuple[Side, Side]:
-    """Settle the size of both sides: given, or that of the side that cannot change, or the images' own."""
-    fixed = next((side for side in (first, second) if side.shape is not None), None)
-    if fixed is None or fixed.shape is None:
-        folder = next((side for side in (first, second) if isinstance(side, _Folder)), None)
-        size = folder.images.own_size() if folder is not None and size is None else size
-    elif len(fixed.shape) == 1:
-        size = None
-    elif size not in (None, fixed.shape[0]):
-        raise InputError(f"--size {size}: {fixed.name} is of size {fixed.shape[0]}, and cannot be resized")
-    else:
-        size = fixed.shape[0]
-    first, second = (side if side.shape is not None else side.at_size(size) for side in (first, second))
-    if first.shape is not None and second.shape is not None:
-        _require_one_shape(first, second)
-    return first, second
-
-
-def _require_one_shape(first: Side, second: Side) -> None:
-    """Raise `InputError` unless both are images of one size (grey and RGB go together), or like vectors."""
-    mine, theirs = first.shape or (), second.shape or ()
-    if len(mine) != len(theirs) or mine[: max(1, len(mine) - 1)] != theirs[: max(1, len(theirs) - 1)]:
-        shapes = " and ".join("×".join(map(str, shape)) for shape in (mine, theirs))
-        raise InputError(f"{first.name} and {second.name} are of different sizes ({shapes}) and cannot be compared")
-
-
-def _features(first: Side, second: Side, how: How) -> FeatureExtractor:
-    """Make the extractor asked for, or the one that fits the data; check saved statistics against it."""
-    by_voice = sorted((first, second), key=lambda side: side.voice, reverse=True)
-    name = how.features or next((side.default_features for side in by_voice if side.default_features), "inception")
-    shape = next(side.shape for side in by_voice if side.shape is not None)
-    features = make_features(name, shape=shape, device=how.device, inception_weights=how.weights)
-    for side in (first, second):
-        if isinstance(side, _Saved) and len(side.saved.mean) != features.dimensions:
-            raise InputError(
-                f"{side.name}: statistics of {len(side.saved.mean)} dimensions, but {features.name} has"
-                f" {features.dimensions}: choose other --features"
-            )
-    return features
 
 
 def _watched(batches: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:

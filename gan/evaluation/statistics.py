@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gan.errors import InputError
+from gan.errors import InputError, NotFinite
 
-
-class NonFiniteFeatures(InputError):
-    """Features hold NaN or infinity: no distance can be taken from them."""
+_MEASURED = "evaluation"  # pytorch-fid, which reads `mu` and `sigma`, passes over it
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +75,13 @@ class Accumulator:
 
         Raises:
             InputError: fewer than two rows.
-            NonFiniteFeatures: a row held NaN or infinity.
+            NotFinite: a row held NaN or infinity.
         """
         if self._count < 2:
             raise InputError(f"a covariance needs at least 2 samples, got {self._count}")
         # One look at the end: what is not finite in any row stays so in the sums.
         if not bool(torch.isfinite(self._sum).all()):
-            raise NonFiniteFeatures("features are not finite (NaN or infinity)")
+            raise NotFinite("features are not finite (NaN or infinity)")
         offset = self._sum / self._count
         covariance = (self._products - torch.outer(self._sum, offset)) / (self._count - 1)
         return Statistics(self._shift + offset, (covariance + covariance.T) / 2, self._count)
@@ -156,9 +157,10 @@ def from_arrays(arrays: dict[str, np.ndarray], origin: str) -> Statistics:
     )
 
 
-def save_statistics(path: Path, statistics: Statistics) -> None:
-    """Write statistics as an `.npz` that pytorch-fid reads too."""
-    write_npz(path, as_arrays(statistics))
+def save_statistics(path: Path, statistics: Statistics, measured: Mapping[str, Any] | None = None) -> None:
+    """Write statistics as an `.npz` that pytorch-fid reads too, with what they were measured with."""
+    arrays = as_arrays(statistics)
+    write_npz(path, arrays if measured is None else arrays | {_MEASURED: np.asarray(json.dumps(dict(measured)))})
 
 
 def load_statistics(path: Path) -> Statistics:
@@ -167,4 +169,24 @@ def load_statistics(path: Path) -> Statistics:
     Raises:
         InputError: not such a file; the message names it.
     """
-    return from_arrays(read_npz(path), str(path))
+    return load_measured(path)[0]
+
+
+def load_measured(path: Path) -> tuple[Statistics, dict[str, Any] | None]:
+    """Read statistics and what they say they were measured with; None for files of pytorch-fid, which do not.
+
+    Raises:
+        InputError: not such a file; the message names it.
+    """
+    arrays = read_npz(path)
+    statistics = from_arrays(arrays, str(path))
+    if _MEASURED not in arrays:
+        return statistics, None
+    try:
+        measured = json.loads(str(arrays[_MEASURED]))
+        shape = measured["shape"]
+        if not isinstance(shape, list) or not all(type(side) is int for side in shape):
+            raise ValueError("shape")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: '{_MEASURED}' in it does not say how the statistics were made") from error
+    return statistics, measured

@@ -41,6 +41,7 @@ def test_a_bundle_gets_the_score_that_it_was_kept_for(bundle: Path, tiny_data: s
     told = cli("fid", bundle, tiny_data, "--samples", 64, "--device", "cpu", "--json").json
     assert set(told) == {"fid", "evaluation"}
     assert told["fid"] == pytest.approx(kept["fid"], rel=1e-5)
+    kept["evaluation"].pop("data")  # a bundle does not tell where its data lay
     assert told["evaluation"].items() >= kept["evaluation"].items()
     other_way = cli("fid", tiny_data, bundle, "--samples", 64, "--device", "cpu", "--json").json
     assert other_way == told
@@ -104,7 +105,84 @@ def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     assert told["collapsed"] is False
     assert EvaluationIdentity.from_dict(told["evaluation"])
     shown = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 1)
-    assert shown.out.startswith(f"FID (random-conv) {told['fids'][0]:.4f}\n")
+    assert shown.out.startswith(f"FID (random-conv)  {told['fids'][0]:.4f} ")
+    assert "64 samples for 416 features: the covariance is singular" in shown.err
+
+
+def test_saved_statistics_stand_for_their_images(
+    bundle: Path, tiny_data: str, images: Path, cli: Cli, tmp_path: Path
+) -> None:
+    for name, side in (("set", tiny_data), ("folder", images), ("bundle", bundle)):
+        target = tmp_path / f"{name}.npz"
+        told = cli("fid", "--save-stats", side, target, "--samples", 64, *RANDOM, "--json").json
+        assert told["statistics"] == str(target)
+        assert told["evaluation"]["samples"] == (40 if name == "folder" else 64)
+        with np.load(target) as archive:  # as pytorch-fid reads them
+            assert archive["mu"].shape == (416,) and archive["sigma"].shape == (416, 416)
+        fids = [cli("fid", bundle, each, "--samples", 64, "--json", *RANDOM).json["fid"] for each in (side, target)]
+        assert fids[1] == pytest.approx(fids[0], rel=1e-5, abs=1e-4)
+    # What they were made with needs no telling again.
+    told = cli("fid", bundle, tmp_path / "set.npz", "--samples", 64, "--json").json
+    assert told["evaluation"]["features"] == "random-conv"
+    told = cli("fid", tmp_path / "set.npz", tmp_path / "folder.npz", "--json").json["evaluation"]
+    assert (told["features"], told["size"]) == ("random-conv", 16)
+
+
+def test_statistics_of_other_features_or_sizes_are_refused_with_the_difference(
+    bundle: Path, images: Path, saved: Path, cli: Cli, tmp_path: Path
+) -> None:
+    statistics = load_statistics(saved)
+    made = {"features": "random-conv", "weights_sha256": "ab", "resize": "none", "size": 16, "shape": [16, 16, 3]}
+    save_statistics(tmp_path / "other.npz", statistics, made)
+    save_statistics(tmp_path / "large.npz", statistics, made | {"size": 32, "shape": [32, 32, 3]})
+    assert "weights_sha256: ab, not fdf8" in cli("fid", bundle, tmp_path / "other.npz").bad_input()
+    assert "16×16×3 and 32×32×3" in cli("fid", bundle, tmp_path / "large.npz").bad_input()
+    assert "32×32×3 and 16×16×3" in cli("fid", tmp_path / "large.npz", tmp_path / "other.npz").bad_input()
+    save_statistics(tmp_path / "blurred.npz", statistics, made | {"resize": "other"})
+    assert "resize: other, not none" in cli("fid", tmp_path / "blurred.npz", tmp_path / "other.npz").bad_input()
+    np.savez(tmp_path / "odd.npz", mu=np.zeros(2), sigma=np.eye(2), evaluation=np.asarray("[]"))
+    assert "does not say how" in cli("fid", bundle, tmp_path / "odd.npz").bad_input()
+
+
+def test_statistics_that_do_not_say_how_they_were_made_are_taken_with_a_warning(
+    bundle: Path, saved: Path, cli: Cli
+) -> None:
+    result = cli("fid", bundle, saved, "--samples", 64)
+    assert result.status == 0 and "taken at its word" in result.err
+
+
+def test_a_folder_of_which_not_all_counts_says_so(images: Path, cli: Cli) -> None:
+    assert "10 of its 40 images count" in cli("fid", images, images, "--samples", 10, *RANDOM).err
+
+
+def test_what_cannot_be_saved(tiny_data: str, images: Path, saved: Path, cli: Cli, tmp_path: Path) -> None:
+    for arguments, said in (
+        ([tiny_data, tmp_path / "out.txt"], "ends in .npz"),
+        ([tiny_data, saved], "exists already"),
+        ([tiny_data, tmp_path / "none" / "out.npz"], "no folder"),
+        ([saved, tmp_path / "out.npz"], "file of statistics already"),
+        ([tiny_data, tmp_path / "out.npz", "--size", 8], "cannot be resized"),
+        ([images, tmp_path / "out.npz"], "--features random-conv"),
+    ):
+        assert said in cli("fid", "--save-stats", *arguments).bad_input()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_generator_that_makes_nan_is_refused(bundle: Path, tiny_data: str, cli: Cli, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from gan.bundle import write_bundle
+    from gan.storage import Storage
+
+    weights = load_file(bundle / "generator.safetensors")
+    next(value for value in weights.values() if value.is_floating_point()).fill_(float("nan"))
+    write_bundle(Storage(tmp_path / "lost"), weights, json.loads((bundle / "config.json").read_text()))
+    out = tmp_path / "judged"
+    for arguments in (["fid", tmp_path / "lost", tiny_data], ["evaluate", tmp_path / "lost", "--data", tiny_data]):
+        more = ["--out", out] if arguments[0] == "evaluate" else []
+        result = cli(*arguments, *more, "--samples", 500)
+        assert "not finite" in result.bad_input()
+    assert not out.exists()
 
 
 def test_bad_input(
@@ -138,6 +216,9 @@ def test_bad_input(
         ([bundle, "--data", "none"], "unknown data source"),
         (["none", "--data", tiny_data], "not a bundle"),
         ([bundle, "--data", tiny_data, "--repeats", 0], "--repeats"),
+        ([bundle, "--data", tiny_data, "--samples", 1], "--samples"),
+        ([bundle, "--data", tiny_data, "--out", tmp_path], "is not an empty folder"),
+        ([bundle, "--data", tiny_data, "--features", "exported:none.pt2"], "none.pt2"),
         ([bundle, "--data", tiny_data, "--features", "inception"], "random-conv"),
     ):
         assert said in cli("evaluate", *arguments).bad_input()

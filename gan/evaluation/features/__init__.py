@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from gan.errors import InputError
 from gan.registry import Registry
 
 EXTRACTORS = Registry(
@@ -16,9 +18,13 @@ EXTRACTORS = Registry(
     {
         "random-conv": "gan.evaluation.features.random_conv:make",
         "inception": "gan.evaluation.features.inception:make",
+        "exported": "gan.evaluation.features.exported:make",
     },
 )
-"""Name → `make(shape, device, inception_weights) -> FeatureExtractor`."""
+"""Name → `make(shape, device, inception_weights) -> FeatureExtractor`.
+
+One that also declares `path` is named together with a file: NAME:PATH.
+"""
 
 
 class FeatureExtractor(Protocol):
@@ -56,10 +62,36 @@ def make_features(
 ) -> FeatureExtractor:
     """Make the extractor called `name` for rows of `shape`: (H, W, C) images or (F,) vectors.
 
+    Args:
+        name: as registered; with ":PATH" behind it for one that is read from a file.
+
     Raises:
         InputError: no such extractor, rows that it cannot take, or weights missing or unusable.
     """
-    extractor: FeatureExtractor = EXTRACTORS[name](
-        shape=shape, device=torch.device(device), inception_weights=inception_weights
-    )
+    kind, _, path = name.partition(":")
+    make = EXTRACTORS[kind]
+    options: dict[str, Any] = {"shape": shape, "device": torch.device(device), "inception_weights": inception_weights}
+    if "path" in inspect.signature(make).parameters:
+        if not path:
+            raise InputError(f"--features {name}: needs a file: {kind}:PATH")
+        options["path"] = Path(path)
+    elif name != kind:
+        raise InputError(f"--features {name}: {kind} is read from no file: leave out ':{path}'")
+    extractor: FeatureExtractor = make(**options)
     return extractor
+
+
+def absolute_name(name: str) -> str:
+    """Return an extractor's name with its file's path, if it has one, made absolute: the same from any folder."""
+    kind, colon, path = name.partition(":")
+    return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else name
+
+
+def singular(dimensions: int, samples: int) -> str | None:
+    """Return what to warn of where there are fewer samples than a covariance of `dimensions` needs."""
+    if samples > dimensions:
+        return None
+    return (
+        f"{samples:,} samples for {dimensions:,} features: the covariance is singular and the distance biased"
+        f" upwards, the more so the fewer; take over {dimensions:,}, and compare only at equal counts"
+    )

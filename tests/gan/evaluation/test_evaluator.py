@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from torch import Tensor
 from gan.data.dataset import DataSet, Rows
 from gan.errors import InputError
 from gan.evaluation import Evaluator, make_features
+from gan.evaluation import evaluator as evaluator_module
 from gan.evaluation.evaluator import Sampler, reference_rows, statistics_of
 
 SHAPE = (16, 16, 3)
@@ -109,6 +114,47 @@ def test_identity_says_what_was_compared(evaluator: Evaluator, rows: np.ndarray,
     short = Evaluator.prepare(dataset(rows), samples=5000, seed=3, cache_dir=tmp_path).identity
     assert (short.samples, short.reference_samples) == (5000, 540)
     assert (short.reference_seed, short.latent_seed) == (3, 3)
+
+
+def ask(rows: np.ndarray, folder: Path, barrier: object, patch: pytest.MonkeyPatch) -> None:
+    measure = evaluator_module._measure
+
+    def watched(*arguments: Any) -> Any:
+        (folder / f"measured-by-{os.getpid()}").touch()
+        time.sleep(0.2)  # leave the others time to come in
+        return measure(*arguments)
+
+    patch.setattr(evaluator_module, "_measure", watched)
+    barrier.wait()  # type: ignore[attr-defined]
+    prepared = Evaluator.prepare(dataset(rows), samples=200, cache_dir=folder / "cache")
+    (folder / f"{prepared.reference.trace!r}.got-{os.getpid()}").touch()
+
+
+def test_eight_processes_that_ask_at_once_measure_the_reference_once(rows: np.ndarray, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    barrier, patch = context.Barrier(8), pytest.MonkeyPatch()
+    processes = [context.Process(target=ask, args=(rows, tmp_path, barrier, patch)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert len(list(tmp_path.glob("measured-by-*"))) == 1
+    got = [path.name.partition(".got-")[0] for path in tmp_path.glob("*.got-*")]
+    assert len(got) == 8 and len(set(got)) == 1
+
+
+def test_features_are_kept_where_they_are_wanted(evaluator: Evaluator, rows: np.ndarray) -> None:
+    kept: list[Tensor] = []
+    evaluator.evaluate(lookup(rows), batch=128, keep=kept)
+    assert [len(part) for part in kept] == [128, 128, 44]
+    torch.testing.assert_close(torch.cat(kept), evaluator.features(torch.from_numpy(rows[:300])))
+
+
+def test_too_few_samples_for_so_many_features_are_spoken_of(rows: np.ndarray, tmp_path: Path) -> None:
+    few, enough = (Evaluator.prepare(dataset(rows), samples=n, cache_dir=tmp_path) for n in (416, 417))
+    assert "416 samples for 416 features" in str(few.caveat())
+    assert enough.caveat() is None
 
 
 def test_the_cached_reference_is_used_and_gives_the_same(rows: np.ndarray, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from gan.errors import InputError
-from gan.evaluation.features import inception, make_features
+from gan.evaluation.features import inception, inception_weights, make_features
+from gan.evaluation.features.inception_network import resize
 
 SHAPE = (16, 16, 3)
 
@@ -21,7 +23,7 @@ SHAPE = (16, 16, 3)
 @pytest.fixture(autouse=True)
 def nobodys_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv(inception.ENVIRONMENT, raising=False)
+    monkeypatch.delenv(inception_weights.WEIGHTS, raising=False)
     return tmp_path / "cache"
 
 
@@ -40,6 +42,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = NoWeights("inception", ["2048"], feature_extractor_weights_path=nothing)
+        for name, value in network.state_dict().items():  # as of a trained network, no batch norm does nothing
+            if name.endswith(("bn.weight", "running_var")):
+                value.uniform_(0.7, 1.3)
+            elif name.endswith(("bn.bias", "running_mean")):
+                value.normal_(0, 0.2)
     path = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save(network.state_dict(), path)
     return path
@@ -49,7 +56,6 @@ def pixels(*shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
-@pytest.mark.slow
 def test_equals_torch_fidelity_and_comes_back_from_a_pickle(weights: Path) -> None:
     stream = torch.get_rng_state()
     extractor = make_features("inception", shape=SHAPE, inception_weights=weights)
@@ -65,32 +71,68 @@ def test_equals_torch_fidelity_and_comes_back_from_a_pickle(weights: Path) -> No
     torch.testing.assert_close(extractor(grey), extractor(grey.expand(-1, -1, -1, 3)))
 
 
-@pytest.mark.slow
 def test_weights_changed_under_way_are_noticed(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    path.write_bytes(weights.read_bytes())
+    packed = pickle.dumps(inception.InceptionFeatures(path))
+    state = torch.load(path, weights_only=True)
+    state["fc.bias"] += 1
+    torch.save(state, path)
     with pytest.raises(InputError, match="other Inception weights"):
-        inception.InceptionFeatures(weights, expected=inception.SHA256)
+        pickle.loads(packed)
+
+
+def test_on_another_machine_the_weights_may_lie_elsewhere(weights: Path, tmp_path: Path, nobodys_cache: Path) -> None:
+    path = tmp_path / "mine.pth"
+    path.write_bytes(weights.read_bytes())
+    extractor = inception.InceptionFeatures(path)
+    packed = pickle.dumps(extractor)
+    nobodys_cache.mkdir()
+    path.rename(nobodys_cache / inception_weights.FILE)
+    assert pickle.loads(packed).weights_sha256 == extractor.weights_sha256
+
+
+def test_weights_of_the_users_own_are_taken_with_a_warning(
+    weights: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inception, "_warned", set())
+    for _ in range(2):  # but one warning, however often the extractor is made
+        extractor = inception.InceptionFeatures(weights)
+    assert extractor.weights_sha256 != inception_weights.SHA256
+    (record,) = caplog.records
+    assert "not the reference weights" in record.getMessage()
+    assert extractor.weights_sha256[:8] in record.getMessage()
+
+
+@pytest.mark.parametrize("side", [(16, 16), (299, 299), (7, 40)])
+def test_the_resize_is_torch_fidelitys_to_the_bit(side: tuple[int, int]) -> None:
+    rows = pixels(2, *side, 3)
+    theirs = interpolate_bilinear_2d_like_tensorflow1x(
+        rows.permute(0, 3, 1, 2).float(), size=(299, 299), align_corners=False
+    )
+    assert torch.equal(resize(rows), (theirs - 128) / 128)
 
 
 def test_missing_weights_name_both_ways_out(nobodys_cache: Path) -> None:
     with pytest.raises(InputError) as caught:
         make_features("inception", shape=SHAPE)
     message = str(caught.value)
-    assert inception.URL in message and str(nobodys_cache / inception.FILE) in message
+    assert inception_weights.URL in message and str(nobodys_cache / inception_weights.FILE) in message
     assert "--features random-conv" in message and "\n" not in message
 
 
 def test_where_weights_are_looked_for(tmp_path: Path, nobodys_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given, named, kept = tmp_path / "given", tmp_path / "named", nobodys_cache / inception.FILE
+    given, named, kept = tmp_path / "given", tmp_path / "named", nobodys_cache / inception_weights.FILE
     nobodys_cache.mkdir()
     for path in (given, named, kept):
         path.touch()
-    assert inception.find_weights(None) == kept
-    monkeypatch.setenv(inception.ENVIRONMENT, str(named))
-    assert inception.find_weights(None) == named
-    assert inception.find_weights(given) == given
+    assert inception_weights.find_weights(None) == kept
+    monkeypatch.setenv(inception_weights.WEIGHTS, str(named))
+    assert inception_weights.find_weights(None) == named
+    assert inception_weights.find_weights(given) == given
     named.unlink()
-    with pytest.raises(InputError, match=inception.ENVIRONMENT):  # never a silent fall-back
-        inception.find_weights(None)
+    with pytest.raises(InputError, match=inception_weights.WEIGHTS):  # never a silent fall-back
+        inception_weights.find_weights(None)
 
 
 class Payload:

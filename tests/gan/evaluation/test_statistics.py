@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gan.errors import InputError
+from gan.errors import InputError, NotFinite
 from gan.evaluation.statistics import (
     Accumulator,
-    NonFiniteFeatures,
     Statistics,
     load_statistics,
     save_statistics,
@@ -51,7 +50,7 @@ def test_one_row_has_no_covariance() -> None:
 def test_what_is_not_finite_is_refused_wherever_it_is(value: float, place: int) -> None:
     rows = torch.zeros(10, 2)
     rows[place, 1] = value
-    with pytest.raises(NonFiniteFeatures):
+    with pytest.raises(NotFinite):
         accumulated(rows, 4)
 
 

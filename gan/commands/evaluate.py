@@ -1,0 +1,109 @@
+"""`evaluate`: how good an exported generator is, how many kinds of images it makes, and how new they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gan.commands import options as opt
+from gan.commands.score import account
+from gan.errors import InputError
+from gan.terminal import emit, progress_bar, say, table, warn
+
+if TYPE_CHECKING:
+    from gan.bundle import Bundle
+    from gan.storage import Storage
+
+Repeats = Annotated[int, opt.whole_number(help="times, with other latents each", low=1, high=10_000)]
+Neighbours = Annotated[
+    int, opt.whole_number(help="training images among which copies are looked for", low=2, high=opt.MOST_SAMPLES)
+]
+Out = Annotated[str | None, typer.Option(metavar="DIR", help="folder for a page, a picture and the figures as JSON")]
+
+
+def evaluate(
+    bundle: opt.Bundle,
+    data: opt.Data,
+    crop: opt.Crop = None,
+    samples: opt.Samples = 5000,
+    repeats: Repeats = 3,
+    neighbours: Neighbours = 20_000,
+    out: Out = None,
+    features: opt.Features = None,
+    inception_weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    json: opt.Json = False,
+) -> None:
+    """Judge an exported generator: quality, diversity, and whether it copies.
+
+    FID over several draws of latents and extrapolated to infinitely many samples, KID, precision and
+    recall, coverage and near-duplicates, and how near samples are to training images, against how near
+    held-out images are.
+
+    Example: gan-search evaluate results/demo/generator --data faces --repeats 5 --out judged
+    """
+    from gan.bundle import load_bundle
+    from gan.evaluation import Evaluator
+    from gan.evaluation.assessment import assess
+    from gan.evaluation.assessment_page import PAGE, write_assessment
+    from gan.evaluation.sides import few
+
+    folder = None if out is None else _empty(out)
+    loaded = load_bundle(bundle, device)
+    opened = opt.open_checked(
+        data,
+        loaded.shape[0] if len(loaded.shape) == 3 else None,
+        crop,
+        features=features,
+        weights=inception_weights,
+        fits=lambda shape: _require_shape(bundle, loaded, shape),
+        quiet=json,
+    )
+    evaluator = Evaluator.prepare(
+        opened,
+        features=features or opened.default_features,
+        samples=samples,
+        seed=seed,
+        device=loaded.device,
+        inception_weights=inception_weights,
+    )
+    for caveat in (few(data, len(opened.train)), evaluator.caveat()):
+        if caveat is not None:
+            warn(caveat)
+    with progress_bar("images", quiet=json) as progress:
+        found = assess(loaded, opened, evaluator, repeats=repeats, searched=neighbours, progress=progress)
+    if folder is not None:
+        write_assessment(folder, bundle, found)
+    if json:
+        emit({"bundle": bundle, **found.as_dict(), "page": None if folder is None else f"{folder.uri}/{PAGE}"})
+    else:
+        show(found.as_dict())
+        if folder is not None:
+            say(f"\npage  {folder.uri}/{PAGE}")
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print what `Assessment.as_dict()` holds for people."""
+    from gan.evaluation.assessment_page import lines
+
+    say(table(lines(found)))
+    say()
+    say(account(found["evaluation"]))
+
+
+def _empty(out: str) -> Storage:
+    """Return the folder to write to; raise `InputError` where it holds something."""
+    from gan.storage import Storage
+
+    folder = Storage(out)
+    if folder.exists() and (not folder.is_folder() or folder.list()):
+        raise InputError(f"--out {out}: is not an empty folder; choose another")
+    return folder
+
+
+def _require_shape(name: str, bundle: Bundle, shape: tuple[int, ...]) -> None:
+    if bundle.shape != shape:
+        mine, theirs = ("×".join(map(str, one)) for one in (bundle.shape, shape))
+        raise InputError(f"{name}: makes {mine}, but the data is {theirs}")

@@ -1,0 +1,48 @@
+"""Nearest neighbours in feature space, exact, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_ROWS = 1000  # of queries at a time: their distances to the whole pool are in memory at once
+
+
+def nearest(queries: Tensor, pool: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return each query's Euclidean distance to its nearest row of the pool, and which row that is.
+
+    Args:
+        queries: float32 [N, D].
+        pool: float32 [M, D].
+        own: int64 [N], where the queries are rows of the pool: which ones. None is its own neighbour.
+
+    Returns:
+        float32 [N] and int64 [N].
+    """
+    index = torch.cat([squares.argmin(1) for squares in _squares(queries, pool, own)])
+    # Found by differences of large numbers, measured without.
+    parts = zip(queries.split(_ROWS), pool[index].split(_ROWS), strict=True)
+    return torch.cat([(query - found).norm(dim=1) for query, found in parts]), index
+
+
+def radii(rows: Tensor, neighbour: int) -> Tensor:
+    """Return each row's Euclidean distance to its `neighbour`-th nearest other row, float32 [N]."""
+    own = torch.arange(len(rows), device=rows.device)
+    parts = [squares.kthvalue(neighbour, 1).values for squares in _squares(rows, rows, own)]
+    return torch.cat(parts).clamp(min=0).sqrt()
+
+
+def _squares(queries: Tensor, pool: Tensor, own: Tensor | None) -> Iterator[Tensor]:
+    """Yield the squared distances of some queries at a time to all of the pool."""
+    # |a|² + |b|² − 2ab loses digits far from the origin, so that is put amid the pool.
+    centre = pool.mean(0)
+    pool = pool - centre
+    lengths = pool.square().sum(1)
+    for start in range(0, len(queries), _ROWS):
+        part = queries[start : start + _ROWS] - centre
+        squares = torch.addmm(lengths, part, pool.T, alpha=-2).add_(part.square().sum(1, keepdim=True))
+        if own is not None:
+            squares.scatter_(1, own[start : start + _ROWS, None], torch.inf)
+        yield squares

@@ -1,0 +1,66 @@
+"""Tests that compare two samples by rank alone: no scale, no distribution is assumed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tail:
+    """How many of one sample lie below the smallest few of another.
+
+    Attributes:
+        threshold: the order statistic of the second sample under which "few" of it lie.
+        share: of the first sample, below that.
+        expected: the same if both samples were of one distribution.
+        p_value: probability of this share or a greater one, if they were.
+    """
+
+    threshold: float
+    share: float
+    expected: float
+    p_value: float
+
+
+def tail(values: np.ndarray, against: np.ndarray, few: float = 0.01) -> Tail:
+    """Test whether more of `values` are small than of `against`; exact for samples of any size.
+
+    Of two samples of one distribution, the number of the first below the r-th smallest of the second is
+    beta-binomial with parameters r and m + 1 − r (a negative hypergeometric, as every order of the two
+    is equally likely).
+
+    Args:
+        values, against: the two samples, [N] and [M].
+        few: the share of the second that makes up its tail; at least its smallest value.
+    """
+    from scipy.stats import betabinom
+
+    ordered = np.sort(against)
+    rank = max(1, round(few * len(against)))
+    tied = int(np.searchsorted(ordered, ordered[rank - 1], side="right"))
+    if tied > rank:  # equal values are in no order: the next greater one bounds them all
+        rank = tied + 1
+    if rank > len(ordered):  # all are equal: nothing can be said of any
+        return Tail(float("inf"), 1.0, 1.0, 1.0)
+    threshold = ordered[rank - 1]
+    below = int((values < threshold).sum())
+    p_value = float(betabinom.sf(below - 1, len(values), rank, len(ordered) + 1 - rank))
+    return Tail(float(threshold), below / len(values), rank / (len(ordered) + 1), min(1.0, max(0.0, p_value)))
+
+
+def rank_z(values: np.ndarray, against: np.ndarray) -> float:
+    """Return the standardised Mann–Whitney statistic: below 0 where `values` tend to be the smaller ones.
+
+    About standard normal if both samples are of one distribution; ties are accounted for.
+    """
+    from scipy.stats import rankdata
+
+    n, m = len(values), len(against)
+    ranks = rankdata(np.concatenate([values, against]))
+    excess = ranks[:n].sum() - n * (n + 1) / 2 - n * m / 2
+    ties = np.unique(ranks, return_counts=True)[1].astype(np.float64)
+    total = n + m
+    variance = n * m / 12 * (total + 1 - ((ties**3 - ties).sum() / (total * (total - 1))))
+    return float(excess / np.sqrt(variance)) if variance > 0 else 0.0
