@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,9 @@ from torch import Tensor, nn
 
 from gan.bundle_files import CARD, CONFIG, SAMPLES, WEIGHTS
 from gan.device import choose_device
-from gan.errors import InputError
+from gan.errors import InputError, NotFinite
 from gan.images import encode_png, grid, to_pixels
-from gan.latents import LATENTS, fixed_latents
+from gan.latents import LATENTS, between, fixed_latents
 from gan.model_card import model_card
 from gan.networks import FAMILIES
 from gan.settings import build
@@ -32,7 +33,10 @@ from gan.storage import Storage
 FORMAT = 1
 SAMPLE_SEED = 0
 LARGEST_SIDE = 4096
+CHANNELS = (1, 3)
 _BATCH = 250
+_BATCH_VALUES = 2**24
+"""Numbers in the images of a batch: at large sizes a batch has fewer than `_BATCH` images."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,29 @@ class Bundle:
         return fixed_latents(self.config["latent"], count, self.config["latent_dim"], seed)
 
     @torch.no_grad()
-    def generate(self, latents: Tensor) -> np.ndarray:
-        """Turn latents [n, latent_dim] into uint8 images n×H×W×C (float32 rows for vectors)."""
+    def generate(self, latents: Tensor, *, strict: bool = True) -> np.ndarray:
+        """Turn latents [n, latent_dim] into uint8 images n×H×W×C (float32 rows for vectors).
+
+        Raises:
+            NotFinite: if `strict`, where there is NaN or infinity, which as pixels would pass for black
+                or white.
+        """
         parts = []
-        for chunk in latents.split(_BATCH):
+        for chunk in latents.split(max(1, min(_BATCH, _BATCH_VALUES // math.prod(self.shape)))):
             out = self.generator(chunk.to(self.device))
+            if strict and not bool(torch.isfinite(out).all()):
+                raise NotFinite("the generator's samples are not finite (NaN or infinity): its training was lost")
             parts.append((to_pixels(out) if len(self.shape) == 3 else out.float()).cpu().numpy())
         return np.concatenate(parts)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
         """Return `count` uint8 images N×H×W×C; the same for the same seed."""
         return self.generate(self.latents(count, seed))
+
+    def walk(self, steps: int, seed: int = 0) -> np.ndarray:
+        """Return `steps` uint8 images on the way from one random image to another, both included."""
+        first, last = self.latents(2, seed)
+        return self.generate(between(self.config["latent"], first, last, torch.linspace(0, 1, steps)))
 
 
 def write_bundle(storage: Storage, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
@@ -85,7 +101,9 @@ def write_bundle(storage: Storage, weights: dict[str, Tensor], config: dict[str,
     bundle = Bundle(_load_network(config, content, "new bundle"), config, torch.device("cpu"))
     storage.write_bytes(WEIGHTS, content)
     if len(bundle.shape) == 3:
-        storage.write_bytes(SAMPLES, encode_png(grid(bundle.sample(64, SAMPLE_SEED), columns=8)))
+        storage.write_bytes(
+            SAMPLES, encode_png(grid(bundle.generate(bundle.latents(64, SAMPLE_SEED), strict=False), columns=8))
+        )
     storage.write_bytes(CARD, model_card(config).encode())
     storage.write_bytes(CONFIG, json.dumps(config, indent=2).encode())
 
@@ -118,7 +136,7 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
     """
     try:
         config = json.loads(storage.read_bytes(CONFIG))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InputError(f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)") from None
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise InputError(f"{name}: not a bundle ({CONFIG} has no format number)")
@@ -129,10 +147,7 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any], where: str) -> None:
-    shape = config.get("shape")
-    good_shape = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
-    if not good_shape or not all(1 <= n <= LARGEST_SIDE for n in shape or ()):
-        raise InputError(f"{where}: shape {shape} is not [height, width, channels] of an image")
+    _check_shape(config.get("shape"), where)
     latent_dim = config.get("latent_dim")
     if type(latent_dim) is not int or not 1 <= latent_dim <= 2**20:
         raise InputError(f"{where}: latent_dim {latent_dim} is not a number of dimensions")
@@ -140,6 +155,15 @@ def _check_config(config: dict[str, Any], where: str) -> None:
         raise InputError(f"{where}: latent {config.get('latent')} is not one of {', '.join(LATENTS)}")
     if not isinstance(config.get("network_settings"), dict) or not isinstance(config.get("network"), str):
         raise InputError(f"{where}: network or network_settings is missing")
+
+
+def _check_shape(shape: Any, where: str) -> None:
+    """Raise `InputError` unless this is the shape of an image, or of a vector, of bearable size."""
+    whole = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
+    if not whole or not all(1 <= n <= LARGEST_SIDE for n in shape):
+        raise InputError(f"{where}: shape {shape} is not [height, width, channels] of an image")
+    if len(shape) == 3 and shape[2] not in CHANNELS:
+        raise InputError(f"{where}: images have 1 or 3 channels, not {shape[2]}")
 
 
 def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Module:
@@ -151,8 +175,8 @@ def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Modul
     except safetensors.SafetensorError as error:
         raise InputError(f"{name}: {WEIGHTS} is damaged ({error})") from None
     network = _outline(config, f"{name}/{CONFIG}")
-    wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in weights.items()}
+    wanted = {key: (value.dtype, value.shape) for key, value in network.state_dict().items()}
+    found = {key: (value.dtype, value.shape) for key, value in weights.items()}
     if wanted != found:
         odd = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
         raise InputError(f"{name}: the weights do not fit the network of {CONFIG}: {', '.join(odd[:3])}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,31 @@ def encode_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def encode_gif(frames: Iterable[np.ndarray], examples: np.ndarray, milliseconds: int = 60) -> bytes:
+    """Encode uint8 images H×W×C (C of 1 or 3) as an animated GIF that repeats for ever.
+
+    Args:
+        frames: in order; taken one by one.
+        examples: some of them, N×H×W×C. All frames share the 256 colours that suit these, so that what
+            does not move does not flicker.
+        milliseconds: that each is shown; GIF counts in tens of them.
+    """
+    palette = Image.fromarray(_tall(examples)).quantize(256, Image.Quantize.MEDIANCUT)
+    whole = (Image.fromarray(_tall(frame[None])) for frame in frames)
+    # Dithering would be noise that moves.
+    pictures = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in whole)
+    buffer = io.BytesIO()
+    next(pictures).save(
+        buffer, format="GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0, optimize=False
+    )
+    return buffer.getvalue()
+
+
+def _tall(images: np.ndarray) -> np.ndarray:
+    """Put images N×H×W×C, grey or RGB, below each other as one RGB image."""
+    return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)).reshape(-1, images.shape[2], 3))
 
 
 def save_png(path: Path, image: np.ndarray) -> None:

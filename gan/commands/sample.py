@@ -21,18 +21,33 @@ if TYPE_CHECKING:
 
 STEPS = 8
 """Images in a row of an interpolation."""
+WALKERS = 16
+"""Images that move side by side in an animated grid."""
+MOST_FRAMES = 2000
+_FRAMES_PER_LEG = 24
+_FEWEST_LEGS = 3  # with two, the way back would be the way there
+_PALETTE_FRAMES = 16
 _CHUNK = 1000
-_OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def sample(
     bundle: opt.Bundle,
-    out: Annotated[Path, typer.Option(metavar="PATH", help="NAME.png, NAME.npy, or a folder for numbered PNGs")],
-    count: Annotated[int, opt.whole_number("-n", "--count", help="how many images", low=1, high=opt.MOST_SAMPLES)] = 64,
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="NAME.png, NAME.npy, NAME.gif, or a folder for numbered PNGs")
+    ],
+    count: Annotated[
+        int, opt.whole_number("-n", "--count", help="how many images, or frames", low=1, high=opt.MOST_SAMPLES)
+    ] = 64,
     seed: opt.Seed = 0,
     grid: Annotated[bool, typer.Option("--grid", help="all images in one PNG")] = False,
     interpolate: Annotated[
-        bool, typer.Option("--interpolate", help=f"rows of {STEPS} images, each from one random image to another")
+        bool,
+        typer.Option(
+            "--interpolate",
+            help=f"rows of {STEPS} images, each from one random image to another; into NAME.gif, an animation"
+            f" of one image (with --grid, of {WALKERS})",
+        ),
     ] = False,
     device: opt.Device = "auto",
     json: opt.Json = False,
@@ -46,21 +61,27 @@ def sample(
       gan-search sample results/demo/generator -n 64 --grid --out faces.png
       gan-search sample results/demo/generator -n 5000 --seed 1 --out faces/
       gan-search sample results/demo/generator --interpolate --out walk.png
+      gan-search sample results/demo/generator --interpolate --grid --out walk.gif
     """
     from gan.bundle import load_bundle
     from gan.storage import writing
 
-    _check_out(out, count, one_picture=grid or interpolate)
+    if out.suffix.lower() == ".gif":
+        _check_animation(out, count, interpolate)
+    else:
+        _check_out(out, count, one_picture=grid or interpolate)
     loaded = load_bundle(str(bundle), device)
     if len(loaded.shape) != 3 and out.suffix != ".npy":
         raise InputError(f"--out {out}: this generator makes vectors, not images; give a name that ends in .npy")
-    latents = _walks(loaded, count, seed) if interpolate else loaded.latents(count, seed)
     with writing(out):
-        written = _write(loaded, latents, out)
+        if out.suffix.lower() == ".gif":
+            written = _write_animation(loaded, count, seed, out, walkers=WALKERS if grid else 1)
+        else:
+            written = _write(loaded, _walks(loaded, count, seed) if interpolate else loaded.latents(count, seed), out)
     if json:
         emit({"bundle": str(bundle), "count": count, "seed": seed, "shape": list(loaded.shape), "written": written})
     else:
-        say(f"{count} images: {out}")
+        say(f"{count} {'frames' if out.suffix.lower() == '.gif' else 'images'}: {out}")
 
 
 def _check_out(out: Path, count: int, one_picture: bool) -> None:
@@ -76,6 +97,15 @@ def _check_out(out: Path, count: int, one_picture: bool) -> None:
         raise InputError(f"--out {out}: is a folder")
     if suffix not in (".png", ".npy") and out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; give a folder, or a name that ends in .png or .npy")
+
+
+def _check_animation(out: Path, frames: int, interpolate: bool) -> None:
+    if not interpolate:
+        raise InputError(f"--out {out}: a GIF shows a walk between images: add --interpolate, or give NAME.png")
+    if not 2 <= frames <= MOST_FRAMES:
+        raise InputError(f"-n {frames}: an animation has from 2 to {MOST_FRAMES} frames")
+    if out.is_dir():
+        raise InputError(f"--out {out}: is a folder")
 
 
 def _write(bundle: Bundle, latents: Tensor, out: Path) -> list[str]:
@@ -127,28 +157,34 @@ def _walks(bundle: Bundle, count: int, seed: int) -> Tensor:
     """Return latents of walks of `STEPS` images, each between two latents that belong to the seed."""
     import torch
 
+    from gan.latents import between
+
     steps = min(STEPS, count)
     walks = -(-count // steps)
-    ends = bundle.latents(2 * walks, seed)
-    between = _straight if bundle.config["latent"] == "uniform" else _slerp
-    rows = [between(ends[2 * walk], ends[2 * walk + 1], steps) for walk in range(walks)]
+    ends, places = bundle.latents(2 * walks, seed), torch.linspace(0, 1, steps)
+    kind = bundle.config["latent"]
+    rows = [between(kind, ends[2 * walk], ends[2 * walk + 1], places) for walk in range(walks)]
     return torch.cat(rows)[:count]
 
 
-def _straight(first: Tensor, last: Tensor, steps: int) -> Tensor:
+def _write_animation(bundle: Bundle, frames: int, seed: int, out: Path, walkers: int) -> list[str]:
+    """Write an animated GIF of some walkers, each on a closed way past images that belong to the seed."""
+    import numpy as np
     import torch
 
-    t = torch.linspace(0, 1, steps)[:, None]
-    return first + t * (last - first)
+    from gan.images import encode_gif, grid
+    from gan.latents import round_trip
+    from gan.storage import Storage
 
+    legs = max(_FEWEST_LEGS, round(frames / _FRAMES_PER_LEG))
+    corners = bundle.latents(walkers * legs, seed).view(walkers, legs, -1)
+    ways = torch.stack([round_trip(bundle.config["latent"], own, frames) for own in corners], dim=1)
 
-def _slerp(first: Tensor, last: Tensor, steps: int) -> Tensor:
-    """Walk along the sphere (Shoemake 1985), where a Gaussian's mass lies: a straight line would leave it."""
-    import torch
+    def frame(number: int) -> np.ndarray:
+        rows = bundle.generate(ways[number])
+        return rows[0] if walkers == 1 else grid(rows)
 
-    t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
-    a, b = first.double(), last.double()
-    angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
-    if torch.sin(angle) < 1e-6:
-        return _straight(first, last, steps)
-    return ((torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)).float()
+    examples = [frame(number * frames // _PALETTE_FRAMES) for number in range(_PALETTE_FRAMES)]
+    content = encode_gif(map(frame, range(frames)), np.stack(examples))
+    Storage(out.parent).write_bytes(out.name, content)
+    return [str(out)]

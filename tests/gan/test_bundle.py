@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import yaml
 from PIL import Image
 from training_fixtures import one_thread, run_python, small_evaluator, small_trainer
 
@@ -110,6 +109,27 @@ print(hashlib.sha256(images.tobytes()).hexdigest(), sorted(odd))
 """
 
 
+def test_a_batch_of_large_images_is_small(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
+    """Memory is bounded by the numbers in a batch of images, and the images are the same."""
+    loaded = load_bundle(str(bundle))
+    batches: list[int] = []
+    loaded.generator.register_forward_hook(lambda module, given, made: batches.append(len(made)))
+    wanted = loaded.sample(20)
+    monkeypatch.setattr("gan.bundle._BATCH_VALUES", 7 * 16 * 16 * 3 + 1)
+    assert np.array_equal(loaded.sample(20), wanted)
+    assert batches == [20, 7, 7, 6]
+    monkeypatch.setattr("gan.bundle._BATCH_VALUES", 1)
+    assert np.array_equal(loaded.sample(2), wanted[:2])
+    assert batches[4:] == [1, 1]
+
+
+def test_a_walk_goes_from_the_first_image_to_the_second(bundle: Path) -> None:
+    loaded = load_bundle(str(bundle))
+    walk = loaded.walk(9, seed=2)
+    assert walk.shape == (9, 16, 16, 3)
+    assert np.array_equal(walk[[0, -1]], loaded.sample(2, seed=2))
+
+
 def test_another_process_needs_gan_alone_and_makes_the_same_images(bundle: Path) -> None:
     images = load_bundle(str(bundle)).sample(5, seed=3)
     expected = hashlib.sha256(images.tobytes()).hexdigest()
@@ -127,25 +147,6 @@ def test_writing_needs_no_training_state_and_keeps_the_weights(bundle: Path, tmp
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
     trainer.advance(64)
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)  # a copy
-
-
-# ---- the model card
-
-
-def test_the_model_card_tells_fid_identity_settings_and_command(exported: tuple[Path, TrainingRun]) -> None:
-    folder, run = exported
-    card = (folder / "README.md").read_text()
-    assert run.best is not None
-    assert f"**{run.best.fid:.2f}** after 0.1 kimg" in card
-    assert "not the standard FID" in card
-    for name, value in run.evaluator.identity.as_dict().items():
-        assert f"| {name} | {value} |" in card
-    for name, value in run.trainer.recipe.settings.items():
-        assert f"| {name} | {value} |" in card
-    assert f"```\n{COMMAND}\n```" in card
-    assert "load_bundle" in card and "![samples](samples.png)" in card
-    front = yaml.safe_load(card.split("---")[1])
-    assert front["pipeline_tag"] == "unconditional-image-generation"
 
 
 # ---- what is refused
@@ -170,12 +171,27 @@ def network_settings(**settings: Any) -> Callable[[Path], None]:
     return lambda bundle: edit(bundle, network_settings=settings)
 
 
+def change_tensors(change: Callable[[dict[str, torch.Tensor]], Any]) -> Callable[[Path], None]:
+    """Rewrite the weights' file, and have config.json vouch for it."""
+
+    def rewrite(bundle: Path) -> None:
+        path = bundle / "generator.safetensors"
+        tensors = safetensors.torch.load_file(path)
+        change(tensors)
+        safetensors.torch.save_file(tensors, path)
+        reseal(bundle)
+
+    return rewrite
+
+
 OTHER = {"layers.0.weight": torch.zeros(3)}
+BIAS = "layers.1.bias"
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda b: (b / "config.json").unlink(), "not a bundle"),
     "config not JSON": (lambda b: (b / "config.json").write_text("{"), "not a bundle"),
     "config not text": (lambda b: (b / "config.json").write_bytes(b"\xff\xfe\0"), "not a bundle"),
+    "config nested without end": (lambda b: (b / "config.json").write_text("[" * 100_000), "not a bundle"),
     "config a list": (lambda b: (b / "config.json").write_text("[]"), "no format number"),
     "no format": (lambda b: edit(b, format=None), "no format number"),
     "newer format": (lambda b: edit(b, format=2), "format 2; upgrade gan-search"),
@@ -184,6 +200,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "weights empty": (lambda b: (b / "generator.safetensors").write_bytes(b""), "damaged"),
     "weights rubbish": (forge_weights(b"\x80\4rubbish" * 9), "damaged"),
     "weights of another network": (forge_weights(safetensors.torch.save(OTHER)), "do not fit"),
+    "a tensor too many": (change_tensors(lambda t: t.update(extra=torch.zeros(3))), "do not fit.*: extra$"),
+    "a tensor missing": (change_tensors(lambda t: t.pop(BIAS)), rf"do not fit.*: {BIAS}$"),
+    "a tensor of whole numbers": (change_tensors(lambda t: t.update({BIAS: t[BIAS].int()})), rf"do not fit.*: {BIAS}$"),
+    "a tensor of halves": (change_tensors(lambda t: t.update({BIAS: t[BIAS].half()})), rf"do not fit.*: {BIAS}$"),
     "another size": (lambda b: edit(b, shape=[32, 32, 3]), "do not fit"),
     "another width": (network_settings(width_g=8, width_d=4, dropout=0.0), "do not fit"),
     "an absurd width": (network_settings(width_g=10**9), "too large"),
@@ -193,6 +213,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an impossible size": (lambda b: edit(b, shape=[17, 17, 3]), "cannot make 17×17"),
     "an absurd size": (lambda b: edit(b, shape=[2**40, 2**40, 3]), "shape"),
     "a negative size": (lambda b: edit(b, shape=[-16, -16, 3]), "shape"),
+    "two channels": (lambda b: edit(b, shape=[16, 16, 2]), "1 or 3 channels, not 2"),
     "a size of text": (lambda b: edit(b, shape="16x16"), "shape"),
     "truth as a size": (lambda b: edit(b, shape=[True, True, True]), "shape"),
     "absurd latents": (lambda b: edit(b, latent_dim=2**40), "latent_dim"),

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 import torch
 from command_line import Cli
-from PIL import Image
+from PIL import Image, ImageSequence
+from training_fixtures import lively_bundle
 
 from gan.bundle import load_bundle
-from gan.commands.sample import _slerp, _walks
+from gan.commands.sample import _walks
 
 Snapshot = Callable[[Path], Any]
 
@@ -50,10 +51,44 @@ def test_interpolation(bundle: Path, cli: Cli, tmp_path: Path) -> None:
     assert len(_walks(loaded, 11, 0)) == 11
 
 
-def test_slerp_keeps_to_the_sphere() -> None:
-    first, last = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
-    torch.testing.assert_close(_slerp(first, last, 5).norm(dim=1), torch.full((5,), 3.0))
-    torch.testing.assert_close(_slerp(first, 2 * first, 3)[1], 1.5 * first)
+def frames(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        assert picture.format == "GIF"
+        assert picture.info["loop"] == 0 and picture.info["duration"] == 60
+        return np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)])
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose images differ from each other as a trained one's do: 16×16 in colour."""
+    folder = tmp_path_factory.mktemp("lively")
+    assert lively_bundle("dcgan", folder).shape == (16, 16, 3)
+    return folder
+
+
+def distance(frame: np.ndarray, image: np.ndarray) -> float:
+    return float(np.abs(frame.astype(int) - image).mean())
+
+
+def test_animation_goes_past_images_of_the_seed_and_back(lively: Path, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "walk.gif"
+    told = cli("sample", lively, "-n", 72, "--seed", 5, "--interpolate", "--out", out, "--json").json
+    assert told["written"] == [str(out)] and told["count"] == 72
+    shown = frames(out)
+    assert shown.shape == (72, 16, 16, 3)
+    corners = load_bundle(str(lively)).sample(3, seed=5)
+    for number, corner in enumerate(corners):
+        # Near, not equal: all frames share 256 colours.
+        assert distance(shown[24 * number], corner) < 15 < 25 < distance(shown[24 * number], corners[number - 1])
+    # The last frame is as near to the first as others are to the next: it repeats without a jump.
+    steps = [distance(shown[i], shown[(i + 1) % 72]) for i in range(72)]
+    assert 0 < steps[-1] <= 1.5 * max(steps[:-1])
+
+
+def test_animated_grid(lively: Path, cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "walk.GIF"
+    assert cli("sample", lively, "-n", 3, "--interpolate", "--grid", "--out", out).out == f"3 frames: {out}\n"
+    assert frames(out).shape == (3, 2 + 4 * 18, 2 + 4 * 18, 3)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +98,12 @@ def test_slerp_keeps_to_the_sphere() -> None:
         (["--out", "a.jpg", "--grid"], ".png"),
         (["--out", "a", "--grid"], ".png"),
         (["--out", "a", "--interpolate"], ".png"),
+        (["--out", "a.gif"], "add --interpolate"),
+        (["--out", "a.gif", "--grid"], "add --interpolate"),
+        (["--out", "a.gif", "--interpolate", "-n", "1"], "from 2 to 2000 frames"),
+        (["--out", "a.gif", "--interpolate", "-n", "2001"], "from 2 to 2000 frames"),
+        (["--out", "folder.gif", "--interpolate"], "is a folder"),
+        (["--out", "file.txt/a.gif", "--interpolate"], "file.txt"),
         (["--out", "file.txt"], "is a file"),
         (["--out", "file.txt/a"], "file.txt"),
         (["--out", "file.txt/a.npy"], "file.txt"),
@@ -82,6 +123,7 @@ def test_bad_input_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.txt").write_text("mine")
+    (tmp_path / "folder.gif").mkdir()
     before = snapshot(tmp_path)
     assert said in cli("sample", bundle, *arguments).bad_input()
     assert snapshot(tmp_path) == before

@@ -1,0 +1,70 @@
+"""`convert`: a bundle's generator for other programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gan.commands import options as opt
+from gan.errors import InputError
+from gan.terminal import Failed, emit, say
+
+if TYPE_CHECKING:
+    from gan.storage import Storage
+
+Onnx = Annotated[bool, typer.Option("--onnx", help="also as generator.onnx, for ONNX Runtime and others")]
+Pt2 = Annotated[bool, typer.Option("--pt2", help="also as generator.pt2, a program of torch.export")]
+
+
+def convert(
+    bundle: opt.Bundle,
+    onnx: Onnx = False,
+    pt2: Pt2 = False,
+    out: Annotated[str | None, typer.Option(metavar="DIR", help="folder to write into; default: the bundle")] = None,
+    json: opt.Json = False,
+) -> None:
+    """Write an exported generator for programs other than this one.
+
+    Its images are compared with PyTorch's first. ONNX needs the packages of 'gan-search[onnx]'.
+
+    Example: gan-search convert my-generator --onnx --pt2
+    """
+    from gan.storage import Storage
+
+    formats = formats_of(onnx, pt2)
+    if not formats:
+        raise InputError("convert: say what to make: --onnx, --pt2 or both")
+    written = convert_bundle(bundle, formats, Storage(out or bundle))
+    if json:
+        emit({"bundle": bundle, "written": written})
+    else:
+        say("\n".join(written))
+
+
+def formats_of(onnx: bool, pt2: bool) -> list[str]:
+    """Return the names of the formats that the flags ask for."""
+    return [name for name, wanted in (("onnx", onnx), ("pt2", pt2)) if wanted]
+
+
+def convert_bundle(bundle: str, formats: list[str], folder: Storage) -> list[str]:
+    """Write a bundle's generator in some formats into a folder; return the files' places.
+
+    Raises:
+        InputError: no bundle, a package is missing, or the folder cannot be written.
+        Failed: the generator cannot be expressed in one of them.
+    """
+    from gan.bundle import load_bundle
+    from gan.portable import ConversionFailed, require
+    from gan.portable import convert as converted
+    from gan.storage import writing
+
+    require(formats)
+    try:
+        files = converted(load_bundle(bundle), formats)
+    except ConversionFailed as error:
+        raise Failed(str(error)) from None
+    with writing(folder.uri):
+        for file in files:
+            folder.write_bytes(file.name, file.content)
+    return [f"{folder.uri}/{file.name}" for file in files]
