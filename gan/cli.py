@@ -5,35 +5,52 @@ Nothing here needs Ray. Each command is a function in `gan.commands`; PyTorch is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import typer
 
 from gan.commands import data, recipes
+from gan.commands.convert import convert
+from gan.commands.evaluate import evaluate
 from gan.commands.options import parse_settings
 from gan.commands.sample import sample
-from gan.commands.score import evaluate, fid
+from gan.commands.score import fid
 from gan.commands.train import train
 from gan.terminal import run_app
 
 __all__ = ["app", "main", "make_app", "mount", "parse_settings"]
 
 
-def make_app(help: str) -> typer.Typer:
-    """Return an empty program in the style of all our commands."""
-    return typer.Typer(
+def make_app(help: str, *, alone: Callable[[], None] | None = None, completion: bool = False) -> typer.Typer:
+    """Return an empty program in the style of all our commands.
+
+    Args:
+        help: what it is.
+        alone: what it does where no command is given; by default it shows its help.
+        completion: whether it can set up the shell's completion, which is for an installed program.
+    """
+    app = typer.Typer(
         help=help,
-        no_args_is_help=True,
-        add_completion=False,
+        no_args_is_help=alone is None,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
+    if alone is not None:
+
+        @app.callback(invoke_without_command=True, help=help)
+        def start(context: typer.Context) -> None:
+            if context.invoked_subcommand is None:
+                alone()
+
+    return app
 
 
-def mount(app: typer.Typer) -> None:
-    """Add the commands of this package to a program."""
-    for command in (train, sample, evaluate, fid):
-        app.command()(command)
+def mount(app: typer.Typer, without: Collection[str] = ()) -> None:
+    """Add the commands of this package to a program, but for those that it has a version of its own of."""
+    for command in (train, sample, convert, evaluate, fid):
+        if command.__name__ not in without:
+            app.command()(command)
     app.add_typer(data.app, name="data")
     app.add_typer(recipes.app, name="recipes")
 

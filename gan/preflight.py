@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from gan.data import DataSet, open_data, open_source
+from gan.data import DataSet, open_data, open_source, takes
 from gan.data.packing import Progress
+from gan.data.uri import DataUri
+from gan.errors import InputError
 from gan.evaluation import make_features
+from gan.recipe import Recipe
+
+T = TypeVar("T")
+
+
+def recommended(
+    uri: str, size: int | None, crop: str | None, recipes: Sequence[Recipe]
+) -> tuple[int | None, str | None]:
+    """Return size and crop for `open_data`: what is given, else what the recipes say for this source.
+
+    Raises:
+        InputError: nothing is given, and the recipes differ.
+    """
+    if size is None and takes(uri, "size"):
+        size = _common("size", {str(recipe.size): recipe.size for recipe in recipes if recipe.size is not None})
+    if crop is None and takes(uri, "crop"):
+        crops = (recipe.crop.get(DataUri.parse(uri).scheme) for recipe in recipes)
+        crop = _common("crop", {name: name for name in crops if name is not None})
+    return size, crop
+
+
+def _common(what: str, found: dict[str, T]) -> T | None:
+    if len(found) > 1:
+        raise InputError(f"the recipes are of different {what}s ({', '.join(sorted(found))}): give --{what}")
+    return next(iter(found.values()), None)
 
 
 def open_checked(

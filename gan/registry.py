@@ -33,13 +33,22 @@ class Registry(Mapping[str, Any]):
         """Return what is registered under `name`.
 
         Raises:
-            InputError: nothing is; the message names the closest match.
+            InputError: nothing is (the message names the closest match), or another package's cannot be
+                imported.
         """
         targets = self._targets()
         if name not in targets:
             raise InputError(f"unknown {self.kind} '{name}': {nearest(name, targets)}")
-        module, _, attribute = targets[name].partition(":")
-        return getattr(import_module(module), attribute)
+        if name in self._entries:
+            return _load(targets[name])
+        try:
+            return _load(targets[name])
+        except Exception as error:  # whatever goes wrong in the module of another package
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(
+                f"{self.kind} '{name}' of another package cannot be loaded from {targets[name]} ({reason}):"
+                " mend that package, or uninstall it"
+            ) from error
 
     def __contains__(self, name: object) -> bool:
         return name in self._targets()
@@ -49,3 +58,8 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._targets())
+
+
+def _load(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)

@@ -16,6 +16,8 @@ import numpy as np
 from torch import Tensor
 
 from gan.bundle import write_bundle
+from gan.data import public_name
+from gan.data.dataset import some_rows
 from gan.divergence import Monitor
 from gan.evaluation import Evaluator
 from gan.images import encode_png, grid
@@ -24,6 +26,7 @@ from gan.settings import parameters, to_images
 from gan.state import Checkpoints, cpu_copy, load_state_dict, state_dict
 from gan.storage import Storage
 from gan.trainer import COLUMNS, Trainer, Window
+from gan.vector_plot import plot_vectors
 from gan.versions import versions
 
 WINDOWS = 4
@@ -32,8 +35,8 @@ WINDOWS = 4
 DIVERGED_SCORE = 1e9
 """What a diverged trial reports as its score: finite, and worse than any FID."""
 
-GRID = 64
-"""Images of a sample grid."""
+GRID, VECTORS = 64, 1000
+"""Images of a sample grid; rows in a plot of vectors, which draws 64 of them and counts all."""
 
 _CURVE_POINTS = 8
 
@@ -56,6 +59,7 @@ class Report:
         seconds: of the whole training so far, across restarts.
         spread: pixel spread of the samples as a share of that of real images.
         curve: up to 8 points [kimg, g_loss, d_loss] since the last report.
+        wasserstein: the critic's estimate, mean since the last report; None where the objective makes none.
     """
 
     kimg: float
@@ -79,6 +83,7 @@ class Report:
     grad_norm_g: float | None
     grad_norm_d: float | None
     curve: list[list[float]] = field(default_factory=list)
+    wasserstein: float | None = None
 
     def metrics(self) -> dict[str, Any]:
         return asdict(self)
@@ -181,6 +186,9 @@ class TrainingRun:
         fid, spread = None, None
         if lost is None:
             fid, spread, lost = self._judge()
+        else:
+            # Not worth judging, but people want to see what a lost training had come to.
+            self._write_samples()
         judged = time.perf_counter()
         self._lost = lost
         self.seconds += judged - start
@@ -233,9 +241,12 @@ class TrainingRun:
         )
 
     def _write_samples(self) -> None:
-        if self.trainer.data.is_image:
-            pixels = self._sample(0, GRID).cpu().numpy()
-            self.storage.write_bytes(f"samples/{_stem(self.kimg)}.png", encode_png(grid(pixels, columns=8)))
+        data = self.trainer.data
+        if data.is_image:
+            content = encode_png(grid(self._sample(0, GRID).cpu().numpy(), columns=8))
+        else:
+            content = plot_vectors(self._sample(0, VECTORS).cpu().numpy(), some_rows(data.train, VECTORS))
+        self.storage.write_bytes(f"samples/{_stem(self.kimg)}.png", content)
 
     def _write_best(self) -> None:
         """Write the best generator as a bundle, then drop the one it replaces."""
@@ -248,6 +259,7 @@ class TrainingRun:
 
     def _config(self, best: _Best) -> dict[str, Any]:
         recipe, data = self.trainer.recipe, self.trainer.data
+        name = public_name(data.uri)
         return {
             "network": recipe.network_name,
             "network_settings": {name: getattr(recipe.network, name) for name in parameters(recipe.network)},
@@ -257,18 +269,19 @@ class TrainingRun:
             "recipe": recipe.name,
             "source": recipe.source,
             "fid": best.fid,
+            "metric": self.evaluator.identity.metric,
             "kimg": best.kimg,
-            "evaluation": self.evaluator.identity.as_dict(),
+            "evaluation": {**self.evaluator.identity.as_dict(), "data": name},
             "settings": recipe.settings,
             "seed": self.trainer.seed,
-            "data": data.uri,
+            "data": name,
             "data_hash": data.content_hash,
             "versions": versions(),
             **self.provenance,
         }
 
     def _report(self, windows: list[Window], *, fid: float | None, spread: float | None, **seconds: float) -> Report:
-        best = self.best
+        best, objective = self.best, self.trainer.recipe.objective
         last = windows[-1]
         rates = [window.images_per_second for window in windows if window.images_per_second]
         history = np.concatenate([window.history for window in windows])
@@ -294,6 +307,7 @@ class TrainingRun:
             grad_norm_d=_number(last.grad_norm_d),
             checkpoint_seconds=0.0,
             curve=_curve(history, self._begin, last.images),
+            wasserstein=-means[0] if objective.estimates_wasserstein and means[0] is not None else None,
             **seconds,
         )
 

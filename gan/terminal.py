@@ -12,10 +12,12 @@ import os
 import re
 import shlex
 import sys
+import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -76,6 +78,8 @@ def command_line() -> str:
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         _never_choke(stream)
+    # Pillow's, of odd files: what matters is told of each image that is skipped, in one line.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
     except SystemExit as error:  # typer's own answer to a broken pipe
@@ -208,6 +212,28 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
             yield shown
     else:
         yield _lines(label)
+
+
+@contextmanager
+def working(label: str, quiet: bool = False) -> Iterator[Callable[[], None]]:
+    """Show that work of unknown length goes on, on stderr, until the function that this gives is called.
+
+    A spinner on a terminal; elsewhere a line, if it takes more than a few seconds.
+
+        with working("starting Ray", quiet=json) as done, connect():
+            done()
+    """
+    with ExitStack() as stack:
+        if not quiet and sys.stderr.isatty():
+            from rich.console import Console
+
+            stack.enter_context(Console(stderr=True).status(label))
+        elif not quiet:
+            timer = threading.Timer(_PLAIN_SECONDS, note, [f"{label} …"])
+            timer.daemon = True
+            timer.start()
+            stack.callback(timer.cancel)
+        yield stack.close
 
 
 def packing_progress(quiet: bool = False) -> AbstractContextManager[Progress]:

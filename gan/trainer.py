@@ -72,7 +72,8 @@ class Trainer:
         cycles: generator steps so far.
 
     Raises:
-        InputError: the network cannot make this shape, or the device is not there.
+        InputError: the network cannot make this shape, the objective cannot train the network, or the
+            device is not there.
         OutOfMemory: the weights alone are more than the device's memory holds.
     """
 
@@ -87,8 +88,7 @@ class Trainer:
         _require_memory(recipe, data.shape, self.device)
         self.random = _RandomState(seed, self.device)
         with self.random:
-            self.generator = self._place(recipe.network.generator(data.shape, recipe.training.latent_dim))
-            self.discriminator = self._place(recipe.network.discriminator(data.shape))
+            self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
         self.average = copy.deepcopy(self.generator).eval() if recipe.training.ema_kimg > 0 else None
         settings = recipe.training
         self.optimizer_g = make_optimizer(settings.optimizer_g, self.generator.parameters(), settings.lr_g, settings)

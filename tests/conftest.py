@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from object_store import S3, new_bucket, running_server
 
 # Before PyTorch is imported, and for processes that tests start: on networks this small, threads only
 # wait for each other.
@@ -28,6 +29,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_SEARCH_CACHE", str(folder))
         patch.delenv("GAN_SEARCH_INCEPTION_WEIGHTS", raising=False)
+        patch.setenv("GAN_SEARCH_OFFLINE", "1")
         yield folder
 
 
@@ -71,3 +73,19 @@ def snapshot() -> Callable[[Path], Tree]:
         }
 
     return take
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """Host and port of an S3 server; tests want `s3`."""
+    with running_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3(object_store: str, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An empty bucket on an S3 server."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return new_bucket(object_store)

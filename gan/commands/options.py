@@ -42,14 +42,19 @@ def whole_number(*names: str, help: str, low: int, high: int) -> Any:
 
 Json = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout")]
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="folder of an exported generator")]
-Data = Annotated[str, typer.Option(metavar="URI", help="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")]
+Data = Annotated[
+    str, typer.Option(metavar="URI", help="faces, mnist:DIR, fashion-mnist:DIR, celeba:DIR, folder:DIR, packed:URI")
+]
 Size = Annotated[int | None, whole_number(help="side of the images in pixels", low=4, high=4096)]
 Crop = Annotated[
-    str | None, typer.Option(metavar="CROP", help="center, or center-N: the square to cut out before resizing")
+    str | None,
+    typer.Option(metavar="CROP", help="center, center-N or top-bottom-N: the square to cut out before resizing"),
 ]
 Seed = Annotated[int, whole_number(help="decides all that is random", low=0, high=2**31 - 1)]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")]
-Features = Annotated[str | None, typer.Option(metavar="NAME", help="inception or random-conv; default: by data")]
+Features = Annotated[
+    str | None, typer.Option(metavar="NAME", help="inception, random-conv or exported:PATH; default: by data")
+]
 Weights = Annotated[
     Path | None, typer.Option("--inception-weights", metavar="PATH", help="file of the Inception weights")
 ]
@@ -89,7 +94,7 @@ def as_uri(place: str) -> str:
         return place
     if Path(place).is_dir():
         return f"folder:{place}"
-    if Path(place).is_file():
+    if Path(place).is_file() and not place.lower().endswith(".zip"):
         return f"packed:{place}"
     return place
 

@@ -111,8 +111,9 @@ class _Request:
 
 
 def _train(request: _Request) -> None:
+    from gan.pictures import write_real
     from gan.recipe import load_recipe
-    from gan.storage import Storage
+    from gan.storage import Storage, writing
 
     folder = Storage(request.out)
     saved = _saved_identity(folder)
@@ -128,6 +129,8 @@ def _train(request: _Request) -> None:
             _write_identity(folder, identity)
         else:
             _require_same(request, saved, identity)
+        with writing(folder.uri):
+            write_real(folder, run.trainer.data)
         _finish(request, run, _continue(request, run))
 
 
@@ -152,6 +155,7 @@ def _prepare(request: _Request, recipe: Recipe, folder: Storage, interval: float
     from gan.bundle import load_bundle
     from gan.device import choose_device, choose_precision
     from gan.evaluation import Evaluator
+    from gan.preflight import recommended
     from gan.run import TrainingRun
     from gan.trainer import Trainer
 
@@ -159,8 +163,7 @@ def _prepare(request: _Request, recipe: Recipe, folder: Storage, interval: float
     bundle = load_bundle(request.start) if request.start else None
     data = opt.open_checked(
         request.data,
-        request.size or recipe.size,
-        request.crop,
+        *recommended(request.data, request.size, request.crop, [recipe]),
         features=request.features,
         weights=request.weights,
         fits=recipe.count_parameters,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from command_line import TINY, Cli, Result
+from PIL import Image
 
 from gan.bundle import load_bundle
 from gan.commands.train import _start_from
@@ -47,6 +48,7 @@ def test_what_a_training_leaves(trained: Path, bundle: Path) -> None:
     assert load_bundle(str(bundle)).shape == (16, 16, 3)
     assert "gan-search train --recipe dcgan" in (bundle / "README.md").read_text()
     assert len(list((trained / "samples").glob("*.png"))) == 2
+    assert (trained / "real.png").is_file()
 
 
 def test_a_complete_training_tells_its_last_report_again(
@@ -140,6 +142,32 @@ def test_divergence_is_told(train: Train, tmp_path: Path) -> None:
     assert "diverged at " in result.err
 
 
+def test_vectors_are_drawn_as_lines_beside_the_checkpoints(cli: Cli, tmp_path: Path) -> None:
+    arguments = ["train", "--recipe", "curves", "--data", "curves", "--kimg", 0.4, "--interval-kimg", 0.2]
+    told = cli(*arguments, "--samples", 64, "--device", "cpu", "--out", tmp_path / "run", "--json").json
+    assert told["kimg"] == 0.4 and told["fid"] > 0
+    pictures = sorted((tmp_path / "run" / "samples").glob("*.png"))
+    assert [path.stem for path in pictures] == ["000000200", "000000400"]
+    with Image.open(pictures[0]) as image:
+        assert image.mode == "RGB" and image.width > image.height > 200
+        assert len(image.getcolors(2**24) or ()) > 50  # lines, shade and words
+    assert load_bundle(told["bundle"]).sample(3).shape == (3, 15)
+
+
+def test_a_recipes_size_is_for_data_that_can_be_made_of_any_size(cli: Cli, tiny_data: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("{size: 24, settings: {width_g: 2, width_d: 2}}")
+    arguments = ["train", "--recipe", recipe, "--kimg", 0.2, "--out", tmp_path / "run", "--samples", 16]
+    assert "was packed at size 16×16, not 24" in cli(*arguments, "--data", tiny_data).bad_input()
+    assert "square images, not data of shape 15" in cli(*arguments, "--data", "curves").bad_input()
+    assert (
+        "vectors, not data of shape 16×16×3"
+        in cli(
+            "train", "--recipe", "curves", "--data", "faces", "--size", 16, "--kimg", 1, "--out", tmp_path / "run"
+        ).bad_input()
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -162,6 +190,10 @@ def test_divergence_is_told(train: Train, tmp_path: Path) -> None:
         (["--data", "packed:none.arrow"], "no such file"),
         (["--size", "32"], "16"),
         (["--data", "faces", "--size", "17"], "cannot make 17×17"),
+        (["--recipe", "cheng-96-plain", "--data", "faces", "--size", "40"], "the multiples of 16 (16, 32, 48"),
+        (["--set", "objective=wgan", "--set", "clip=0"], "clip: 0 is out of range, it must be above 0"),
+        (["--set", "objective=wgan-gp", "--set", "gp_lambda=-1"], "gp_lambda: -1 is out of range"),
+        (["--set", "objective=wgan-gp", "--set", "norm_d=batch"], "norm_d=layer or norm_d=none"),
         (["--device", "cuda:99"], "--device cuda:99"),
         (["--precision", "fp8"], "--precision fp8"),
         (["--features", "random"], "did you mean 'random-conv'?"),

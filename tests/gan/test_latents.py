@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gan.latents import LATENTS, draw_latents, fixed_latents
+from gan.latents import LATENTS, between, draw_latents, fixed_latents, round_trip
 
 
 def both(kind: str, count: int, dim: int) -> list[torch.Tensor]:
@@ -66,3 +66,45 @@ def test_drawing_uses_its_own_stream_alone(kind: str) -> None:
     assert not torch.equal(first, second)
     stream.manual_seed(9)
     assert torch.equal(draw_latents(kind, 4, 3, stream), first)
+
+
+# ---- ways through the latent space
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "spherical"])
+def test_between_keeps_to_the_sphere(kind: str) -> None:
+    first, last = torch.tensor([3.0, 0.0]), torch.tensor([0.0, 3.0])
+    way = between(kind, first, last, torch.linspace(0, 1, 4))
+    torch.testing.assert_close(way.norm(dim=1), torch.full((4,), 3.0))
+    # Equal angles for equal steps: 0, 30, 60 and 90 degrees.
+    torch.testing.assert_close(torch.atan2(way[:, 1], way[:, 0]).rad2deg(), torch.tensor([0.0, 30, 60, 90]))
+    torch.testing.assert_close(between(kind, first, 2 * first, torch.tensor([0.5]))[0], 1.5 * first)
+
+
+def test_a_gaussian_way_keeps_the_norm_that_a_straight_one_loses() -> None:
+    first, last = fixed_latents("gaussian", 2, 512, seed=0)
+    middle = torch.tensor([0.5])
+    assert float(between("gaussian", first, last, middle).norm()) == pytest.approx(512**0.5, rel=0.1)
+    assert float(between("uniform", first, last, middle).norm()) == pytest.approx((512 / 2) ** 0.5, rel=0.1)
+
+
+def test_a_uniform_way_is_straight_and_stays_in_the_cube() -> None:
+    first, last = fixed_latents("uniform", 2, 9, seed=0)
+    way = between("uniform", first, last, torch.linspace(0, 1, 5))
+    torch.testing.assert_close(way.diff(dim=0), ((last - first) / 4).expand(4, 9))
+    assert float(way.abs().max()) <= 1
+
+
+@pytest.mark.parametrize("kind", LATENTS)
+@pytest.mark.parametrize(("legs", "steps"), [(2, 8), (3, 12), (5, 12), (4, 3), (1, 4)])
+def test_a_round_trip_passes_every_corner_and_comes_back(kind: str, legs: int, steps: int) -> None:
+    corners = fixed_latents(kind, legs, 6, seed=1)
+    way = round_trip(kind, corners, steps)
+    assert way.shape == (steps, 6)
+    torch.testing.assert_close(way[0], corners[0])
+    if steps % legs == 0:
+        torch.testing.assert_close(way[:: steps // legs], corners)
+    if legs > 1 and steps > legs:
+        # The step from the last back to the first is one like the others.
+        closed = torch.cat([way, way[:1]]).diff(dim=0).norm(dim=1)
+        assert float(closed[-1]) <= 1.5 * float(closed[:-1].max())

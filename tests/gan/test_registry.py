@@ -55,3 +55,14 @@ def test_nothing_is_imported_before_it_is_asked_for() -> None:
     assert "broken" in registry and list(registry) == ["broken"]
     with pytest.raises(ModuleNotFoundError):
         registry["broken"]
+
+
+@pytest.mark.parametrize("target", ["no_such_module:Part", "gan.objectives.wgan:NoSuchPart", "gan.objectives.wgan"])
+def test_a_broken_part_of_another_package_is_named_in_one_line(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "entry_points", lambda group: [EntryPoint("broken", target, "plugins")])
+    registry = Registry("objective", "plugins", {"wgan": "gan.objectives.wgan:WGAN"})
+    with pytest.raises(InputError) as found:
+        registry["broken"]
+    assert f"objective 'broken' of another package cannot be loaded from {target} (" in str(found.value)
+    assert "\n" not in str(found.value)
+    assert registry["wgan"].__name__ == "WGAN"

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from training_fixtures import one_thread, pictures, run_python, small_recipe, small_trainer, state_digest
+from training_fixtures import lines, one_thread, pictures, run_python, small_recipe, small_trainer, state_digest
 
 from gan import state as state_module
+from gan.data import DataSet
 from gan.errors import InputError
 from gan.state import Checkpoints, load_state_dict, state_dict
 from gan.storage import Storage
@@ -37,8 +38,22 @@ CASES: dict[str, dict[str, Any]] = {
     "joint": {"d_batch": "joint", "g_step_statistics": "running", "dropout": 0.2},
     "uniform": {"latent": "uniform", "beta1": 0.0},
     "everything": {"ema_kimg": 0.05, "dropout": 0.3, "flip": True, "latent": "spherical", "batch": 50},
+    "wgan-gp": {"objective": "wgan-gp", "n_critic": 2, "dropout": 0.1},
+    "pooling": {"pooling": "max", "norm_d": "layer"},
+    "transposed": {"network": "transposed", "dropout": 0.1, "epsilon": 1e-7},
+    "upsampling": {"network": "upsampling", "d_batch": "joint", "g_step_statistics": "running", "ema_kimg": 0.05},
+    "upsampling-wgan-gp": {"network": "upsampling", "objective": "wgan-gp", "n_critic": 2},
+    "vectors": {"network": "fully-connected", "ema_kimg": 0.05, "dropout": 0.1},
+    "vectors-wgan-gp": {"network": "fully-connected", "objective": "wgan-gp"},
     "bf16": {"ema_kimg": 0.05},
+    "bf16-wgan-gp": {"objective": "wgan-gp", "n_critic": 2},
+    "bf16-upsampling": {"network": "upsampling", "d_batch": "joint"},
 }
+
+
+def data_of(settings: dict[str, Any]) -> DataSet:
+    return lines() if settings.get("network") == "fully-connected" else pictures()
+
 
 GO_ON = """
 import json, sys
@@ -49,10 +64,10 @@ from gan.storage import Storage
 from gan.trainer import Trainer
 from training_fixtures import small_recipe, state_digest
 
-cases, folder, uri, after, threads = json.loads(sys.argv[1])
+cases, folder, after, threads = json.loads(sys.argv[1])
 torch.set_num_threads(threads)
 found = {}
-for name, settings in cases.items():
+for name, (settings, uri) in cases.items():
     trainer = Trainer(small_recipe(**settings), open_data(uri), seed=3, device="cpu")
     _, state = Checkpoints(Storage(f"{folder}/{name}")).latest()
     load_state_dict(trainer, state)
@@ -64,7 +79,7 @@ print(json.dumps(found))
 
 def trained(settings: dict[str, Any], bf16: bool, images: int) -> Trainer:
     precision = "bf16" if bf16 else "fp32"
-    trainer = Trainer(small_recipe(**settings), pictures(), seed=3, device="cpu", precision=precision)
+    trainer = Trainer(small_recipe(**settings), data_of(settings), seed=3, device="cpu", precision=precision)
     trainer.advance(images)
     return trainer
 
@@ -74,15 +89,16 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """What one new process makes of the checkpoints of all cases: digest and history of each."""
     folder = tmp_path_factory.mktemp("resume")
     for name, settings in CASES.items():
-        trainer = trained(settings, name == "bf16", BEFORE)
+        trainer = trained(settings, name.startswith("bf16"), BEFORE)
         Checkpoints(Storage(folder / name)).save(trainer.images / 1000, state_dict(trainer))
-    task = [CASES, str(folder), pictures().uri, AFTER, torch.get_num_threads()]
+    cases = {name: [settings, data_of(settings).uri] for name, settings in CASES.items()}
+    task = [cases, str(folder), AFTER, torch.get_num_threads()]
     return dict(json.loads(run_python(GO_ON, json.dumps(task))))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_new_process_goes_on_to_the_bit(name: str, resumed: dict[str, list[Any]]) -> None:
-    whole = trained(CASES[name], name == "bf16", BEFORE)
+    whole = trained(CASES[name], name.startswith("bf16"), BEFORE)
     history = whole.advance(AFTER).history
     assert resumed[name][1] == history.tolist()
     assert resumed[name][0] == state_digest(whole)

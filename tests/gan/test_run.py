@@ -243,6 +243,9 @@ def test_a_diverged_run_reports_once_more_and_stops(tmp_path: Path) -> None:
     assert last.g_loss is None
     json.dumps(last.metrics(), allow_nan=False)
     assert np.isfinite(load_bundle(str(run.bundle)).sample(4)).all()
+    # What it had come to can be seen, though it was not worth judging.
+    grids = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert grids == ["000000250.png", f"{round(last.kimg * 1000):09d}.png"]
 
     again = make_run(tmp_path)
     assert again.resume() == last.kimg

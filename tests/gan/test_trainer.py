@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from training_fixtures import digest, one_thread, pictures, small_recipe, small_trainer, state_digest
+from training_fixtures import digest, lines, one_thread, pictures, small_recipe, small_trainer, state_digest
 
 from gan.data import open_data, pack
 from gan.data.curves import Curves
 from gan.errors import InputError, OutOfMemory
 from gan.latents import fixed_latents
+from gan.objectives.wgan_gp import WGANGP
 from gan.recipe import load_recipe
 from gan.trainer import COLUMNS, Trainer
 
 __all__ = ["one_thread"]
 
-OBJECTIVES = ("non-saturating", "minimax", "l2", "wgan")
+OBJECTIVES = ("non-saturating", "minimax", "l2", "wgan", "wgan-gp")
 
 
 # ---- what a step computes
@@ -80,6 +82,44 @@ def test_an_l2_step_adds_the_penalty_to_the_loss_but_does_not_report_it_as_loss(
     assert other.mean("d_loss") == pytest.approx(one.mean("d_loss"), rel=1e-6)
     assert one.mean("penalty") == 0
     assert digest(plain.discriminator.state_dict()) != digest(heavy.discriminator.state_dict())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_gradient_penalty_is_added_to_the_loss_but_reported_apart(precision: str) -> None:
+    trainers = [
+        Trainer(small_recipe("wgan-gp", n_critic=1, gp_lambda=weight), pictures(), device="cpu", precision=precision)
+        for weight in (0.0, 5.0)
+    ]
+    free, held = (trainer.advance(1) for trainer in trainers)
+    assert held.mean("d_loss") == free.mean("d_loss")
+    assert free.mean("penalty") == 0
+    assert held.mean("penalty") > 0.1
+    assert digest(trainers[0].discriminator.state_dict()) != digest(trainers[1].discriminator.state_dict())
+
+
+def test_a_gradient_penalty_brings_the_slope_to_one() -> None:
+    deviations = []
+    for weight in (0.0, 10.0):
+        recipe = small_recipe("wgan-gp", network="fully-connected", gp_lambda=weight, lr_d=5e-3)
+        trainer = Trainer(recipe, lines(), device="cpu")
+        trainer.advance(16_000)
+        real, fake = (torch.rand(200, 15) * 2 - 1 for _ in range(2))
+        penalty = WGANGP(gp_lambda=1.0).penalty(trainer.discriminator, real, fake)
+        assert penalty is not None
+        deviations.append(float(penalty.detach()))
+    assert deviations[0] > 1
+    assert deviations[1] < 0.1
+
+
+@pytest.mark.parametrize("d_batch", ["joint", "separate"])
+def test_with_a_batch_norm_on_the_logit_a_discriminator_needs_joint_batches(d_batch: str) -> None:
+    """As Cheng's has: in separate batches both means are one number, and the loss cannot fall below 2 ln 2."""
+    settings = {"network": "upsampling", "lr_g": 1e-4, "lr_d": 1e-3, "g_step_statistics": "running"}
+    d_loss = small_trainer(**settings, d_batch=d_batch).advance(3_000).history[:, COLUMNS.index("d_loss")]
+    if d_batch == "joint":
+        assert d_loss[-10:].mean() < 0.8
+    else:
+        assert d_loss.min() >= 2 * math.log(2) - 1e-5
 
 
 @pytest.mark.parametrize("scope", ["all", "kernels"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -17,13 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import gan
+from gan.bundle import Bundle, load_bundle, write_bundle
 from gan.data import DataSet, pack
+from gan.data.curves import Curves
+from gan.errors import InputError
 from gan.evaluation import Evaluator
+from gan.networks import FAMILIES
 from gan.recipe import Recipe, parse_recipe
+from gan.settings import parameters
 from gan.state import state_dict
+from gan.storage import Storage
 from gan.trainer import Trainer
 
 SMALL = {"width_g": 4, "width_d": 4, "latent_dim": 8, "batch": 32}
@@ -65,6 +72,25 @@ class Pictures:
             yield (255 * blot).astype(np.uint8)
 
 
+class Lines:
+    """The first curves alone; a source to pack."""
+
+    uri = "lines"
+    shape = (15,)
+    dtype = np.dtype(np.float32)
+    default_features = "random-conv"
+    held_out = None
+
+    def fingerprint(self) -> str:
+        return "lines"
+
+    def __len__(self) -> int:
+        return 200
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return itertools.islice(iter(Curves()), len(self))
+
+
 @functools.cache
 def scratch() -> Path:
     """Return a folder for the whole test session."""
@@ -77,6 +103,12 @@ def scratch() -> Path:
 def pictures(count: int = 200, size: int = 16, channels: int = 3) -> DataSet:
     """Return a packed set; its `uri` opens it in any process."""
     return pack(Pictures(count, size, channels), scratch() / f"{count}-{size}-{channels}.arrow")
+
+
+@functools.cache
+def lines() -> DataSet:
+    """Return a packed set of vectors."""
+    return pack(Lines(), scratch() / "lines.arrow")
 
 
 def small_recipe(objective: str = "non-saturating", **settings: Any) -> Recipe:
@@ -130,3 +162,40 @@ def run_python(script: str, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+# ---- generators whose images fill the range, as those of a trained one do
+
+
+SHAPES = ((16, 16, 3), (32, 32, 1), (64, 64, 3), (96, 96, 3), (128, 128, 3), (2,))
+
+
+def _enliven(generator: nn.Module, latent_dim: int) -> None:
+    """Give a fresh generator the statistics and contrast of a trained one: its images fill the range."""
+    torch.manual_seed(0)
+    for weight in generator.parameters():
+        if weight.ndim > 1:
+            nn.init.normal_(weight, std=(2 / weight[0].numel()) ** 0.5)
+        else:
+            nn.init.normal_(weight, mean=float(weight.detach().mean()), std=0.3)
+    generator.train()
+    with torch.no_grad():
+        for _ in range(20):
+            generator(torch.randn(32, latent_dim))
+
+
+def lively_bundle(family: str, folder: Path) -> Bundle:
+    """Write a small bundle of a family at the first size it can make, as a training would; load it."""
+    kind = FAMILIES[family]
+    narrow = {name: 8 for name in parameters(kind) if name.startswith("width")}
+    for shape in SHAPES:
+        try:
+            generator = kind(**narrow).generator(shape, 12)
+        except InputError:
+            continue
+        _enliven(generator, 12)
+        weights = {name: value.contiguous() for name, value in generator.state_dict().items()}
+        config = {"network": family, "network_settings": narrow, "latent": "gaussian", "latent_dim": 12}
+        write_bundle(Storage(folder), weights, config | {"shape": list(shape)})
+        return load_bundle(str(folder))
+    raise AssertionError(f"{family} makes none of {SHAPES}")
