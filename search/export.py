@@ -8,7 +8,9 @@ from gan.bundle_files import copy_bundle
 from gan.errors import InputError
 from gan.storage import Storage
 from search.journal import read_record
+from search.report.data import finalists_of
 from search.retention import trial_bundle
+from search.run_folder import FINALISTS
 
 GENERATOR = "generator"
 """Folder of a run's winner, exported when a sweep ends."""
@@ -17,17 +19,22 @@ _TRIES = 5
 
 
 def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str, Any]:
-    """Copy the bundle of the trial with the `rank`-th best FID; return {"bundle", "trial", "best_fid"}.
+    """Copy the bundle of the `rank`-th best trial; return {"bundle", "trial", "best_fid", "rescored"}.
+
+    Trials that were re-scored go first, by that; `rescored` is null for the others.
 
     Raises:
         InputError: no such trial or its bundle was not kept, or the destination holds something.
     """
-    ranked = read_record(run).ranked()
+    record = read_record(run)
+    ranked = record.by_evidence()
     if not ranked:
         raise InputError(f"{run.uri}: no trial has a FID yet, so there is no generator to export")
     if rank > len(ranked):
         raise InputError(f"--rank {rank}: {run.uri} has {len(ranked)} ranked trials")
     trial = ranked[rank - 1]
+    rescore = record.rescored(trial)
+    facts = None if rescore is None else {"rescored": rescore.as_dict()}
     if destination.exists() and (not destination.is_folder() or destination.list()):
         raise InputError(f"--out {destination.uri}: is not an empty folder; choose another")
     for _ in range(_TRIES):
@@ -35,19 +42,44 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
         if bundle is None:
             break
         try:
-            copy_bundle(run.child(bundle), destination)
+            copy_bundle(run.child(bundle), destination, facts)
         except FileNotFoundError:
             # The run goes on, and has just put a better one in its place.
             continue
-        return {"bundle": destination.uri, "trial": trial.id, "best_fid": trial.best_fid}
+        told = {"bundle": destination.uri, "trial": trial.id, "best_fid": trial.best_fid}
+        return {**told, "rescored": None if rescore is None else rescore.as_dict()}
     raise InputError(
         f"--rank {rank}: the bundle of {trial.id} was not kept (a run keeps its best --top-k); choose a lower rank"
     )
 
 
+def best_finalist(run: Storage) -> dict[str, Any] | None:
+    """Return which of a sweep's finalists won on mean over fresh seeds; None if that is not known.
+
+    {"name", "mean", "std_over_seeds", "low", "high", "seeds", "bundle"}: the bundle is the path of the
+    best generator that its settings made on these seeds.
+    """
+    contest = finalists_of(run)
+    winner = contest.winner if contest is not None else None
+    if winner is None or winner.best_fid is None:
+        return None
+    folder = run.child(FINALISTS)
+    best = min((seed for seed in winner.seeds if seed.best_fid is not None), key=lambda seed: seed.best_fid or 0.0)
+    bundle, told = trial_bundle(folder, best.trial), winner.best_fid
+    return {
+        "name": winner.name,
+        "mean": told.mean,
+        "std_over_seeds": told.std,
+        "low": told.low,
+        "high": told.high,
+        "seeds": told.count,
+        "bundle": folder.child(bundle).uri if bundle else None,
+    }
+
+
 def export_winner(run: Storage) -> dict[str, Any] | None:
     """Put the best generator so far into the run's own `generator/`; None if there is none."""
-    ranked = read_record(run).ranked()
+    ranked = read_record(run).by_evidence()
     if not ranked or trial_bundle(run, ranked[0].id) is None:
         return None
     run.delete(GENERATOR)

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gan.errors import InputError
@@ -27,9 +28,15 @@ _FIELDS = {
     "trial": {"trial", "recipe", "objective", "source", "params", "settings", "seed"},
     "report": {"trial", "kimg"},
     "verdict": {"trial", "state"},
+    "draws": {"trial", "latent_seeds", "fids"},
+    "rescore": {"trial", "kimg", "fid", "fids", "evaluation", "metric", "generator_sha256"},
+    "rescored": {"trials", "evaluation"},
     "end": {"state"},
 }
 """What an event of each kind has at the least; a line without it is not of ours."""
+
+AFTERWARDS = ("rescore", "rescored")
+"""Events of no driver: they may come days after the sweep has ended, and take none of its time."""
 
 FINAL = ("finished", "stopped", "diverged", "failed")
 """States of a trial that is never trained again."""
@@ -112,6 +119,46 @@ def read_events(storage: Storage) -> list[dict[str, Any]]:
     return events
 
 
+@dataclass(frozen=True)
+class Rescore:
+    """A trial's best generator, judged again by better features or more samples than the search had.
+
+    Attributes:
+        fid: mean over the draws; None where samples were not finite.
+        fids: of each draw of latents.
+        metric: what the distance is called.
+        kimg: after which the generator was taken.
+        evaluation: identity of the measurement.
+        generator_sha256: of the weights that were judged.
+    """
+
+    fid: float | None
+    fids: list[float | None]
+    kimg: float
+    evaluation: dict[str, Any]
+    metric: str
+    generator_sha256: str
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over the draws; None for a single one."""
+        known = [fid for fid in self.fids if fid is not None]
+        return statistics.stdev(known) if len(known) > 1 and len(known) == len(self.fids) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a bundle and a report tell of it."""
+        told = {"metric": self.metric, "fid": self.fid, "fid_std": self.std, "draws": len(self.fids)}
+        return told | {"evaluation": self.evaluation}
+
+    def is_like(self, evaluation: dict[str, Any]) -> bool:
+        """Tell whether two measurements can be compared; the data's name is no part of that."""
+        return _without_name(self.evaluation) == _without_name(evaluation)
+
+
+def _without_name(evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in evaluation.items() if name != "data"}
+
+
 @dataclass
 class TrialRecord:
     """What the journal tells of one trial.
@@ -122,6 +169,9 @@ class TrialRecord:
         settings: all settings it trains with.
         reports: by kimg, the last told of each.
         state: pending, running, finished, stopped, diverged or failed.
+        draws: FID of its best generator on each of several latent draws, taken after its training;
+            None where the samples were not finite.
+        rescores: what re-scoring said of it, the last of each measurement.
     """
 
     id: str
@@ -134,6 +184,8 @@ class TrialRecord:
     state: str = "pending"
     reason: str | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
+    draws: list[float | None] = field(default_factory=list)
+    rescores: list[Rescore] = field(default_factory=list)
 
     @property
     def last(self) -> dict[str, Any]:
@@ -153,6 +205,16 @@ class TrialRecord:
     def final(self) -> bool:
         return self.state in FINAL
 
+    def rescored(self, evaluation: dict[str, Any]) -> Rescore | None:
+        """Return what a measurement said of its best generator; None if it has found a better one since."""
+        alike = (found for found in self.rescores if found.is_like(evaluation))
+        return next((found for found in alike if found.kimg == self.last.get("best_kimg")), None)
+
+    def best_fid_at(self, kimg: float) -> float | None:
+        """Return its best FID within its first `kimg`."""
+        within = [report.get("best_fid") for report in self.reports if report["kimg"] <= kimg + 1e-6]
+        return within[-1] if within else None
+
     def add_report(self, report: dict[str, Any]) -> None:
         """Append a report; what a resumed trial reports again replaces what it reported then."""
         self.reports = [old for old in self.reports if old["kimg"] < report["kimg"]] + [report]
@@ -167,6 +229,7 @@ class SweepRecord:
         trials: by id, in the order of their making.
         wall_seconds: that drivers have spent, over all launches.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
+        rescoring: the last re-scoring that came to its end: {"trials", "evaluation"}.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -177,11 +240,29 @@ class SweepRecord:
     events: list[dict[str, Any]] = field(default_factory=list)
     wall_seconds: float = 0.0
     ended: str | None = None
+    rescoring: dict[str, Any] | None = None
 
     def ranked(self) -> list[TrialRecord]:
         """Return the trials that have a best FID, best first."""
         judged = [trial for trial in list(self.trials.values()) if trial.best_fid is not None]
         return sorted(judged, key=lambda trial: (trial.best_fid, trial.id))
+
+    def by_evidence(self) -> list[TrialRecord]:
+        """Return the trials of `ranked`, those that were re-scored first, among themselves by that.
+
+        It is the order in which generators are shown and exported. The search, its rungs and what is
+        kept go by `ranked`: all trials have that number, measured alike.
+        """
+        judged = [(trial, self.rescored(trial)) for trial in self.ranked()]
+        known = [(found.fid, trial) for trial, found in judged if found is not None and found.fid is not None]
+        others = [trial for trial, found in judged if found is None or found.fid is None]
+        return [trial for _, trial in sorted(known, key=lambda entry: entry[0])] + others
+
+    def rescored(self, trial: TrialRecord) -> Rescore | None:
+        """Return what the last re-scoring said of a trial, if it took part."""
+        if self.rescoring is None or trial.id not in self.rescoring["trials"]:
+            return None
+        return trial.rescored(self.rescoring["evaluation"])
 
 
 def read_record(storage: Storage) -> SweepRecord:
@@ -202,20 +283,33 @@ def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
         if kind == "sweep":
             record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
             begun = now
-            _begin(record, event, name)
-        elif kind == "trial":
-            fields = ("recipe", "objective", "source", "params", "settings", "seed")
-            trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
-            record.trials[trial.id] = trial
-        elif kind == "end":
-            record.ended = event["state"]
-        elif event.get("trial") in record.trials:
-            _tell(record.trials[event["trial"]], kind, event)
-        if kind not in ("trial", "report"):
-            record.events.append(event)
-        seen = now
+        apply(record, event, name)
+        seen = seen if kind in AFTERWARDS else now
     record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
     return record
+
+
+def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None:
+    """Take one event into a record; the seconds that drivers have spent are not counted.
+
+    Raises:
+        InputError: a newer version wrote it.
+    """
+    kind = event["event"]
+    if kind == "sweep":
+        _begin(record, event, name)
+    elif kind == "trial":
+        fields = ("recipe", "objective", "source", "params", "settings", "seed")
+        trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
+        record.trials[trial.id] = trial
+    elif kind == "end":
+        record.ended = event["state"]
+    elif kind == "rescored":
+        record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
+    elif event.get("trial") in record.trials:
+        _tell(record.trials[event["trial"]], kind, event)
+    if kind not in ("trial", "report"):
+        record.events.append(event)
 
 
 def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
@@ -238,3 +332,8 @@ def _tell(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
         trial.add_report({key: value for key, value in event.items() if key not in ("event", "trial")})
     elif kind == "verdict" and not trial.final:
         trial.state, trial.reason = event["state"], event.get("reason")
+    elif kind == "draws":
+        trial.draws = event["fids"]
+    elif kind == "rescore":
+        found = Rescore(**{entry.name: event[entry.name] for entry in fields(Rescore)})
+        trial.rescores = [old for old in trial.rescores if not old.is_like(found.evaluation)] + [found]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gan.data import DataSet, absolute_uri
 from gan.data.packing import Progress
 from gan.device import choose_device, choose_precision
 from gan.errors import InputError
 from gan.evaluation import EXTRACTORS
-from gan.preflight import open_checked
+from gan.evaluation.features import absolute_name
+from gan.preflight import open_checked, recommended
 from gan.recipe import Recipe
 from gan.settings import Range
 from gan.storage import Storage
 from search.run_folder import require_free
-from search.spec import SweepSpec
+from search.spec import RunSpec
 
 FEWEST_IMAGES = 500
 """Under this many real images FID says nothing worth searching by."""
@@ -24,17 +26,17 @@ FEWEST_IMAGES = 500
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep that has passed its checks.
+    """A run that has passed its checks.
 
     Attributes:
-        spec: its settings, with size and features filled in.
+        spec: its settings, with size, crop and features filled in.
         recipes: by name.
         data: opened.
         run: the run's folder, which may not exist yet.
         parameters: recipe → trainable parameters of generator and discriminator.
     """
 
-    spec: SweepSpec
+    spec: RunSpec
     recipes: dict[str, Recipe]
     data: DataSet
     run: Storage
@@ -42,14 +44,17 @@ class Plan:
 
     def identity(self) -> dict[str, object]:
         """Return what makes this run what it is: settings, resolved recipes, the data's content."""
-        recipes = {
+        return {**self.spec.identity(), "recipes": self.recipes_as_dicts(), "data": self.data.content_hash}
+
+    def recipes_as_dicts(self) -> dict[str, dict[str, object]]:
+        """Return the resolved recipes by name, as plain values: {"settings", "space"}."""
+        return {
             name: {"settings": recipe.settings, "space": recipe.space_as_dict()}
             for name, recipe in self.recipes.items()
         }
-        return {**self.spec.identity(), "recipes": recipes, "data": self.data.content_hash}
 
 
-def preflight(spec: SweepSpec, run: Storage | None = None, progress: Progress | None = None) -> Plan:
+def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | None = None) -> Plan:
     """Check a sweep's settings against this machine and its data.
 
     Args:
@@ -62,52 +67,49 @@ def preflight(spec: SweepSpec, run: Storage | None = None, progress: Progress | 
     """
     spec = _with_absolute_paths(spec)
     recipes = spec.load_recipes()
-    size = spec.size or _common_size(recipes)
+    size, crop = recommended(spec.data, spec.size, spec.crop, list(recipes.values()))
     # On a cluster the device is the workers', who may have what this machine lacks.
     choose_precision(spec.precision, choose_device(spec.device if spec.address is None else "cpu"))
     if spec.features is not None and spec.features.partition(":")[0] not in EXTRACTORS:
         EXTRACTORS[spec.features]
     run = run or Storage(spec.storage).child(spec.name)
-    _check_writable(spec.storage)
+    check_writable(spec.storage)
     require_free(run)
     weights = Path(spec.inception_weights) if spec.inception_weights else None
     data = open_checked(
         spec.data,
         size,
-        spec.crop,
+        crop,
         features=spec.features,
         weights=weights,
         fits=lambda shape: [recipe.count_parameters(shape) for recipe in recipes.values()],
         progress=progress,
     )
     if len(data.train) < FEWEST_IMAGES:
-        raise InputError(f"{spec.data}: a sweep needs {FEWEST_IMAGES} images to train on, here are {len(data.train)}")
+        raise InputError(f"{spec.data}: a run needs {FEWEST_IMAGES} images to train on, here are {len(data.train)}")
     features = spec.features or data.default_features
     parameters = {name: recipe.count_parameters(data.shape) for name, recipe in recipes.items()}
     for recipe in recipes.values():
         _check_interval(recipe, spec.interval)
         _check_batches(recipe, len(data.train))
-    filled = spec.model_copy(update={"size": data.shape[0] if data.is_image else None, "features": features})
+    size = data.shape[0] if data.is_image else None
+    filled = spec.model_copy(update={"size": size, "crop": crop, "features": features})
     return Plan(filled, recipes, data, run, parameters)
 
 
-def _with_absolute_paths(spec: SweepSpec) -> SweepSpec:
+def _with_absolute_paths(spec: RunSpec) -> RunSpec:
     """Make local paths absolute: workers, and whoever resumes the run, stand in other folders."""
-    files = {name: str(Path(name).absolute()) for name in spec.recipes if name.endswith((".yaml", ".yml"))}
-    changes: dict[str, object] = {
-        "data": absolute_uri(spec.data),
-        "recipes": [files.get(name, name) for name in spec.recipes],
-    }
+    changes: dict[str, object] = {"data": absolute_uri(spec.data), "recipes": [*map(_absolute, spec.recipes)]}
     if spec.inception_weights:
         changes["inception_weights"] = str(Path(spec.inception_weights).absolute())
+    if spec.features:
+        changes["features"] = absolute_name(spec.features)
     return spec.model_copy(update=changes)
 
 
-def _common_size(recipes: dict[str, Recipe]) -> int | None:
-    sizes = {recipe.size for recipe in recipes.values() if recipe.size is not None}
-    if len(sizes) > 1:
-        raise InputError(f"the recipes are of different sizes ({', '.join(map(str, sorted(sizes)))}): give --size")
-    return sizes.pop() if sizes else None
+def _absolute(recipe: Any) -> Any:
+    is_file = isinstance(recipe, str) and recipe.endswith((".yaml", ".yml"))
+    return str(Path(recipe).absolute()) if is_file else recipe
 
 
 def _check_interval(recipe: Recipe, interval_kimg: float) -> None:
@@ -129,7 +131,7 @@ def _check_batches(recipe: Recipe, images: int) -> None:
         raise InputError(f"batch: {max(sizes)} is more than the {images} images there are to train on")
 
 
-def _check_writable(storage: str) -> None:
+def check_writable(storage: str) -> None:
     """Raise `InputError` unless the storage can be written; nothing stays behind."""
     place = Storage(storage)
     folder = place.local_path

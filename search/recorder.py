@@ -7,17 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from gan.errors import InputError
 from gan.settings import to_images
 from gan.storage import Storage
+from search.cluster_watch import ClusterWatch
 from search.journal import Journal, SweepRecord, TrialRecord
 from search.lost_workers import why
+from search.planner import Planner
 from search.retention import settle
+from search.run_folder import Owner
 from search.scheduler import AshaScheduler
-from search.searcher import StudySearcher
 from search.trial import DIVERGED, HALT, INFEASIBLE
 
 Listener = Callable[[str, TrialRecord], None]
@@ -34,8 +36,10 @@ class Recorder(Callback):  # type: ignore[misc]
     Args:
         run: the run's folder.
         record: what is known so far; kept up to date.
-        searcher, scheduler: of this sweep.
+        planner, scheduler: of this run.
         listeners: trackers and progress; one that fails is reported in the journal, and ends nothing.
+        watch: of the cluster: nodes that come and go are written down.
+        notice: told of them, in words.
 
     Attributes:
         halted: why no trial can go on (a full disk, data that has changed); None while all is well.
@@ -46,20 +50,26 @@ class Recorder(Callback):  # type: ignore[misc]
         run: Storage,
         record: SweepRecord,
         journal: Journal,
-        searcher: StudySearcher,
+        planner: Planner,
         scheduler: AshaScheduler,
         total_kimg: float,
         top_k: int,
         listeners: list[Listener],
+        *,
+        watch: ClusterWatch | None = None,
+        notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._run = run
         self._record = record
         self._journal = journal
-        self._searcher = searcher
+        self._planner = planner
         self._scheduler = scheduler
         self._total_images = to_images(total_kimg)
         self._top_k = top_k
         self._listeners = listeners
+        self._watch = watch
+        self._notice = notice
+        self._problems: set[str] = set()
         self.halted: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -67,6 +77,11 @@ class Recorder(Callback):  # type: ignore[misc]
         return {}
 
     # ---- what Tune calls
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        for change, node in self._watch.changes() if self._watch else ():
+            self._journal.append("node", node=node, state=change)
+            self._notice(f"node {node}: {change}")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._find(trial)
@@ -120,7 +135,7 @@ class Recorder(Callback):  # type: ignore[misc]
     def _find(self, trial: Trial) -> TrialRecord:
         name = trial.config["trial"]
         if name not in self._record.trials:
-            self._record.trials[name] = self._searcher.trials[name]
+            self._record.trials[name] = self._planner.trials[name]
             self._tell("trial", self._record.trials[name])
         return self._record.trials[name]
 
@@ -132,7 +147,7 @@ class Recorder(Callback):  # type: ignore[misc]
     def _settle(self, record: TrialRecord, state: str, reason: str | None) -> None:
         """Do all that follows from a verdict, once it is in the journal."""
         record.state, record.reason = state, reason
-        self._searcher.conclude(record)
+        self._planner.conclude(record)
         self._tell("verdict", record)
         try:
             settle(self._run, self._record, record, self._top_k)
@@ -145,8 +160,31 @@ class Recorder(Callback):  # type: ignore[misc]
                 listener(event, record)
             except Exception as error:
                 last = traceback.extract_tb(error.__traceback__)[-1]
-                where = f"{last.name}, line {last.lineno}"
-                self._journal.append("problem", trial=record.id, reason=f"tracker: {error} ({where})")
+                self._note_problem(record, f"tracker: {error} ({last.name}, line {last.lineno})")
+
+    def _note_problem(self, record: TrialRecord, reason: str) -> None:
+        """Write down what is wrong with a tracker, once: it may be wrong at every report."""
+        if reason not in self._problems:
+            self._problems.add(reason)
+            self._journal.append("problem", trial=record.id, reason=reason)
+
+
+class Halt(Stopper):  # type: ignore[misc]
+    """Ends the whole run, with no verdict on its trials, once none of them can go on."""
+
+    def __init__(self, recorder: Recorder, owner: Owner) -> None:
+        self._recorder = recorder
+        self._owner = owner
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._recorder.halted is not None or self._owner.lost
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickled with Tune's own state, which nothing here reads.
+        return {}
 
 
 REPORTED = (
@@ -170,6 +208,7 @@ REPORTED = (
     "grad_norm_g",
     "grad_norm_d",
     "curve",
+    "wasserstein",
     "host",
     "pid",
 )

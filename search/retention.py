@@ -1,4 +1,7 @@
-"""Which files stay: bundles of the best K trials of the whole sweep, and what running trials need."""
+"""Which files stay: bundles of the best K trials of the whole sweep, and what running trials need.
+
+After a re-scoring that is the winner's as well, should it not be among the K by the sweep's own numbers.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) ->
     The order matters. A bundle is copied to `best/` before the trial's own files go, and others go
     after it is there: killed at any point, a sweep has its best K, and doing this again ends well.
     """
-    winners = {winner.id for winner in _finals(record)[:top_k]}
+    winners = {winner.id for winner in _finals(record)[:top_k]} | _rescored_best(record)
     bundle = trial_bundle(run, trial.id)
     if trial.id in winners and bundle is not None and bundle.startswith("trials/"):
         copy_bundle(run.child(bundle), run.child(f"{BEST}/{trial.id}"))
@@ -42,6 +45,11 @@ def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) ->
     for name in run.list(BEST) if run.exists(BEST) else []:
         if name not in winners:
             run.delete(f"{BEST}/{name}")
+
+
+def _rescored_best(record: SweepRecord) -> set[str]:
+    """Return the best trial by better evidence than the search had, which its own numbers may not tell."""
+    return {trial.id for trial in record.by_evidence()[:1] if record.rescored(trial) is not None}
 
 
 def _finals(record: SweepRecord) -> list[TrialRecord]:

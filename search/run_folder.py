@@ -6,6 +6,8 @@ owner.json        the driver that runs it, with its last heartbeat
 trials/<id>/      checkpoints, sample grids and the best bundle of a trial
 tensorboard/      event files
 best/<id>/        bundles of the whole sweep's best finished trials
+real.png          some of the images that it trains on
+finalists/        a run of its own: the best settings and the published ones on fresh seeds
 leaderboard.csv, leaderboard.parquet, plots/, report.html
 """
 
@@ -25,6 +27,7 @@ from gan.errors import InputError
 from gan.storage import Storage
 
 SETTINGS, OWNER = "sweep.yaml", "owner.json"
+FINALISTS = "finalists"
 HEARTBEAT_SECONDS = 5.0
 ABANDONED_SECONDS = 60.0
 SETTLE_SECONDS = 0.2
@@ -61,10 +64,22 @@ def read_settings(run: Storage) -> dict[str, Any]:
         raise InputError(f"{run.uri}/{SETTINGS}: missing or damaged") from None
 
 
-def require_same_identity(run: Storage, identity: dict[str, Any]) -> None:
-    """Raise `InputError`, naming the differences, unless the run in this folder is the same one."""
+def kind_of(run: Storage) -> str:
+    """Return what kind of run is in a folder: "sweep" or "compare"."""
+    return str(read_settings(run)["settings"].get("kind", "sweep"))
+
+
+def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple[str, ...] = ()) -> None:
+    """Raise `InputError`, naming the differences, unless the run in this folder is the same one.
+
+    Args:
+        identity: of the run that is wanted.
+        growing: its parts that may have gained something since, such as a comparison's recipes.
+    """
     saved = read_settings(run)["identity"]
     wanted = json.loads(json.dumps(identity))
+    for part in growing:
+        wanted[part] = {name: value for name, value in wanted[part].items() if name in saved.get(part, ())}
     differences = _differences(saved, wanted)
     if differences:
         raise InputError(
@@ -79,7 +94,16 @@ def _differences(saved: Any, wanted: Any, where: str = "") -> list[str]:
         for key in sorted(saved.keys() | wanted.keys()):
             found += _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else str(key))
         return found
-    return [] if saved == wanted else [f"{where} is {saved} there, {wanted} here"]
+    if saved == wanted:
+        return []
+    return [f"{where} is {_shown(saved, wanted)} there, {_shown(wanted, saved)} here"]
+
+
+def _shown(value: Any, other: Any) -> Any:
+    """Return how a setting is written where it differs from another: a whole recipe would fill the screen."""
+    if isinstance(value, dict):
+        return "set"
+    return "missing" if value is None and isinstance(other, dict) else value
 
 
 class Owner:
@@ -164,6 +188,12 @@ def is_alive(holder: dict[str, Any]) -> bool:
     if holder["host"] == socket.gethostname() and holder["started"] is not None:
         return process_start(holder["pid"]) == holder["started"]
     return bool(time.time() - holder["beat"] < ABANDONED_SECONDS)
+
+
+def is_driven(run: Storage) -> bool:
+    """Tell whether a driver is at work on a run at this moment."""
+    owner = read_owner(run)
+    return owner is not None and is_alive(owner)
 
 
 def process_start(pid: int) -> str | None:

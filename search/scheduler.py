@@ -9,7 +9,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.asha import Asha
 from search.journal import SweepRecord
-from search.searcher import METRIC
+from search.planner import METRIC
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

@@ -1,8 +1,8 @@
 """Optuna under Tune: one study over all recipes, asked and told by our own trial ids.
 
-Tune asks a searcher for configurations and tells it how trials end. This one hands out, in order:
-trials that an earlier launch left unfinished, the published settings, then what Optuna samples. The
-study lives in memory and is rebuilt from the journal on resume, so it can never disagree with it.
+It hands out, in order: trials that an earlier launch left unfinished, the published settings, then
+what Optuna samples. The study lives in memory and is rebuilt from the journal on resume, so it can
+never disagree with it.
 """
 
 from __future__ import annotations
@@ -16,79 +16,46 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
-from ray.tune.search import Searcher
 
 from gan.recipe import Recipe
 from gan.run import DIVERGED_SCORE
 from search.journal import Journal, SweepRecord, TrialRecord
+from search.planner import Planner
 from search.space import RECIPE, as_study_parameters, suggest
 from search.spec import SweepSpec
 
-METRIC = "score"
+SEEDS_APART = 100_003
+"""Between the training seeds of sweeps whose own seeds follow each other."""
+
 _LOST = "lost"
 
 
-class StudySearcher(Searcher):
+class StudySearcher(Planner):
     """Samples trials, and learns from how they end.
 
     Args:
         spec: the sweep's settings.
         recipes: by name.
-        record: what the journal tells of earlier launches; empty for a new run.
-        journal: where new trials are written down before they start.
+        record, journal: as `Planner` takes them.
     """
 
     def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, journal: Journal) -> None:
-        super().__init__(metric=METRIC, mode="min")
+        super().__init__(record, journal)
         self._spec = spec
         self._recipes = recipes
-        self._journal = journal
-        self.trials: dict[str, TrialRecord] = dict(record.trials)
-        self._unfinished = [trial for trial in record.trials.values() if not trial.final]
-        self._running: dict[str, TrialRecord] = {}
         self._asked: dict[str, optuna.Trial] = {}
         self.study = make_study(spec.seed + len(record.trials))
         for trial in record.trials.values():
             if trial.final:
                 self._learn(trial)
 
-    # ---- what Tune calls
-
-    def suggest(self, trial_id: str) -> Any:
-        if self._unfinished:
-            trial = self._unfinished.pop(0)
-        elif len(self.trials) < self._spec.trials:
-            trial = self._new_trial()
-            self.trials[trial.id] = trial
-            fields = ("recipe", "objective", "source", "params", "settings", "seed")
-            self._journal.append("trial", trial=trial.id, **{name: getattr(trial, name) for name in fields})
-        else:
-            return str(Searcher.FINISHED)
-        self._running[trial_id] = trial
-        handed = ("recipe", "source", "settings", "seed")
-        return {"trial": trial.id, **{name: getattr(trial, name) for name in handed}}
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        # The verdict is the recorder's; `conclude` brings it here.
-        self._running.pop(trial_id, None)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Do nothing: the journal holds all that a resumed sweep needs."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Do nothing, as `save`."""
-
-    # ---- what the recorder calls
-
     def conclude(self, trial: TrialRecord) -> None:
-        """Learn from a trial that has reached its final verdict."""
         self._learn(trial)
 
-    # ---- new trials
-
-    def _new_trial(self) -> TrialRecord:
-        index = len(self.trials)
-        name, seed = f"t{index:04d}", self._spec.seed * 100_003 + index
+    def new_trial(self) -> TrialRecord | None:
+        if len(self.trials) >= self._spec.trials:
+            return None
+        name, seed = self.next_id, self._spec.seed * SEEDS_APART + len(self.trials)
         published = self._next_published()
         if published is not None:
             recipe = self._recipes[published]

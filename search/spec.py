@@ -1,10 +1,11 @@
-"""A sweep's settings: from YAML and flags, validated, split into what identifies a run and what does not."""
+"""A run's settings: from YAML and flags, validated, split into what identifies a run and what does not."""
 
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -12,40 +13,39 @@ from gan.errors import InputError, nearest
 from gan.recipe import DEFAULTS, Recipe, declarations, load_recipe, parse_range, read_yaml
 from gan.settings import Parameter, Space, to_images
 
-IDENTIFYING = ("kimg", "reduction_factor", "minimum_share", "published", "seed", "features", "samples", "size", "crop")
-"""Fields that make a run what it is, beside its recipes and its data; all others may change between launches."""
-
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-class SweepSpec(BaseModel):
-    """Everything that a sweep is told."""
+class RunSpec(BaseModel):
+    """What every run is told, be it a search or a comparison.
+
+    Class attributes:
+        identifying: fields that make a run what it is, beside its recipes and its data; all others
+            may change between launches.
+        growing: parts of the identity to which a later launch may add, but not change what is there.
+    """
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    identifying: ClassVar[tuple[str, ...]] = ("kimg", "seed", "features", "samples", "size", "crop")
+    growing: ClassVar[tuple[str, ...]] = ()
 
-    name: str = Field("sweep", description="name of the run: its folder in the storage")
-    recipes: list[str] = Field(list(DEFAULTS), min_length=1, description="recipes to search over")
+    kind: str
+    name: str
+    recipes: list[Any]
     settings: dict[str, Any] = Field({}, description="settings changed in every recipe")
-    space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
     data: str = Field("faces", description="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")
     size: int | None = Field(None, ge=4, le=1024, description="side of the images in pixels")
     crop: str | None = Field(None, description="how images are cropped before resizing")
     kimg: float = Field(200.0, gt=0, description="thousands of real images a full trial sees")
     interval_kimg: float | None = Field(None, gt=0, description="between reports; default kimg / 12")
-    grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default two intervals")
-    reduction_factor: float = Field(3.0, gt=1, description="ASHA keeps the best 1/x at each rung")
-    minimum_share: float = Field(0.5, ge=0, le=1, description="share of trials dealt evenly to the recipes")
-    published: bool = Field(True, description="run each recipe's own settings first, to full length")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
+    seed: int
     features: str | None = Field(None, description="feature extractor of FID; default by data")
     inception_weights: str | None = Field(None, description="path of the Inception weights")
     samples: int = Field(5000, ge=2, le=1_000_000, description="generated images FID is computed on")
 
-    trials: int = Field(20, ge=1, le=1_000_000, description="trials in all, published ones included")
     storage: str = Field("results", description="where runs are kept: a folder, s3:// or gs://")
-    top_k: int = Field(3, ge=1, le=1000, description="bundles kept of the whole sweep")
     concurrent: int | None = Field(None, ge=1, description="trials at once; default: what fits")
     cpus_per_trial: float = Field(1.0, gt=0, description="CPU cores a trial takes, and its threads")
     gpus_per_trial: float | None = Field(
@@ -64,13 +64,6 @@ class SweepSpec(BaseModel):
             raise ValueError("use letters, digits, '.', '_' and '-' (at most 100), starting with a letter or digit")
         return name
 
-    @field_validator("recipes")
-    @classmethod
-    def _recipes_differ(cls, recipes: list[str]) -> list[str]:
-        if len(set(recipes)) < len(recipes):
-            raise ValueError("a recipe is named twice")
-        return recipes
-
     @field_validator("time_budget", mode="before")
     @classmethod
     def _parse_duration(cls, value: Any) -> Any:
@@ -82,11 +75,9 @@ class SweepSpec(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _rungs_fit(self) -> SweepSpec:
+    def _interval_fits(self) -> Self:
         if self.interval > self.kimg:
             raise ValueError("interval_kimg is longer than kimg")
-        if self.grace_kimg is not None and self.grace_kimg >= self.kimg:
-            raise ValueError("grace_kimg must be below kimg, or no trial is ever stopped")
         return self
 
     @property
@@ -94,6 +85,80 @@ class SweepSpec(BaseModel):
         """Thousands of images between two reports of a trial: a whole number of images."""
         wanted = self.interval_kimg if self.interval_kimg is not None else self.kimg / 12
         return to_images(wanted) / 1000
+
+    @property
+    def worker_device(self) -> str:
+        """The device of a trial: a worker without a share of a GPU must not take one unseen."""
+        return "cpu" if self.device == "auto" and not self.gpus_per_trial else self.device
+
+    @property
+    def worker_threads(self) -> int:
+        return max(1, int(self.cpus_per_trial))
+
+    @property
+    @abstractmethod
+    def bundles_kept(self) -> int:
+        """How many trials of the whole run keep their best generator, the best trials first."""
+
+    def rungs(self) -> list[float]:
+        """Milestones in kimg at which trials that fall behind are stopped: none, unless a run has them."""
+        return []
+
+    @abstractmethod
+    def load_recipes(self) -> dict[str, Recipe]:
+        """Return the recipes by name, with this run's settings applied.
+
+        Raises:
+            InputError: an unknown recipe or setting, or two recipes of one name.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that make this run what it is, as far as they are plain values.
+
+        Recipes and data belong to it too, by their content: see `preflight.Plan.identity`.
+        """
+        return {name: getattr(self, name) for name in self.identifying} | {"interval_kimg": self.interval}
+
+
+S = TypeVar("S", bound=RunSpec)
+
+
+class SweepSpec(RunSpec):
+    """Everything that a sweep is told."""
+
+    identifying = (*RunSpec.identifying, "reduction_factor", "minimum_share", "published")
+
+    kind: Literal["sweep"] = "sweep"
+    name: str = Field("sweep", description="name of the run: its folder in the storage")
+    recipes: list[str] = Field(list(DEFAULTS), min_length=1, description="recipes to search over")
+    space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
+    grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default two intervals")
+    reduction_factor: float = Field(3.0, gt=1, description="ASHA keeps the best 1/x at each rung")
+    minimum_share: float = Field(0.5, ge=0, le=1, description="share of trials dealt evenly to the recipes")
+    published: bool = Field(True, description="run each recipe's own settings first, to full length")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
+
+    trials: int = Field(20, ge=1, le=1_000_000, description="trials in all, published ones included")
+    top_k: int = Field(3, ge=1, le=1000, description="bundles kept of the whole sweep")
+    finalists: int = Field(0, ge=0, le=1000, description="best settings trained again on fresh seeds; 0: none")
+    finalist_seeds: int = Field(3, ge=1, le=1000, description="fresh seeds for each finalist")
+
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_differ(cls, recipes: list[str]) -> list[str]:
+        if len(set(recipes)) < len(recipes):
+            raise ValueError("a recipe is named twice")
+        return recipes
+
+    @model_validator(mode="after")
+    def _rungs_fit(self) -> Self:
+        if self.grace_kimg is not None and self.grace_kimg >= self.kimg:
+            raise ValueError("grace_kimg must be below kimg, or no trial is ever stopped")
+        return self
+
+    @property
+    def bundles_kept(self) -> int:
+        return self.top_k
 
     def rungs(self) -> list[float]:
         """ASHA's milestones in kimg: grace·η^k below `kimg`, each a multiple of the interval."""
@@ -125,12 +190,7 @@ class SweepSpec(BaseModel):
         return recipes
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that make this run what it is, as far as they are plain values.
-
-        Recipes and data belong to it too, by their content: see `preflight.Plan.identity`.
-        """
-        fields = {name: getattr(self, name) for name in IDENTIFYING}
-        return {**fields, "interval_kimg": self.interval, "rungs": self.rungs()}
+        return super().identity() | {"rungs": self.rungs()}
 
 
 def _declared(recipe: Recipe) -> dict[str, Parameter]:
@@ -151,16 +211,21 @@ def _with_space(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
 
 
 def make_spec(values: dict[str, Any], origin: str = "sweep") -> SweepSpec:
-    """Validate a sweep's settings.
+    """Validate a sweep's settings: see `validate`."""
+    return validate(SweepSpec, values, origin)
+
+
+def validate(spec: type[S], values: dict[str, Any], origin: str) -> S:
+    """Validate the settings of a run.
 
     Raises:
         InputError: one line that names the first wrong field, and what is allowed.
     """
     for key in values:
-        if key not in SweepSpec.model_fields:
-            raise InputError(f"{origin}: unknown field '{key}': {nearest(str(key), SweepSpec.model_fields)}")
+        if key not in spec.model_fields:
+            raise InputError(f"{origin}: unknown field '{key}': {nearest(str(key), spec.model_fields)}")
     try:
-        return SweepSpec(**values)
+        return spec(**values)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

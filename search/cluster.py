@@ -1,0 +1,123 @@
+"""Ray: starting it on this machine alone or joining a cluster, and what Ctrl-C does meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import ray
+
+from gan.errors import InputError
+from search.spec import RunSpec
+
+Afterwards = Callable[[Callable[[], None]], object]
+"""Takes what is to be done once Ray has ended."""
+
+
+@contextmanager
+def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
+    """Connect to the cluster, or start Ray on this machine alone.
+
+    Yields the spec with GPUs filled in, and a function that takes what is to be done once Ray has ended.
+
+    Raises:
+        InputError: the cluster cannot be reached, or lacks what a trial takes.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    mine = not ray.is_initialized()
+    if mine:
+        _connect(spec)
+    # Ray sets signal handlers of its own as it starts; ours hold until it has ended.
+    with ExitStack() as afterwards, _signals():
+        try:
+            yield _fill_gpus(spec), afterwards.callback
+        finally:
+            if mine:
+                ray.shutdown()
+
+
+_ENVIRONMENT = {
+    # We keep our own record: Tune's loggers would write each trial's history three more times.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Its snapshots are not what a sweep is resumed from.
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # Ctrl-C is ours: it ends Ray, and says how to resume.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Why a trial was tried again or failed is in the journal, in one line.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
+
+
+def _connect(spec: RunSpec) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if spec.address is None:
+        # "local" starts a Ray of our own even where a stale or foreign cluster is advertised.
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=256 * 2**20,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+        return
+    _require_answer(spec.address)
+    try:
+        ray.init(address=spec.address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"--address {spec.address}: no Ray cluster answers there ({reason})") from None
+
+
+def _require_answer(address: str) -> None:
+    """Raise `InputError` unless something listens at host:port: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        # "auto" and the like are Ray's to look up.
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"--address {address}: nothing answers there ({error})") from None
+
+
+def _fill_gpus(spec: RunSpec) -> RunSpec:
+    there = ray.cluster_resources()
+    gpus = there.get("GPU", 0.0)
+    wanted = spec.gpus_per_trial if spec.gpus_per_trial is not None else min(1.0, gpus)
+    for name, need, have in (("gpus", wanted, gpus), ("cpus", spec.cpus_per_trial, there.get("CPU", 0.0))):
+        if need > have:
+            raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or add a node")
+    return spec.model_copy(update={"gpus_per_trial": wanted})
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, and the second signal as none."""
+
+    def interrupt(*_: object) -> None:
+        # A second signal must not break off the clearing up that the first has begun.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    try:
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:
+        # Not the main thread: signals are the caller's.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,93 @@
+"""Running a sweep or a comparison from the command line: to its end, or as a plan."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from gan.terminal import Failed, Interrupted, emit, say
+
+if TYPE_CHECKING:
+    from gan.storage import Storage
+    from search.journal import SweepRecord
+    from search.launch import Launch
+    from search.report.data import ReportData
+
+
+def launch(made: Launch, json: bool) -> None:
+    """Run a sweep to its end, report, export the winner."""
+    from search.launch import SweepHalted, SweepInterrupted
+
+    run = made.run_storage
+    try:
+        record = made.run()
+    except SweepInterrupted:
+        raise Interrupted(f"all so far is kept; go on with: gan-search resume {shlex.quote(run.uri)}") from None
+    except SweepHalted as error:
+        raise Failed(f"{error}; mend that and go on with: gan-search resume {shlex.quote(run.uri)}") from None
+    _conclude(run, record, json)
+
+
+def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
+    from search.export import GENERATOR, best_finalist, export_winner
+    from search.report import build_report
+
+    best = export_winner(run)
+    data = build_report(run)
+    show(data, json)
+    if not json:
+        generator = shlex.quote(f"{run.uri}/{GENERATOR}")
+        say(f"\nreport     {run.uri}/report.html")
+        if best is not None:
+            say(f"generator  {generator}\nsample it  gan-search sample {generator} -n 64 --grid --out samples.png")
+        say_finalist(best_finalist(run))
+        if record.ended == "interrupted":
+            say(f"go on      gan-search resume {shlex.quote(run.uri)}")
+    if best is None and record.ended == "finished":
+        raise Failed("no trial produced a generator: see the reasons in the report, and try lower learning rates")
+
+
+def say_finalist(finalist: dict[str, Any] | None) -> None:
+    """Say which settings won on mean over fresh seeds: they need not be those of the lowest FID of all."""
+    if finalist is None:
+        return
+    spread = "" if finalist["std_over_seeds"] is None else f" ± {finalist['std_over_seeds']:.2f}"
+    mean = f"{finalist['mean']:.2f}{spread} over {finalist['seeds']} fresh seeds"
+    best = f"; its best generator: {shlex.quote(finalist['bundle'])}" if finalist["bundle"] else ""
+    say(f"finalists  {finalist['name']} won on mean: {mean}{best}")
+
+
+def show(data: ReportData, json: bool) -> None:
+    from rich.console import Console
+
+    from search.report.status import as_json
+    from search.report.status import show as show_status
+
+    if json:
+        emit(as_json(data))
+    else:
+        show_status(data, Console())
+
+
+def show_plan(made: Launch, json: bool) -> None:
+    """Print what a run would do."""
+    from search.journal import SweepRecord
+
+    plan, spec = made.plan, made.spec
+    shown: dict[str, Any] = {
+        "run": made.run_storage.uri,
+        "settings": spec.model_dump(),
+        "identity": plan.identity(),
+        "trials": made.trials_left(SweepRecord()),
+        "interval_kimg": spec.interval,
+        "rungs": spec.rungs(),
+        "train_images": len(plan.data.train),
+        "held_out_images": len(plan.data.held_out),
+        "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
+    }
+    if json:
+        emit(shown)
+        return
+    import yaml
+
+    say(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip())

@@ -1,0 +1,69 @@
+"""`gan-search` alone: what to do next, here."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from gan.terminal import say, table
+
+_RESULTS = "results"
+_SHOWN = 5
+_TAIL = 65536
+"""Bytes at a journal's end among which its last event lies."""
+
+_NEXT = {
+    "running": "gan-search status {}",
+    "interrupted": "gan-search resume {}",
+    "finished": "gan-search report {}",
+}
+
+_START = """\
+gan-search finds the best GAN that your budget can buy.
+
+Is everything here?
+  gan-search doctor
+
+A first sweep, on faces that come with the program (some minutes):
+  gan-search sweep --data faces --size 32 --trials 6 --kimg 12 --name first
+
+Your own images, in the folder "photos" (500 at least):
+  gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
+"""
+
+
+def welcome() -> None:
+    """Print how to begin, or how to go on with the runs that are here."""
+    say(_START)
+    runs = _runs(Path(_RESULTS))
+    if runs:
+        say(f"Runs in {_RESULTS}/, the latest first:")
+        rows = [(f"  {run.name}", state, _NEXT[state].format(shlex.quote(str(run)))) for run, state in runs]
+        say(table(rows) + "\n")
+    say("All commands: gan-search --help; one of them, with an example: gan-search sweep --help")
+
+
+def _runs(folder: Path) -> list[tuple[Path, str]]:
+    """Return the runs that were written to last, and how they stand, without reading all of their journals."""
+    try:
+        journals = sorted(folder.glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return [(journal.parent, _state(journal)) for journal in journals[:_SHOWN]]
+    except OSError:
+        return []
+
+
+def _state(journal: Path) -> str:
+    from gan.storage import Storage
+    from search.run_folder import is_driven
+
+    with journal.open("rb") as file:
+        file.seek(max(0, journal.stat().st_size - _TAIL))
+        last = (file.read().splitlines() or [b""])[-1]
+    try:
+        event = json.loads(last)
+        if event["event"] == "end" and event["state"] == "finished":
+            return "finished"
+    except (ValueError, KeyError, TypeError):
+        pass  # Cut short by a driver that was killed, or is writing.
+    return "running" if is_driven(Storage(journal.parent)) else "interrupted"

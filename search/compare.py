@@ -1,0 +1,99 @@
+"""A comparison: recipes at equal budget, each trained on several seeds. How it is launched is in `search.launch`.
+
+The trials are a fixed list, nobody is stopped at a rung, and every generator is judged again on fresh
+latents at the end: so that neither a lucky seed nor a lucky draw decides.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gan.recipe import Recipe
+from gan.storage import Storage
+from search.asha import Asha
+from search.contestants import CompareSpec, Contestant, resolve
+from search.journal import Journal, SweepRecord, TrialRecord
+from search.launch import Claim, Launch
+from search.planner import Planner
+from search.redraw import owed_draws, redraw
+
+
+class Compare(Launch):
+    """Recipes compared at equal budget; see `Launch`.
+
+    Launched again with more recipes or seeds, it trains what is new.
+    """
+
+    spec_type = CompareSpec
+    spec: CompareSpec
+
+    def __init__(self, spec: CompareSpec, **options: Any) -> None:
+        super().__init__(resolve(spec), **options)
+
+    @classmethod
+    def resume(cls, run: Storage, *, more_seeds: int = 0, **options: Any) -> Compare:
+        """Return the comparison in a run's folder, ready to go on, with `more_seeds` added to it."""
+        return cls.reopen(run, lambda settings: {"seeds": settings["seeds"] + more_seeds}, **options)
+
+    def trials_left(self, record: SweepRecord) -> int:
+        new = len(missing(self.plan.recipes, self.spec.training_seeds(), record.trials))
+        return new + sum(not trial.final for trial in record.trials.values())
+
+    def planner(self, record: SweepRecord, journal: Journal) -> Roster:
+        origins = self.spec.origins()
+        return Roster(self.plan.recipes, origins, self.spec.training_seeds(), record, journal)
+
+    def asha(self) -> Asha:
+        return Asha([], math.inf)
+
+    def concluded(self, record: SweepRecord) -> bool:
+        return not owed_draws(self.run_storage, record, self.spec.draws)
+
+    def conclude(self, claim: Claim) -> None:
+        redraw(self.run_storage, claim, self.spec.draws, quiet=self.quiet)
+
+
+class Roster(Planner):
+    """Hands out a fixed list of trials: every recipe with every seed.
+
+    Args:
+        recipes: by name.
+        origins: by name; None for a recipe that ships.
+        seeds: to train each on.
+        record, journal: as `Planner` takes them.
+    """
+
+    def __init__(
+        self,
+        recipes: dict[str, Recipe],
+        origins: dict[str, Contestant | None],
+        seeds: list[int],
+        record: SweepRecord,
+        journal: Journal,
+    ) -> None:
+        super().__init__(record, journal)
+        self._recipes = recipes
+        self._origins = origins
+        self._missing = missing(recipes, seeds, self.trials)
+
+    def new_trial(self) -> TrialRecord | None:
+        if not self._missing:
+            return None
+        name, seed = self._missing.pop(0)
+        recipe, origin = self._recipes[name], self._origins[name]
+        source, params = ("published", {}) if origin is None else (origin.source, origin.params)
+        settings = dict(recipe.settings)
+        params = {key: settings[key] for key in params if key in settings}
+        return TrialRecord(self.next_id, name, recipe.objective_name, source, params, settings, seed)
+
+
+def missing(
+    recipes: dict[str, Recipe] | list[str], seeds: list[int], trials: dict[str, TrialRecord]
+) -> list[tuple[str, int]]:
+    """Return the pairs of recipe and seed that have no trial yet.
+
+    Seed by seed, so that a comparison cut short has tried every recipe about as often.
+    """
+    there = {(trial.recipe, trial.seed) for trial in trials.values()}
+    return [(name, seed) for seed in seeds for name in recipes if (name, seed) not in there]

@@ -1,0 +1,94 @@
+"""A sweep's finalists: its best settings, and the published ones, on fresh seeds at equal budget.
+
+The best of many trials is partly luck. Trained anew, on seeds that no trial of the sweep had, the same
+settings show what they are worth. This is a comparison in a folder of the sweep's own.
+"""
+
+from __future__ import annotations
+
+from gan.storage import Storage
+from gan.terminal import note
+from search.compare import Compare, missing
+from search.contestants import CompareSpec, Contestant, of_trial
+from search.journal import JOURNAL, SweepRecord, read_record
+from search.launch import Claim, Launch
+from search.redraw import owed_draws
+from search.run_folder import FINALISTS, SETTINGS, read_settings
+from search.searcher import SEEDS_APART
+from search.spec import RunSpec, SweepSpec, validate
+
+_BEYOND_THE_SWEEP = 1_000_000
+"""Trials a sweep can have at most, each with a seed of its own: a seed this far on is fresh."""
+
+_OWN = ("kind", "name", "recipes", "settings", "seed", "interval_kimg", "time_budget")
+"""What the comparison does not take over from its sweep as it is."""
+
+
+def choose(record: SweepRecord, count: int) -> list[Contestant]:
+    """Return a sweep's published settings, then its `count` best others that differ from each other."""
+    published = [trial for trial in record.trials.values() if trial.source == "published"]
+    chosen = [of_trial(trial, trial.recipe, "published settings") for trial in published]
+    seen = [trial.settings for trial in published]
+    for trial in record.ranked():
+        if len(chosen) == len(published) + count:
+            break
+        # What failed while it trained would fail again.
+        if trial.state != "failed" and trial.settings not in seen:
+            chosen.append(of_trial(trial, f"{trial.recipe}:{trial.id}", f"trial {trial.id} of this sweep"))
+            seen.append(trial.settings)
+    return chosen
+
+
+def finalists_done(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
+    """Tell whether the finalists of a sweep whose trials have ended have all been trained and judged."""
+    names = [contestant.name for contestant in choose(record, spec.finalists)] if spec.finalists else []
+    if not names:
+        return True
+    folder = run.child(FINALISTS)
+    if not folder.exists(JOURNAL):
+        return False
+    there = read_record(folder)
+    seeds = compare_spec(spec, choose(record, spec.finalists)).training_seeds()
+    ended = all(trial.final for trial in there.trials.values())
+    draws = CompareSpec.model_fields["draws"].default
+    return ended and not missing(names, seeds, there.trials) and not owed_draws(folder, there, draws)
+
+
+def run_finalists(sweep: Launch, claim: Claim) -> None:
+    """Compare the finalists, going on with what an earlier launch has begun."""
+    spec, left = claim.spec, sweep.time_left()
+    assert isinstance(spec, SweepSpec)
+    chosen = choose(claim.record, spec.finalists) if spec.finalists else []
+    if not chosen or (left is not None and left <= 0):
+        return
+    folder = sweep.run_storage.child(FINALISTS)
+    wanted = compare_spec(spec, chosen + _former(folder, chosen), time_budget=left)
+    names = [contestant.name for contestant in chosen]
+    claim.journal.append("finalists", recipes=names, seeds=wanted.training_seeds())
+    if not sweep.quiet:
+        note(f"finalists, each on {wanted.seeds} fresh seeds: {', '.join(names)}")
+    compare = Compare(wanted, run=folder, command=claim.record.command, quiet=sweep.quiet)
+    compare.run_connected(compare.spec, claim.evaluator, claim.afterwards)
+
+
+def compare_spec(spec: SweepSpec, contestants: list[Contestant], time_budget: float | None = None) -> CompareSpec:
+    """Return what the finalists' comparison is told: as its sweep, with seeds that no trial of it has had."""
+    shared = {name: getattr(spec, name) for name in RunSpec.model_fields if name not in _OWN}
+    own = {
+        "name": f"{spec.name[:80]}-finalists",
+        "recipes": contestants,
+        "interval_kimg": spec.interval,
+        "seed": spec.seed * SEEDS_APART + _BEYOND_THE_SWEEP,
+        "seeds": spec.finalist_seeds,
+        "time_budget": time_budget,
+    }
+    return validate(CompareSpec, shared | own, "finalists")
+
+
+def _former(folder: Storage, chosen: list[Contestant]) -> list[Contestant]:
+    """Return finalists of an earlier launch that are none any more: what they have shown stays."""
+    if not folder.exists(SETTINGS):
+        return []
+    names = {contestant.name for contestant in chosen}
+    former = [Contestant(**contestant) for contestant in read_settings(folder)["settings"]["recipes"]]
+    return [contestant for contestant in former if contestant.name not in names]

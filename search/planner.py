@@ -1,0 +1,73 @@
+"""What hands trials to Tune: one interface, whether they are sampled or listed.
+
+Tune asks a searcher for configurations and tells it how trials end. Each new trial is written down
+before it starts; those that an earlier launch left unfinished go first.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.journal import Journal, SweepRecord, TrialRecord
+
+METRIC = "score"
+
+
+class Planner(Searcher, ABC):
+    """Hands out trials, in our own ids.
+
+    Args:
+        record: what the journal tells of earlier launches; empty for a new run.
+        journal: where new trials are written down before they start.
+
+    Attributes:
+        trials: all that were handed out so far, by id.
+    """
+
+    def __init__(self, record: SweepRecord, journal: Journal) -> None:
+        super().__init__(metric=METRIC, mode="min")
+        self._journal = journal
+        self.trials: dict[str, TrialRecord] = dict(record.trials)
+        self._unfinished = [trial for trial in record.trials.values() if not trial.final]
+
+    # ---- what differs
+
+    @abstractmethod
+    def new_trial(self) -> TrialRecord | None:
+        """Return a trial that was not there before; None when there are to be no more."""
+
+    def conclude(self, trial: TrialRecord) -> None:
+        """Learn from a trial that has reached its final verdict."""
+
+    @property
+    def next_id(self) -> str:
+        return f"t{len(self.trials):04d}"
+
+    # ---- what Tune calls
+
+    def suggest(self, trial_id: str) -> Any:
+        trial = self._unfinished.pop(0) if self._unfinished else self._begin()
+        if trial is None:
+            return str(Searcher.FINISHED)
+        handed = ("recipe", "source", "settings", "seed")
+        return {"trial": trial.id, **{name: getattr(trial, name) for name in handed}}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Do nothing: the verdict is the recorder's, and `conclude` brings it here."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Do nothing: the journal holds all that a resumed run needs."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Do nothing, as `save`."""
+
+    def _begin(self) -> TrialRecord | None:
+        trial = self.new_trial()
+        if trial is not None:
+            self.trials[trial.id] = trial
+            fields = ("recipe", "objective", "source", "params", "settings", "seed")
+            self._journal.append("trial", trial=trial.id, **{name: getattr(trial, name) for name in fields})
+        return trial

@@ -1,0 +1,194 @@
+"""Judging a sweep's best generators again, by better features or more samples than the search could afford.
+
+A sweep ranks hundreds of evaluations by light features; of its few best, standard FID then tells which
+to take. What it finds is in the run's journal beside the sweep's own numbers, which stay what they are.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gan.bundle import Bundle, load_bundle
+from gan.bundle_files import CONFIG
+from gan.data import DataSet
+from gan.errors import InputError
+from gan.evaluation import Evaluator
+from gan.evaluation.redraw import judge
+from gan.preflight import open_checked
+from gan.storage import Storage
+from search.export import export_winner
+from search.journal import Journal, Rescore, SweepRecord, TrialRecord, read_record
+from search.report import build_report
+from search.retention import trial_bundle
+from search.run_folder import Owner, kind_of, read_settings, require_free
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How finalists are judged.
+
+    Attributes:
+        top: how many, the best by the sweep's own numbers.
+        features: name of the extractor; None for the sweep's own.
+        samples: generated images of a draw.
+        repeats: draws of latents.
+        weights: file of the Inception weights.
+        device: as `load_bundle` takes it.
+    """
+
+    top: int
+    features: str | None = None
+    samples: int = 5000
+    repeats: int = 3
+    weights: Path | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial to be judged, with its generator loaded: it is taken, whatever a later sweep does with its files."""
+
+    trial: TrialRecord
+    bundle: Bundle
+
+    @property
+    def hash(self) -> str:
+        return str(self.bundle.config["generator_sha256"])
+
+
+class Rescoring:
+    """Finalists of a run and what judges them, all checked: nothing has been written yet.
+
+    Args:
+        run: the run's folder.
+        request: how they are judged.
+        packing: told of rows packed, where the data is not packed on this machine.
+
+    Raises:
+        InputError: no sweep, one that a live driver owns, data that has changed or is gone, no bundles
+            kept, or features that cannot be had.
+    """
+
+    def __init__(self, run: Storage, request: Request, packing: Progress | None = None) -> None:
+        require_free(run)
+        if kind_of(run) != "sweep":
+            raise InputError(f"{run.uri}: is a comparison, whose generators are judged on fresh draws as it is")
+        self.run, self.request = run, request
+        record = read_record(run)
+        self.finalists = _finalists(run, record, request)
+        # The same real images, and the same latents, that the sweep judged by.
+        self._seed = int((record.evaluation or {}).get("reference_seed") or 0)
+        self.evaluator = self._prepare(packing)
+
+    def _prepare(self, packing: Progress | None) -> Evaluator:
+        saved, request = read_settings(self.run), self.request
+        settings = saved["settings"]
+        features = request.features or settings.get("features")
+        data = open_checked(
+            settings["data"],
+            settings.get("size"),
+            settings.get("crop"),
+            features=features,
+            weights=request.weights,
+            fits=lambda shape: self._require_shape(shape),
+            progress=packing,
+        )
+        self._require_same_data(data, saved["identity"])
+        return Evaluator.prepare(
+            data,
+            features=features or data.default_features,
+            samples=request.samples,
+            seed=self._seed,
+            device=self.finalists[0].bundle.device,
+            inception_weights=request.weights,
+        )
+
+    def _require_shape(self, shape: tuple[int, ...]) -> None:
+        for finalist in self.finalists:
+            if finalist.bundle.shape != shape:
+                raise InputError(f"{self.run.uri}: {finalist.trial.id} makes images of another shape than the data has")
+
+    def _require_same_data(self, data: DataSet, identity: dict[str, Any]) -> None:
+        if data.content_hash != identity.get("data"):
+            raise InputError(f"{self.run.uri}: its data is not what it trained on; bring that back, or judge a bundle")
+
+    def perform(self, progress: Progress = lambda done, total: None) -> SweepRecord:
+        """Judge each finalist, into the journal; then export the winner and write the report anew.
+
+        What an interrupted re-scoring has found is not measured again.
+
+        Raises:
+            InputError: a driver has begun on the run meanwhile.
+        """
+        owner = Owner(self.run)
+        try:
+            journal = Journal(self.run)
+            evaluation = self.evaluator.identity.as_dict()
+            total = len(self.finalists) * self.request.repeats * self.evaluator.samples
+            done = 0
+
+            def count(images: int) -> None:
+                nonlocal done
+                done += images
+                progress(done, total)
+
+            record = read_record(self.run)
+            for finalist in self.finalists:
+                if not self._is_known(record, finalist, evaluation):
+                    journal.append("rescore", **self._judge(finalist, evaluation, count))
+            journal.append("rescored", trials=[each.trial.id for each in self.finalists], evaluation=evaluation)
+            export_winner(self.run)
+            build_report(self.run)
+            return read_record(self.run)
+        finally:
+            owner.release()
+
+    def _is_known(self, record: SweepRecord, finalist: Finalist, evaluation: dict[str, Any]) -> bool:
+        found: Rescore | None = record.trials[finalist.trial.id].rescored(evaluation)
+        enough = found is not None and len(found.fids) >= self.request.repeats
+        return enough and found is not None and found.generator_sha256 == finalist.hash
+
+    def _judge(self, finalist: Finalist, evaluation: dict[str, Any], count: Callable[[int], None]) -> dict[str, Any]:
+        """Return the fields of a "rescore" event."""
+        seeds = range(self._seed, self._seed + self.request.repeats)
+        fids = [judge(finalist.bundle, self.evaluator, seed, count=count).fid for seed in seeds]
+        known = [fid for fid in fids if fid is not None]
+        return {
+            "trial": finalist.trial.id,
+            "kimg": finalist.trial.last["best_kimg"],
+            "fid": statistics.fmean(known) if len(known) == len(fids) else None,
+            "fids": fids,
+            "evaluation": evaluation,
+            "metric": self.evaluator.identity.metric,
+            "generator_sha256": finalist.hash,
+        }
+
+
+def _finalists(run: Storage, record: SweepRecord, request: Request) -> list[Finalist]:
+    """Load the bundles of the best trials; those whose bundle was not kept give way to the next."""
+    found: list[Finalist] = []
+    for trial in record.ranked():
+        bundle = trial_bundle(run, trial.id)
+        if bundle is not None and _is_its_best(run.child(bundle), trial):
+            found.append(Finalist(trial, load_bundle(run.child(bundle).uri, request.device)))
+        if len(found) == request.top:
+            break
+    if not found:
+        raise InputError(f"{run.uri}: keeps no generator of a trial with a FID, so there is nothing to judge again")
+    return found
+
+
+def _is_its_best(bundle: Storage, trial: TrialRecord) -> bool:
+    """Tell whether a bundle is of the moment that the journal ranks: a killed driver may have been ahead of it."""
+    try:
+        kimg = json.loads(bundle.read_bytes(CONFIG)).get("kimg")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return bool(kimg == trial.last.get("best_kimg"))
