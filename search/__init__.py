@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from search.compare import Compare
+    from search.contestants import CompareSpec
     from search.spec import SweepSpec
     from search.sweep import Sweep
 
-__all__ = ["Sweep", "SweepSpec"]
+__all__ = ["Compare", "CompareSpec", "Sweep", "SweepSpec"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when asked for: Ray takes seconds, and `status` and `report` do without it.
-    homes = {"Sweep": "search.sweep", "SweepSpec": "search.spec"}
+    homes = {
+        "Compare": "search.compare",
+        "CompareSpec": "search.contestants",
+        "Sweep": "search.sweep",
+        "SweepSpec": "search.spec",
+    }
     if name not in homes:
         raise AttributeError(f"module 'search' has no attribute '{name}'")
     from importlib import import_module

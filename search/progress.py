@@ -1,20 +1,24 @@
-"""What a sweep shows in the terminal while it runs: a live table, or plain lines where there is no terminal."""
+"""What a sweep shows in the terminal while it runs: a live screen, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
 from gan.terminal import note
+from search.cluster_watch import ClusterWatch
+from search.estimate import Outlook
 from search.journal import SweepRecord, TrialRecord
+from search.report.text import duration
+from search.screen import View, clock, counted, distance, render, used
 
-_ROWS = 8
 _EVENTS = 4
+_SUMMARY_SECONDS = 60.0
+"""Between two summaries among plain lines."""
 
 
 class Progress:
@@ -23,22 +27,32 @@ class Progress:
     Args:
         record: kept up to date by the recorder.
         trials: how many there will be.
+        watch: of the cluster.
         quiet: show nothing.
     """
 
-    def __init__(self, record: SweepRecord, trials: int, *, quiet: bool = False) -> None:
+    def __init__(
+        self, record: SweepRecord, trials: int, *, watch: ClusterWatch | None = None, quiet: bool = False
+    ) -> None:
         self._record = record
         self._trials = trials
+        self._watch = watch
         self._quiet = quiet
         self._console = Console(stderr=True)
         self._live: Live | None = None
-        self._events: deque[str] = deque(maxlen=_EVENTS)
-        self._began = time.monotonic()
+        self._events: deque[tuple[float, str]] = deque(maxlen=_EVENTS)
+        self._launched = time.monotonic()
+        self._began: float | None = None
+        self._kimg_before = sum(trial.kimg for trial in record.trials.values())
+        self._summed_up = self._launched
 
     def __enter__(self) -> Progress:
-        if self._console.is_terminal and not self._quiet:
-            self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=1)
+        if not self._quiet and self._console.is_terminal:
+            # Text is laid out here, and moves no further than the screen: rich need not measure it.
+            self._live = Live(console=self._console, get_renderable=self._screen, refresh_per_second=1)
             self._live.__enter__()
+        if self._record.trials:
+            self.notice(_going_on(self._record, self._trials))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -47,69 +61,100 @@ class Progress:
             self._live = None
 
     def __call__(self, event: str, trial: TrialRecord) -> None:
-        line = _describe(event, trial)
-        if line is None or self._quiet:
+        if event == "start" and self._began is None:
+            self._began = time.monotonic()
+        line = _describe(event, trial, self._metric)
+        if line is None:
             return
-        if self._live is not None:
-            self._events.append(line)
-        else:
-            note(f"[{_clock(time.monotonic() - self._began)}] {line}")
+        if self._live is None or event in ("verdict", "retry"):
+            self.notice(line)
+        self._sum_up()
 
-    def _render(self) -> Group:
-        counts = Counter(trial.state for trial in list(self._record.trials.values()))
-        counts["pending"] += self._trials - len(self._record.trials)
-        states = "  ".join(f"{count} {state}" for state, count in counts.items() if count)
-        table = Table(box=None, pad_edge=False)
-        for name in ("trial", "recipe", "kimg", "best FID", "FID", "G loss", "D loss", "state"):
-            table.add_column(name, justify="left" if name in ("trial", "recipe", "state") else "right")
-        for trial in self._shown():
-            table.add_row(*_cells(trial))
-        head = Text(f"{states}  ·  {_clock(time.monotonic() - self._began)}", style="bold")
-        return Group(
-            head,
-            table,
-            *(Text(line, style="dim", overflow="ellipsis", no_wrap=True) for line in self._events),
+    def notice(self, text: str) -> None:
+        """Show something that has happened: among the last events, or as a line."""
+        at = time.monotonic() - self._launched
+        if self._live is not None:
+            self._events.append((at, text))
+        elif not self._quiet:
+            note(f"[{clock(at)}] {text}")
+
+    @property
+    def _metric(self) -> str:
+        return "FID" if (self._record.evaluation or {}).get("features") == "inception" else "FD"
+
+    def _screen(self) -> Group:
+        return Group(*render(self.view(), self._console.width, self._console.height))
+
+    def view(self) -> View:
+        """Return what there is to show now. (Called from the screen's own thread.)"""
+        trials = list(self._record.trials.values())
+        counts = Counter(trial.state for trial in trials)
+        counts["pending"] += max(0, self._trials - len(trials))
+        ranked = self._record.ranked()
+        return View(
+            name=str(self._record.settings.get("name", "sweep")),
+            metric=self._metric,
+            counts=counts,
+            elapsed=time.monotonic() - self._launched,
+            left=self._left(trials),
+            best=ranked[0] if ranked else None,
+            best_settings=_settings(ranked[0], trials) if ranked else {},
+            running=[trial for trial in trials if trial.state == "running"],
+            ranked=ranked,
+            use=self._watch.use if self._watch else None,
+            events=list(self._events),
         )
 
-    def _shown(self) -> list[TrialRecord]:
-        running = [trial for trial in list(self._record.trials.values()) if trial.state == "running"]
-        best = [trial for trial in self._record.ranked() if trial not in running]
-        return (best[: max(3, _ROWS - len(running))] + running)[: 2 * _ROWS]
+    def _left(self, trials: list[TrialRecord]) -> float | None:
+        total = self._record.settings.get("kimg")
+        if self._began is None or not total:
+            return None
+        shown = sum(trial.kimg for trial in trials) - self._kimg_before
+        return Outlook(trials, self._trials, total).seconds_left(shown, time.monotonic() - self._began)
+
+    def _sum_up(self) -> None:
+        """Among plain lines, say now and then how all of it stands."""
+        now = time.monotonic()
+        if self._live is not None or self._quiet or now - self._summed_up < _SUMMARY_SECONDS:
+            return
+        self._summed_up = now
+        view = self.view()
+        parts = [", ".join(counted(view.counts))]
+        if view.best is not None:
+            parts.append(f"best {distance(view.best, view.metric)}")
+        if view.use is not None:
+            parts.append(f"in use: {used(view.use)}")
+        if view.left is not None:
+            parts.append(f"about {duration(view.left)} left")
+        self.notice("; ".join(parts))
 
 
-def _describe(event: str, trial: TrialRecord) -> str | None:
+def _settings(trial: TrialRecord, trials: list[TrialRecord]) -> dict[str, Any]:
+    """Return what was sampled; for published settings, their values of what others of the recipe sampled."""
+    others = (list(other.params) for other in trials if other.recipe == trial.recipe and other.params)
+    names = list(trial.params) or next(others, ["lr_g", "lr_d"])
+    return {name: trial.settings[name] for name in names if name in trial.settings}
+
+
+def _going_on(record: SweepRecord, planned: int) -> str:
+    done = sum(trial.final for trial in record.trials.values())
+    begun = sum(not trial.final and bool(trial.reports) for trial in record.trials.values())
+    told = [f"{done} of {planned} trials have their verdict"]
+    if begun:
+        told.append(f"{begun} go{'es' if begun == 1 else ''} on from a checkpoint")
+    return f"going on: {', '.join(told)}"
+
+
+def _describe(event: str, trial: TrialRecord, metric: str) -> str | None:
     name = f"{trial.id} {trial.recipe}" + (" (published)" if trial.source == "published" else "")
     if event == "report":
         last = trial.last
-        fid = "–" if last["fid"] is None else f"{last['fid']:.1f}"
-        best = "–" if last["best_fid"] is None else f"{last['best_fid']:.1f}"
+        now, best = ("–" if last[key] is None else f"{last[key]:.1f}" for key in ("fid", "best_fid"))
         rate = f", {last['images_per_second']:.0f} img/s" if last["images_per_second"] else ""
-        return f"{name}: {last['kimg']:g} kimg, FID {fid} (best {best}){rate}"
+        return f"{name}: {last['kimg']:g} kimg, {metric} {now} (best {best}){rate}"
     if event == "verdict":
-        return f"{name}: {trial.state}" + (f" ({trial.reason})" if trial.reason else "")
+        at = f" at {trial.kimg:g} kimg" if trial.kimg else ""
+        return f"{name}: {trial.state}{at}" + (f" ({trial.reason})" if trial.reason else "")
     if event == "retry":
         return f"{name}: its process was lost, it goes on from its checkpoint"
     return f"{name}: starts" if event == "start" else None
-
-
-def _cells(trial: TrialRecord) -> tuple[str, ...]:
-    last = trial.last
-
-    def number(name: str, digits: int) -> str:
-        value = last.get(name)
-        return "–" if value is None else f"{value:.{digits}f}"
-
-    numbers = (
-        f"{trial.kimg:g}",
-        number("best_fid", 1),
-        number("fid", 1),
-        number("g_loss", 2),
-        number("d_loss", 2),
-    )
-    return (trial.id, trial.recipe, *numbers, trial.state)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

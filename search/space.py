@@ -79,11 +79,3 @@ def as_study_parameters(
         elif not wanted._contains(wanted.to_internal_repr(value)):
             return None
     return values, spaces
-
-
-def columns(recipes: dict[str, Recipe]) -> list[str]:
-    """Return every parameter that any of the recipes searches, in declared order."""
-    seen: dict[str, None] = {}
-    for recipe in recipes.values():
-        seen |= dict.fromkeys(recipe.searchable())
-    return list(seen)

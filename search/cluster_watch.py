@@ -1,0 +1,103 @@
+"""What a cluster is doing: how much of it is in use, and which nodes come and go."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import ray
+
+_SECONDS = 5.0
+"""Between two looks at the cluster: less than a thousandth of a core, and as fresh as people look."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of a cluster is taken.
+
+    Attributes:
+        cpus, gpus: (taken, in all).
+        nodes: that are alive.
+    """
+
+    cpus: tuple[float, float]
+    gpus: tuple[float, float]
+    nodes: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A cluster at one moment.
+
+    Attributes:
+        nodes: alive: Ray's id → address.
+    """
+
+    use: Use
+    nodes: Mapping[str, str]
+
+
+class ClusterWatch:
+    """Looks at the cluster now and then, from a thread of its own: its answer may be long in coming.
+
+    Args:
+        look: returns the cluster as it is.
+        seconds: between two looks.
+
+    Attributes:
+        use: as of the last look; None before the first, and while the cluster does not answer.
+    """
+
+    def __init__(self, look: Callable[[], Sample] | None = None, seconds: float = _SECONDS) -> None:
+        self.use: Use | None = None
+        self._look = look or look_at_ray
+        self._seconds = seconds
+        self._nodes: Mapping[str, str] | None = None
+        self._changes: list[tuple[str, str]] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep_looking, name="cluster watch", daemon=True)
+
+    def __enter__(self) -> ClusterWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # A look that hangs must not keep the driver from ending: the thread is a daemon.
+        self._stop.set()
+
+    def changes(self) -> list[tuple[str, str]]:
+        """Return what has changed since the last call: ("lost" or "joined", address of a node)."""
+        with self._lock:
+            changes, self._changes = self._changes, []
+        return changes
+
+    def _keep_looking(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._take_in(self._look())
+            except Exception:
+                # The head does not answer, or Ray is being shut down.
+                self.use = None
+            self._stop.wait(self._seconds)
+
+    def _take_in(self, sample: Sample) -> None:
+        self.use = sample.use
+        before, self._nodes = self._nodes, sample.nodes
+        if before is not None:
+            lost = [("lost", before[node]) for node in before if node not in sample.nodes]
+            joined = [("joined", sample.nodes[node]) for node in sample.nodes if node not in before]
+            with self._lock:
+                self._changes += lost + joined
+
+
+def look_at_ray() -> Sample:
+    """Return the cluster that this process is connected to."""
+    there, free = ray.cluster_resources(), ray.available_resources()
+    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+
+    def taken(kind: str) -> tuple[float, float]:
+        return there.get(kind, 0.0) - free.get(kind, 0.0), there.get(kind, 0.0)
+
+    return Sample(Use(taken("CPU"), taken("GPU"), len(nodes)), nodes)
