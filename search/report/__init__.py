@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from search.report.data import ReportData, collect
+from search.run_folder import FINALISTS
 
 if TYPE_CHECKING:
     from gan.storage import Storage
@@ -19,13 +20,22 @@ def build_report(run: Storage) -> ReportData:
         InputError: this is no run, or one of a newer version.
         OSError: the folder cannot be written.
     """
+    from search.report.contest_plots import contest_plots
+    from search.report.contest_tables import write_tables
     from search.report.leaderboard import write_leaderboard
     from search.report.page import write_page
     from search.report.plots import draw_plots, write_plots
+    from search.report.training_plots import training_plots
 
     data = collect(run)
     write_leaderboard(run, data)
-    plots = draw_plots(data)
+    plots = draw_plots(data) | training_plots(run, data)
+    for contest, prefix in ((data.contest, "compare"), (data.finalists, "finalists")):
+        if contest is not None:
+            # Finalists are a run of their own, with a report of its own when asked for; their tables are there.
+            folder = run if contest is data.contest else run.child(FINALISTS)
+            write_tables(folder, data, contest)
+            plots |= contest_plots(folder, contest, data.metric, prefix)
     write_plots(run, plots)
     write_page(run, data, plots)
     return data

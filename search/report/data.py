@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import JOURNAL, SweepRecord, TrialRecord, fold, read_events
+from search.journal import AFTERWARDS, JOURNAL, Rescore, SweepRecord, TrialRecord, fold, read_events
+from search.report.contest import Contest, contest_of
+from search.report.rescoring import Rescoring, rescoring_of
+from search.report.soundness import is_sound
 from search.retention import trial_bundle
-from search.run_folder import SETTINGS, is_alive, read_owner, read_settings
+from search.run_folder import FINALISTS, SETTINGS, is_alive, read_owner, read_settings
 
 EVALUATION = ("features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size")
 """Fields of the evaluation's identity that a report always has, null where not known yet."""
@@ -29,6 +32,11 @@ class Row:
         kimg: thousands of real images shown, None before the first report.
         fid: of its last evaluation.
         seconds: training and evaluation so far, across restarts.
+        spread: of the pixels of its best samples, as a share of that of real images; near zero, they
+            are one image.
+        seed: of its training.
+        rescored_fid, rescored_std: what re-scoring said of its best generator (mean and standard
+            deviation over draws of latents), if it took part; see `ReportData.rescoring`.
     """
 
     id: str
@@ -44,6 +52,10 @@ class Row:
     best_kimg: float | None = None
     reason: str | None = None
     seconds: float | None = None
+    spread: float | None = None
+    seed: int | None = None
+    rescored_fid: float | None = None
+    rescored_std: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,14 @@ class Curve:
         fid: points (kimg, FID) of its evaluations.
         best_fid: points (kimg, best FID so far).
         losses: points (kimg, generator's loss, discriminator's loss), finer than the reports.
+        images_per_iteration: real images between two steps of the generator, over all steps of the
+            discriminator; None where the settings do not tell.
     """
 
     fid: list[tuple[float, float]]
     best_fid: list[tuple[float, float]]
     losses: list[tuple[float, float, float]]
+    images_per_iteration: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,11 +106,18 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Best:
-    """The trial of the lowest FID; `bundle` is its generator's path or URI, if it is still kept."""
+    """The trial of the lowest FID, by re-scoring where there was one.
+
+    Attributes:
+        best_fid: as the sweep measured it.
+        bundle: its generator's path or URI, if it is still kept.
+        rescored_fid: as re-scoring measured it.
+    """
 
     trial: str
     best_fid: float
     bundle: str | None
+    rescored_fid: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +152,10 @@ class ReportData:
         searched: every parameter that any of the recipes searches.
         evaluation: identity of the FID's measurement, with at least the keys in `EVALUATION`.
         total_kimg: of a trial at full length.
+        identity: what makes the run what it is, as sweep.yaml tells; empty where that is damaged.
+        contest: what it says as a comparison, if it is one.
+        finalists: what a sweep's finalists showed on fresh seeds, if it has any.
+        rescoring: how its best were judged again, if they were; ranks go by it first.
     """
 
     name: str
@@ -147,6 +173,15 @@ class ReportData:
     versions: dict[str, str]
     command: str
     total_kimg: float | None
+    identity: dict[str, Any] = field(default_factory=dict)
+    contest: Contest | None = None
+    finalists: Contest | None = None
+    rescoring: Rescoring | None = None
+
+    @property
+    def spaces(self) -> dict[str, dict[str, Any]]:
+        """Recipe → parameter → what is searched: {"low", "high", "log"}, or a list of values."""
+        return _spaces(self.identity)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -185,9 +220,12 @@ def collect(run: Storage) -> ReportData:
     saved = _saved_settings(run)
     settings = record.settings or saved.get("settings", {})
     state = _state(run, record)
-    spaces = _spaces(saved)
-    rows = _rows(record, state, spaces, int(settings.get("trials") or 0))
+    identity = saved.get("identity")
+    identity = identity if isinstance(identity, dict) else {}
+    spaces = _spaces(identity)
+    rows = _rows(record, state, spaces, _planned(settings))
     total = settings.get("kimg")
+    contest = contest_of(record, run.uri, state)
     return ReportData(
         name=str(settings.get("name") or run.root.rpartition("/")[2]),
         uri=run.uri,
@@ -195,7 +233,8 @@ def collect(run: Storage) -> ReportData:
         rows=rows,
         curves={trial.id: _curve(trial) for trial in record.trials.values() if trial.reports},
         evaluations=_evaluations(events),
-        comparisons=_comparisons(record),
+        # In a comparison, all are compared with all.
+        comparisons=[] if contest is not None else _comparisons(record),
         searched=_searched(spaces, rows),
         best=_best(run, record),
         budget=_budget(record, total),
@@ -204,6 +243,10 @@ def collect(run: Storage) -> ReportData:
         versions=record.versions or saved.get("versions", {}),
         command=record.command,
         total_kimg=total,
+        identity=identity,
+        contest=contest,
+        finalists=finalists_of(run),
+        rescoring=rescoring_of(record),
     )
 
 
@@ -212,17 +255,20 @@ def grid_path(trial: str, kimg: float) -> str:
     return f"trials/{trial}/samples/{round(kimg * 1000):09d}.png"
 
 
-def best_fid_at(trial: TrialRecord, kimg: float) -> float | None:
-    """Return a trial's best FID within its first `kimg`."""
-    within = [report.get("best_fid") for report in trial.reports if report["kimg"] <= kimg + 1e-6]
-    return within[-1] if within else None
+def finalists_of(run: Storage) -> Contest | None:
+    """Return what a sweep's finalists have shown so far; None if it has none."""
+    folder = run.child(FINALISTS)
+    if not folder.exists(JOURNAL):
+        return None
+    record = fold(read_events(folder), folder.uri)
+    return contest_of(record, folder.uri, _state(folder, record))
 
 
 def _read_events(run: Storage) -> list[dict[str, Any]]:
     # A driver killed between its first two files leaves settings alone: a run, with nothing in it yet.
     if run.exists(SETTINGS) and not run.exists(JOURNAL):
         return []
-    return read_events(run)
+    return [event for event in read_events(run) if is_sound(event)]
 
 
 def _saved_settings(run: Storage) -> dict[str, Any]:
@@ -240,18 +286,25 @@ def _state(run: Storage, record: SweepRecord) -> str:
     return "running" if owner is not None and is_alive(owner) else "interrupted"
 
 
+def _planned(settings: dict[str, Any]) -> int:
+    """Return how many trials a run is to have: a comparison trains each recipe on each seed."""
+    return int(settings.get("trials") or len(settings.get("recipes", ())) * settings.get("seeds", 0))
+
+
 # ---- trials
 
 
-def _rows(record: SweepRecord, state: str, spaces: dict[str, list[str]], planned: int) -> list[Row]:
-    ranks = {trial.id: rank for rank, trial in enumerate(record.ranked(), start=1)}
-    rows = [_row(trial, ranks.get(trial.id), state, spaces) for trial in record.trials.values()]
+def _rows(record: SweepRecord, state: str, spaces: dict[str, dict[str, Any]], planned: int) -> list[Row]:
+    ranks = {trial.id: rank for rank, trial in enumerate(record.by_evidence(), start=1)}
+    rows = [_row(trial, record.rescored(trial), ranks.get(trial.id), state, spaces) for trial in record.trials.values()]
     names = (f"t{index:04d}" for index in range(planned))
     missing = [Row(name) for name in names if name not in record.trials]
     return rows + missing[: max(0, planned - len(rows))]
 
 
-def _row(trial: TrialRecord, rank: int | None, state: str, spaces: dict[str, list[str]]) -> Row:
+def _row(
+    trial: TrialRecord, rescore: Rescore | None, rank: int | None, state: str, spaces: dict[str, dict[str, Any]]
+) -> Row:
     last = trial.last
     fids = (report.get("fid") for report in reversed(trial.reports))
     return Row(
@@ -269,25 +322,35 @@ def _row(trial: TrialRecord, rank: int | None, state: str, spaces: dict[str, lis
         best_kimg=last.get("best_kimg"),
         reason=trial.reason,
         seconds=last.get("seconds"),
+        spread=_spread(trial),
+        seed=trial.seed,
+        rescored_fid=None if rescore is None else rescore.fid,
+        rescored_std=None if rescore is None else rescore.std,
     )
 
 
-def _params(trial: TrialRecord, spaces: dict[str, list[str]]) -> dict[str, Any]:
+def _spread(trial: TrialRecord) -> float | None:
+    best = trial.last.get("best_kimg")
+    return next((report.get("spread") for report in trial.reports if report["kimg"] == best), None)
+
+
+def _params(trial: TrialRecord, spaces: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return what was sampled; for published settings, their values of what the recipe searches."""
     if trial.source != "published":
         return trial.params
     return {name: trial.settings[name] for name in spaces.get(trial.recipe, ()) if name in trial.settings}
 
 
-def _spaces(saved: dict[str, Any]) -> dict[str, list[str]]:
-    """Return recipe → names of what it searches, as sweep.yaml tells."""
-    recipes = (saved.get("identity") or {}).get("recipes")
+def _spaces(identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return recipe → parameter → what is searched of it, as sweep.yaml tells."""
+    recipes = identity.get("recipes")
     if not isinstance(recipes, dict):
         return {}
-    return {name: list((recipe or {}).get("space") or ()) for name, recipe in recipes.items()}
+    spaces = {name: recipe.get("space") for name, recipe in recipes.items() if isinstance(recipe, dict)}
+    return {str(name): space for name, space in spaces.items() if isinstance(space, dict)}
 
 
-def _searched(spaces: dict[str, list[str]], rows: Iterable[Row]) -> list[str]:
+def _searched(spaces: dict[str, dict[str, Any]], rows: Iterable[Row]) -> list[str]:
     sampled = [name for row in rows for name in row.params or ()]
     return list(dict.fromkeys([*itertools.chain.from_iterable(spaces.values()), *sampled]))
 
@@ -296,7 +359,8 @@ def _curve(trial: TrialRecord) -> Curve:
     def points(name: str) -> list[tuple[float, float]]:
         return [(report["kimg"], report[name]) for report in trial.reports if report.get(name) is not None]
 
-    return Curve(points("fid"), points("best_fid"), _losses(trial.reports))
+    batch, n_critic = trial.settings.get("batch"), trial.settings.get("n_critic", 1)
+    return Curve(points("fid"), points("best_fid"), _losses(trial.reports), batch * n_critic if batch else None)
 
 
 def _losses(reports: list[dict[str, Any]]) -> list[tuple[float, float, float]]:
@@ -323,7 +387,7 @@ def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
             begun = now
         elif event["event"] == "report" and event.get("fid") is not None and begun is not None:
             found.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
-        seen = now
+        seen = seen if event["event"] in AFTERWARDS else now
     return found
 
 
@@ -340,15 +404,16 @@ def _compare(published: TrialRecord, record: SweepRecord) -> Comparison:
         kimg = published.kimg or None
         return Comparison(published.recipe, published.id, None, kimg, published.best_fid, None)
     kimg = min(published.kimg, found.kimg)
-    fids = best_fid_at(published, kimg), best_fid_at(found, kimg)
+    fids = published.best_fid_at(kimg), found.best_fid_at(kimg)
     return Comparison(published.recipe, published.id, found.id, kimg, *fids)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:
-    for trial in record.ranked()[:1]:
-        bundle = trial_bundle(run, trial.id)
+    for trial in record.by_evidence()[:1]:
+        bundle, rescore = trial_bundle(run, trial.id), record.rescored(trial)
         assert trial.best_fid is not None
-        return Best(trial.id, trial.best_fid, run.child(bundle).uri if bundle else None)
+        place = run.child(bundle).uri if bundle else None
+        return Best(trial.id, trial.best_fid, place, None if rescore is None else rescore.fid)
     return None
 
 

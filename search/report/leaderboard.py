@@ -28,6 +28,9 @@ _FIXED = {
     "fid": pa.float64(),
     "seconds": pa.float64(),
     "reason": pa.string(),
+    "rescored_fid": pa.float64(),
+    "rescored_std": pa.float64(),
+    "rescored_features": pa.string(),
 }
 """Columns that every run has. `features` says what the two columns of FID were measured with."""
 
@@ -71,6 +74,8 @@ def as_parquet(table: pa.Table) -> bytes:
 def _fixed(row: Row, name: str, data: ReportData) -> Any:
     if name == "features":
         return None if row.best_fid is None else data.evaluation["features"]
+    if name == "rescored_features":
+        return None if data.rescoring is None or row.rescored_fid is None else data.rescoring.evaluation["features"]
     return row.id if name == "trial" else getattr(row, name)
 
 

@@ -52,14 +52,26 @@ def winner_picture(run: Storage, data: ReportData) -> Picture | None:
     return None
 
 
+def best_picture(run: Storage, row: Row) -> Picture | None:
+    """Return samples of a trial at the moment of its best FID."""
+    if row.best_kimg is None:
+        return None
+    return load(run, grid_path(row.id, row.best_kimg), _LARGEST_GRID, row.best_kimg, row.best_fid)
+
+
 def over_training(run: Storage, data: ReportData, row: Row) -> list[Picture]:
     """Return up to `GRIDS` sample grids of a trial, from its first to its last, its best among them."""
+    moments = milestones(run, data, row)
+    loaded = (load(run, grid_path(row.id, kimg), _LARGEST_GRID, kimg, fid) for kimg, fid in moments)
+    return [picture for picture in loaded if picture is not None]
+
+
+def milestones(run: Storage, data: ReportData, row: Row) -> list[tuple[float, float]]:
+    """Return up to `GRIDS` moments (kimg, FID) of a trial of which there are sample grids, its best among them."""
     points = data.curves[row.id].fid if row.id in data.curves else []
     # Files may be missing, so what is there decides before the choice is made.
     names = set(run.list(f"trials/{row.id}/samples"))
-    there = [point for point in points if grid_path(row.id, point[0]).rpartition("/")[2] in names]
-    loaded = (load(run, grid_path(row.id, kimg), _LARGEST_GRID, kimg, fid) for kimg, fid in _spread(there))
-    return [picture for picture in loaded if picture is not None]
+    return _spread([point for point in points if grid_path(row.id, point[0]).rpartition("/")[2] in names])
 
 
 def _spread(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan.storage import Storage
 from search.report.data import ReportData, Row
+from search.report.drawing import BAD, LIGHT, PALETTE, Plot, Theme, picture, place_legend, plain, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = ["LIGHT", "Plot", "draw", "draw_plots", "loss_panels", "write_plots"]
+
 FOLDER = "plots"
 DIVERGED_SHOWN = 3
 PUBLISHED_SHOWN = 5
-
-_DOTS_PER_INCH = 110
-_PALETTE = ("#4477aa", "#ee7733", "#2f9e52", "#aa3377", "#ccbb44", "#66ccee", "#bb5566", "#777777")
-"""Told apart with any colour vision, on light ground and on dark."""
-_BAD = "#dd4455"
-
-
-@dataclass(frozen=True)
-class Theme:
-    """Colours of what is not data."""
-
-    ground: str
-    ink: str
-    soft: str
-    lines: str
-
-
-LIGHT = Theme(ground="#ffffff", ink="#1f2430", soft="#667080", lines="#e4e7ec")
-DARK = Theme(ground="#1a1e27", ink="#e6e9ef", soft="#9aa4b2", lines="#2f3542")
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot as PNG, for light ground and for dark."""
-
-    light: bytes
-    dark: bytes
 
 
 def write_plots(run: Storage, plots: dict[str, Plot]) -> None:
@@ -55,18 +28,17 @@ def write_plots(run: Storage, plots: dict[str, Plot]) -> None:
 
 def draw_plots(data: ReportData) -> dict[str, Plot]:
     """Return file name → plot; those without a single point are left out."""
-    light, dark = draw(data, LIGHT), draw(data, DARK)
-    return {name: Plot(light[name], dark[name]) for name in light}
+    return {name: Plot(content) for name, content in draw(data, LIGHT).items()}
 
 
 def draw(data: ReportData, theme: Theme) -> dict[str, bytes]:
     """Return file name → PNG, in one theme."""
     drawn = {}
     if data.evaluations:
-        drawn["fid.png"] = _picture(_fid, data, theme)
-        drawn["best_over_time.png"] = _picture(_best_over_time, data, theme)
+        drawn["fid.png"] = picture(_fid, data, theme)
+        drawn["best_over_time.png"] = picture(_best_over_time, data, theme)
     if loss_panels(data):
-        drawn["losses.png"] = _picture(_losses, data, theme)
+        drawn["losses.png"] = picture(_losses, data, theme)
     return drawn
 
 
@@ -93,34 +65,41 @@ def _fid(figure: Figure, data: ReportData, theme: Theme) -> None:
     figure.set_size_inches(9.6, 4.8)
     axes = figure.add_subplot()
     colours = _colours(data)
+    lines: dict[tuple[Any, ...], list[list[tuple[float, float]]]] = {}
     # The best are drawn last, over the others.
     for row in reversed(data.leaderboard):
         points = data.curves[row.id].best_fid if row.id in data.curves else []
         if points:
-            _draw_trial(axes, row, points, colours[str(row.recipe)])
-    _scale(axes, [point[1] for curve in data.curves.values() for point in curve.best_fid])
+            lines.setdefault(_look(row, colours[str(row.recipe)]), []).append(points)
+            if row.state in ("diverged", "failed"):
+                axes.plot(*points[-1], marker="x", color=BAD, markersize=8, markeredgewidth=2, zorder=4)
+    for look, group in lines.items():
+        _draw_trials(axes, look, group)
+    scale(axes, [point[1] for curve in data.curves.values() for point in curve.best_fid])
     axes.set_xlabel("thousands of images shown (kimg)")
     axes.set_ylabel(f"best {data.metric} so far")
     _legend(axes, data, colours, theme)
 
 
-def _draw_trial(axes: Axes, row: Row, points: list[tuple[float, float]], colour: str) -> None:
+def _look(row: Row, colour: str) -> tuple[Any, ...]:
+    """Return how a trial is drawn: colour, opacity, line's width and style, size of its points."""
     published, winner = row.source == "published", row.rank == 1
     strong = winner or published or row.state in ("finished", "running")
-    x, y = zip(*points, strict=True)
-    axes.plot(
-        x,
-        y,
-        color=colour,
-        alpha=1.0 if winner or published else 0.75 if strong else 0.5,
-        linewidth=3.0 if winner else 1.6 if strong else 1.1,
-        linestyle="--" if published else "-",
-        # A trial that was stopped at the first rung is one point, and no line.
-        marker="o",
-        markersize=5 if winner else 2.5,
-    )
-    if row.state in ("diverged", "failed"):
-        axes.plot(x[-1], y[-1], marker="x", color=_BAD, markersize=8, markeredgewidth=2, zorder=4)
+    opacity = 1.0 if winner or published else 0.75 if strong else 0.5
+    width = 3.0 if winner else 1.6 if strong else 1.1
+    return colour, opacity, width, "--" if published else "-", 5.0 if winner else 2.5
+
+
+def _draw_trials(axes: Axes, look: tuple[Any, ...], group: list[list[tuple[float, float]]]) -> None:
+    """Draw trials that look alike as one: a thousand lines of their own would take seconds."""
+    from matplotlib.collections import LineCollection
+
+    colour, opacity, width, style, size = look
+    lines = LineCollection(group, colors=colour, alpha=opacity, linewidths=width, linestyles=style, zorder=2)
+    axes.add_collection(lines)
+    # A trial that was stopped at the first rung is one point, and no line.
+    x, y = zip(*(point for points in group for point in points), strict=True)
+    axes.plot(x, y, linestyle="", marker="o", markersize=size, color=colour, alpha=opacity)
 
 
 def _legend(axes: Axes, data: ReportData, colours: dict[str, str], theme: Theme) -> None:
@@ -128,7 +107,7 @@ def _legend(axes: Axes, data: ReportData, colours: dict[str, str], theme: Theme)
 
     handles = [Line2D([], [], color=colour, linewidth=2, label=name) for name, colour in colours.items()]
     rows = [row for row in data.leaderboard if row.best_fid is not None]
-    lost: dict[str, Any] = {"marker": "x", "linestyle": "", "color": _BAD, "markeredgewidth": 2}
+    lost: dict[str, Any] = {"marker": "x", "linestyle": "", "color": BAD, "markeredgewidth": 2}
     meanings: list[tuple[str, bool, dict[str, Any]]] = [
         ("winner", bool(rows), {"linewidth": 3.0}),
         ("published settings", any(row.source == "published" for row in rows), {"linestyle": "--"}),
@@ -138,7 +117,7 @@ def _legend(axes: Axes, data: ReportData, colours: dict[str, str], theme: Theme)
     for label, there, look in meanings:
         if there:
             handles.append(Line2D([], [], label=label, **({"color": theme.soft} | look)))
-    _place_legend(axes, handles, theme)
+    place_legend(axes, handles, theme)
 
 
 def _best_over_time(figure: Figure, data: ReportData, theme: Theme) -> None:
@@ -155,10 +134,10 @@ def _best_over_time(figure: Figure, data: ReportData, theme: Theme) -> None:
     end = data.evaluations[-1].seconds
     stairs = ([t / per for t in (*times, end)], [*fids, fids[-1]])
     axes.step(*stairs, where="post", color=theme.ink, linewidth=2.2, label="best so far")
-    _scale(axes, [evaluated.fid for evaluated in data.evaluations])
+    scale(axes, [evaluated.fid for evaluated in data.evaluations])
     axes.set_xlabel(f"time spent ({unit})")
     axes.set_ylabel(data.metric)
-    _place_legend(axes, axes.get_legend_handles_labels()[0], theme)
+    place_legend(axes, axes.get_legend_handles_labels()[0], theme)
 
 
 def _best_so_far(data: ReportData) -> tuple[list[float], list[float]]:
@@ -173,17 +152,15 @@ def _best_so_far(data: ReportData) -> tuple[list[float], list[float]]:
 
 
 def _losses(figure: Figure, data: ReportData, theme: Theme) -> None:
-    """Draw a panel a trial: losses of different objectives have no scale in common."""
+    """Draw a panel a trial, against iterations and kimg: losses of different objectives have no scale in common."""
     panels = loss_panels(data)
     columns = min(3, len(panels))
     lines = math.ceil(len(panels) / columns)
-    figure.set_size_inches(max(4.6, 3.2 * columns), 2.5 * lines + 0.5)
+    figure.set_size_inches(max(4.6, 3.2 * columns), 2.7 * lines + 0.5)
     for index, (why, row) in enumerate(panels):
         axes = figure.add_subplot(lines, columns, index + 1)
         _loss_panel(axes, data, row)
         _title(axes, why, row, theme)
-        if index >= len(panels) - columns:
-            axes.set_xlabel("kimg")
         if index % columns == 0:
             axes.set_ylabel("loss")
     handles = figure.axes[0].get_legend_handles_labels()[0]
@@ -192,85 +169,50 @@ def _losses(figure: Figure, data: ReportData, theme: Theme) -> None:
 
 def _loss_panel(axes: Axes, data: ReportData, row: Row) -> None:
     kimg, generator, discriminator = zip(*data.curves[row.id].losses, strict=True)
-    dots: dict[str, Any] = {"marker": ".", "markersize": 3} if len(kimg) < 3 else {}
-    axes.plot(kimg, generator, color=_PALETTE[0], linewidth=1.5, label="generator", **dots)
-    axes.plot(kimg, discriminator, color=_PALETTE[1], linewidth=1.5, label="discriminator or critic", **dots)
+    each = (data.curves[row.id].images_per_iteration or 1000) / 1000
+    at = [value / each for value in kimg]
+    dots: dict[str, Any] = {"marker": ".", "markersize": 3} if len(at) < 3 else {}
+    axes.plot(at, generator, color=PALETTE[0], linewidth=1.5, label="generator", **dots)
+    axes.plot(at, discriminator, color=PALETTE[1], linewidth=1.5, label="discriminator or critic", **dots)
     if max(abs(value) for value in (*generator, *discriminator)) > 100:
-        # Exploding losses cross zero and span many powers of ten.
+        from matplotlib.ticker import StrMethodFormatter
+
+        # Exploding losses cross zero and span many powers of ten, which take a second to set as formulas.
         axes.set_yscale("symlog", linthresh=1.0)
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     if row.state == "diverged":
-        axes.axvline(kimg[-1], color=_BAD, linewidth=1.2, linestyle=":")
+        axes.axvline(at[-1], color=BAD, linewidth=1.2, linestyle=":")
+    if data.curves[row.id].images_per_iteration is None:
+        axes.set_xlabel("kimg")
+    else:
+        axes.set_xlabel("iterations (above: kimg)", fontsize=8)
+        _kimg_above(axes, each)
+
+
+def _kimg_above(axes: Axes, each: float) -> None:
+    """Add a second scale, an iteration of the generator being `each` kimg."""
+
+    def to_kimg(iterations: Any) -> Any:
+        return iterations * each
+
+    def to_iterations(kimg: Any) -> Any:
+        return kimg / each
+
+    axes.secondary_xaxis("top", functions=(to_kimg, to_iterations)).tick_params(labelsize=7)
 
 
 def _title(axes: Axes, why: str, row: Row, theme: Theme) -> None:
     what = "winner, diverged later" if why == "winner" and row.state == "diverged" else why
-    colour = _BAD if row.state == "diverged" else theme.ink
-    axes.set_title(f"{_plain(str(row.recipe))} · {row.id} · {what}", fontsize=9, color=colour)
+    colour = BAD if row.state == "diverged" else theme.ink
+    axes.set_title(f"{plain(str(row.recipe))} · {row.id} · {what}", fontsize=9, color=colour)
 
 
 # ---- common to all
 
 
-def _picture(plot: Callable[[Figure, ReportData, Theme], None], data: ReportData, theme: Theme) -> bytes:
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # A figure of its own, not pyplot's: no display, and nothing shared with a caller's plots.
-    with matplotlib.rc_context(_style(theme)):
-        figure = Figure(layout="constrained")
-        FigureCanvasAgg(figure)
-        plot(figure, data, theme)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
-    return buffer.getvalue()
-
-
-def _style(theme: Theme) -> dict[Any, Any]:
-    soft = ("axes.labelcolor", "xtick.color", "ytick.color")
-    return {
-        "font.size": 9.5,
-        "figure.facecolor": theme.ground,
-        "axes.facecolor": theme.ground,
-        "axes.edgecolor": theme.lines,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": theme.lines,
-        "text.color": theme.ink,
-        **dict.fromkeys(soft, theme.soft),
-    }
-
-
 def _colours(data: ReportData) -> dict[str, str]:
     recipes = dict.fromkeys(str(row.recipe) for row in data.rows if row.recipe is not None)
-    return {recipe: _PALETTE[index % len(_PALETTE)] for index, recipe in enumerate(recipes)}
-
-
-def _scale(axes: Axes, values: Iterable[float]) -> None:
-    """Use a logarithmic scale where the values span more than an eye can follow on a linear one."""
-    positive = [value for value in values if value > 0]
-    if not positive or max(positive) < 3 * min(positive):
-        return
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _place_legend(axes: Axes, handles: list[Any], theme: Theme) -> None:
-    for handle in handles:
-        handle.set_label(_plain(str(handle.get_label())))
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=theme.ink)
-
-
-def _plain(name: str) -> str:
-    """Return a name that matplotlib shows as it is: no formula, not hidden, and not endless."""
-    shown = name if len(name) <= 24 else f"…{name[-23:]}"
-    return shown.replace("$", r"\$").lstrip("_") or name
+    return {recipe: PALETTE[index % len(PALETTE)] for index, recipe in enumerate(recipes)}
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gan.storage import Storage
+from search.report import contest_tables
+from search.report.contest import Contest
 from search.report.data import ReportData, Row, collect
 from search.report.text import counts, duration, kimg, number, one_line, percent
 
@@ -30,6 +32,8 @@ _TRIAL = (
     "best_kimg",
     "reason",
     "seconds",
+    "rescored_fid",
+    "rescored_std",
 )
 _STYLES = {"finished": "green", "running": "cyan", "diverged": "red", "failed": "red", "pending": "dim"}
 
@@ -53,7 +57,15 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "trials": [{name: getattr(row, name) for name in _TRIAL} for row in data.rows],
         "best": None if data.best is None else asdict(data.best),
         "budget": asdict(data.budget),
+        "rescoring": None if data.rescoring is None else asdict(data.rescoring),
+        **{name: contest_tables.as_json(contest) for name, contest in _contests(data)},
     }
+
+
+def _contests(data: ReportData) -> list[tuple[str, Contest]]:
+    """Return what there is to compare: in a comparison, and in a sweep that had finalists."""
+    found = {"comparison": data.contest, "finalists": data.finalists}
+    return [(name, contest) for name, contest in found.items() if contest is not None]
 
 
 def show(data: ReportData, console: Console) -> None:
@@ -81,10 +93,12 @@ def render(data: ReportData, width: int = 80) -> Group:
         )
     shown, left_out = _shown(data)
     for row in shown:
-        cells = (Text(cell) for cell in _cells(row, narrow=narrow))
+        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
         table.add_row(*cells, style=_STYLES.get(row.state, ""))
     parts: list[Any] = [Text(line, style="" if i else "bold") for i, line in enumerate(_head(data))]
     parts += [Text(), table] if shown else []
+    for name, contest in _contests(data):
+        parts += [Text(), Text(f"{name}: {contest.state}", style="bold"), contest_tables.as_table(contest, data)]
     return Group(*parts, *(Text(line, style="dim") for line in _tail(data, left_out)))
 
 
@@ -92,7 +106,7 @@ def plain(data: ReportData) -> list[str]:
     """Return the same as lines of text: aligned, nothing cut short."""
     shown, left_out = _shown(data)
     columns = _columns(data, narrow=False)
-    rows = [tuple(name for name, _ in columns), *(_cells(row, narrow=False) for row in shown)]
+    rows = [tuple(name for name, _ in columns), *(_cells(row, data, narrow=False) for row in shown)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     lines = [
         "  ".join(
@@ -101,6 +115,8 @@ def plain(data: ReportData) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+    for name, contest in _contests(data):
+        lines += ["", f"{name}: {contest.state}", *contest_tables.as_lines(contest, data)]
     return [*_head(data), *(["", *lines] if shown else []), *_tail(data, left_out)]
 
 
@@ -110,15 +126,19 @@ def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
     if narrow:
         return [("trial", False), ("recipe", False), (best, True), ("state", False)]
     measured = [(name, True) for name in ("kimg", best, "at kimg", data.metric_short)]
+    if data.rescoring is not None:
+        measured.insert(0, (f"re-scored {data.rescoring.metric_short}", True))
     return [("#", True), ("trial", False), ("recipe", False), *measured, ("state", False), ("reason", False)]
 
 
-def _cells(row: Row, *, narrow: bool) -> tuple[str, ...]:
+def _cells(row: Row, data: ReportData, *, narrow: bool) -> tuple[str, ...]:
     recipe = f"{row.recipe}*" if row.source == "published" else str(row.recipe)
     if narrow:
         return (row.id, recipe, number(row.best_fid), row.state)
     rank = "" if row.rank is None else str(row.rank)
-    measured = (kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid))
+    measured = [kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid)]
+    if data.rescoring is not None:
+        measured.insert(0, number(row.rescored_fid))
     return (rank, row.id, recipe, *measured, row.state, one_line(row.reason))
 
 
@@ -145,6 +165,9 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
         lines.append("* published settings")
     if data.metric_short != "FID" and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
+    if data.rescoring is not None:
+        told = data.rescoring
+        lines.append(f"re-scored: the best {told.trials}, {told.metric}, {told.evaluation.get('samples')} samples")
     if data.best is not None and data.best.bundle is not None:
         lines.append(f"best generator: {data.best.bundle}")
     return lines

@@ -1,71 +1,44 @@
-"""The look of the page: light and dark as the reader's system has it, from a phone to a wide screen."""
+"""Colours of report and plots, each for light ground and for dark, and the page's style sheet."""
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --ground: #f5f6f8; --card: #ffffff; --ink: #1f2430; --soft: #5a6472; --line: #e1e5ea;
-  --accent: #2f5f98; --good: #1d7a3a; --bad: #c02f42; --wait: #5a6472; --stop: #8a5a00; --mark: #eef3fa;
+from __future__ import annotations
+
+from importlib.resources import files
+
+COLOURS = {
+    "ground": ("#f5f6f8", "#12151b"),
+    "card": ("#ffffff", "#1a1e27"),
+    "ink": ("#1f2430", "#e6e9ef"),
+    "soft": ("#5a6472", "#9aa4b2"),
+    "line": ("#e1e5ea", "#2f3542"),
+    "edge": ("#828b98", "#727c8b"),
+    "accent": ("#2f5f98", "#8db8ec"),
+    "good": ("#1d7a3a", "#63c985"),
+    "bad": ("#c02f42", "#ff8090"),
+    "stop": ("#8a5a00", "#e0b060"),
+    "mark": ("#eef3fa", "#222b3a"),
 }
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ground: #12151b; --card: #1a1e27; --ink: #e6e9ef; --soft: #9aa4b2; --line: #2f3542;
-    --accent: #8db8ec; --good: #63c985; --bad: #ff8090; --wait: #9aa4b2; --stop: #e0b060; --mark: #222b3a;
-  }
-}
-* { box-sizing: border-box; }
-body {
-  margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
-}
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem clamp(0.75rem, 3vw, 2rem) 4rem; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0.25rem 0.75rem; margin-bottom: 1rem; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 0 0 0.75rem; }
-h3 { font-size: 1rem; margin: 1.25rem 0 0.5rem; }
-p { margin: 0.5rem 0; }
-section {
-  background: var(--card); border: 1px solid var(--line); border-radius: 12px;
-  padding: clamp(0.9rem, 2.5vw, 1.5rem); margin-bottom: 1.25rem;
-}
-.soft { color: var(--soft); }
-.hero { display: grid; gap: 1.5rem; grid-template-columns: minmax(0, 1.15fr) minmax(0, 1fr); }
-.hero.plain { grid-template-columns: minmax(0, 1fr); }
-@media (max-width: 46rem) { .hero { grid-template-columns: minmax(0, 1fr); } }
-.big { font-size: 3rem; font-weight: 700; line-height: 1.1; font-variant-numeric: tabular-nums; }
-img { display: block; max-width: 100%; height: auto; border-radius: 8px; }
-.faces { width: 100%; background: #fff; }
-figure { margin: 0; }
-figcaption { color: var(--soft); font-size: 0.9rem; margin-top: 0.35rem; }
-.plot + .plot { margin-top: 1.5rem; }
-.plot img { min-width: 40rem; }
-.grids { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(15rem, 45%), 1fr)); }
-.grids img { width: 100%; background: #fff; }
-.scroll { overflow-x: auto; }
-.scroll:focus-visible, summary:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: 0.5rem; }
-th, td {
-  text-align: left; vertical-align: top; padding: 0.4rem 0.6rem; border-bottom: 1px solid var(--line);
-}
-th { font-weight: 600; color: var(--soft); }
-th, td { white-space: nowrap; } td.w, .facts td { white-space: normal; }
-td.n, th.n { text-align: right; white-space: nowrap; }
-td.w { min-width: 12rem; overflow-wrap: anywhere; color: var(--soft); }
-tbody tr:last-child > * { border-bottom: 0; }
-tr.winner { background: var(--mark); }
-.facts th { width: 1%; }
-.facts td { overflow-wrap: anywhere; }
-.state { font-weight: 600; white-space: nowrap; color: var(--wait); }
-.finished, .running { color: var(--good); } .stopped, .interrupted { color: var(--stop); }
-.diverged, .failed { color: var(--bad); }
-.gain { color: var(--good); font-weight: 600; } .loss { color: var(--bad); }
-code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.88em; }
-pre {
-  background: var(--ground); border: 1px solid var(--line); border-radius: 8px; margin: 0.5rem 0;
-  padding: 0.6rem 0.8rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
-}
-details { margin-top: 0.75rem; } summary { cursor: pointer; color: var(--accent); }
-abbr { text-decoration-style: dotted; cursor: help; }
-ul { margin: 0.5rem 0; padding-left: 1.25rem; }
-@media print { section { break-inside: avoid; border: 0; } }
-"""
+"""Name → (on light ground, on dark). Text has a contrast of 4.5 on `ground`, `card` and `mark`; what is drawn, and the
+`edge` of a control, has 3 on `card` (WCAG 2.2, AA)."""
+
+PALETTE = (
+    ("#2f6fb3", "#6aa7ea"),
+    ("#c8551b", "#f0925a"),
+    ("#1f8a4c", "#57c785"),
+    ("#9b3fa0", "#cf8ad6"),
+    ("#857000", "#d3bf4a"),
+    ("#0b8193", "#4fc4d6"),
+    ("#8a5a3c", "#c99b78"),
+    ("#5b5bd6", "#a3a3f5"),
+    ("#6b7280", "#a7b0bd"),
+)
+"""One for each recipe. Red is for what was lost; shapes tell recipes apart where colours do not."""
+
+
+def style_sheet() -> str:
+    """Return the page's CSS. `light-dark()` follows `color-scheme`: the system's, or the one chosen on the page."""
+    named = {f"--{name}": pair for name, pair in COLOURS.items()}
+    named |= {f"--c{index}": pair for index, pair in enumerate(PALETTE)}
+    variables = " ".join(f"{name}: light-dark({light}, {dark});" for name, (light, dark) in named.items())
+    series = "\n".join(f".c{index} {{ --c: var(--c{index}); }}" for index in range(len(PALETTE)))
+    rest = files("search.report").joinpath("assets", "page.css").read_text(encoding="utf-8")
+    return f":root {{ {variables} }}\n{series}\n{rest}"

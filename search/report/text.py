@@ -7,6 +7,8 @@ from typing import Any
 from search.report.data import ReportData
 
 NOTHING = "–"
+STATES = ("finished", "stopped", "diverged", "failed", "running", "pending")
+"""In the order in which they are told."""
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -47,9 +49,8 @@ def params(values: dict[str, Any] | None) -> str:
 
 def counts(data: ReportData) -> str:
     """Write how many trials are in each state, those that are there."""
-    order = ("finished", "stopped", "diverged", "failed", "running", "pending")
     found = data.counts
-    return ", ".join(f"{found[state]} {state}" for state in order if found.get(state)) or "no trials yet"
+    return ", ".join(f"{found[state]} {state}" for state in STATES if found.get(state)) or "no trials yet"
 
 
 def one_line(text: str | None) -> str:

@@ -6,82 +6,20 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 import pytest
+from driving import count, run_cli, sweep_arguments, trained_after_its_verdict, wait_for
 
 from gan.storage import Storage
 from search.asha import Asha
 from search.journal import FINAL, SweepRecord, read_events, read_record
 from search.scheduler import AshaScheduler
-
-TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500", "--seed", "3"]
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "search", *arguments]
-
-
-def run_cli(*arguments: str, timeout: float = 240, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout, check=False, cwd=cwd)
-
-
-def sweep_arguments(data: str, storage: Path, *more: str) -> list[str]:
-    return ["sweep", "--data", data, "--storage", str(storage), *TINY, *more]
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts commands in the background, and ends what is left of them."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        log = (tmp_path / f"log{len(processes)}").open("w")
-        processes.append(
-            subprocess.Popen(
-                command(*arguments), stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True
-            )
-        )
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def wait_for(run: Path, enough: Callable[[list[dict[str, Any]]], bool], process: subprocess.Popen[str]) -> None:
-    """Wait until the events of a run are enough; fail if its driver ends before."""
-    for _ in range(1200):
-        if (run / "journal.jsonl").exists() and enough(read_events(Storage(run))):
-            return
-        assert process.poll() is None, f"the driver ended: {(run.parent.parent / 'log0').read_text()}"
-        time.sleep(0.1)
-    pytest.fail("the sweep did not come far enough in two minutes")
-
-
-def count(events: list[dict[str, Any]], kind: str) -> int:
-    return sum(event["event"] == kind for event in events)
-
-
-def trained_after_its_verdict(events: list[dict[str, Any]]) -> list[str]:
-    ended: set[str] = set()
-    again = []
-    for event in events:
-        if event["event"] == "verdict":
-            again += [event["trial"]] if event["trial"] in ended else []
-            ended.add(event["trial"])
-        elif event["event"] in ("start", "report") and event["trial"] in ended:
-            again.append(event["trial"])
-    return again
 
 
 def rungs(record: SweepRecord) -> dict[float, dict[str, float]]:
@@ -190,7 +128,7 @@ def test_event_files_hold_scalars_grids_and_hparams_of_every_trial(finished: tup
         reports = record.trials[trial["id"]].reports
         steps = [(event.step, event.value) for event in events.Scalars("quality/best_fid")]
         assert steps == [(round(r["kimg"] * 1000), pytest.approx(r["best_fid"], rel=1e-5)) for r in reports]
-        assert len(events.Images("samples")) == sum(report["fid"] is not None for report in reports)
+        assert len(events.Images("samples")) == len(list((run / "trials" / trial["id"] / "samples").iterdir()))
         assert ("loss/wasserstein_estimate" in events.Tags()["scalars"]) == (trial["recipe"] == "wgan")
         content = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
         given = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
@@ -367,6 +305,9 @@ def test_processes_that_memory_runs_out_on_cost_their_trials_retries_not_the_swe
         (["sweep", "--set", "lr_g"], "lr_g"),
         (["sweep", "--recipe", "wgan", "--set", "clip=0"], "above 0"),
         (["sweep", "--data", "folder:/nowhere", "--size", "32"], "/nowhere"),
+        (["sweep", "--data", "celeba:/nowhere.zip", "--size", "32"], "/nowhere.zip"),
+        (["sweep", "--data", "faces?limit=400", "--size", "32"], "needs 500 images to train on, here are 333"),
+        (["sweep", "--data", "faces?limit=none", "--size", "32"], "limit: 'none'"),
         (["sweep", "--data", "faces"], "--size"),
         (["sweep", "--data", "faecs"], "did you mean 'faces'"),
         (["sweep", "--data", "faces", "--size", "31"], "31"),
@@ -413,7 +354,8 @@ def test_bad_input_is_one_line_and_writes_nothing(
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
-    assert len(error.strip().splitlines()) == 1
+    # Where the machine is slow, progress ("starting Ray …") comes before it.
+    assert len([line for line in error.strip().splitlines() if not line.endswith(" …")]) == 1
     assert snapshot(tmp_path) == before
 
 

@@ -22,7 +22,7 @@ from search.report.status import plain, show, status
 from search.run_folder import OWNER, process_start
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
-TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds"]
+TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std"]
 
 
 def own(run: Storage, **changes: object) -> None:
@@ -32,11 +32,11 @@ def own(run: Storage, **changes: object) -> None:
 
 def test_keys_are_those_of_the_contract(run):
     told = status(run)
-    assert list(told) == ["name", "state", "metric", "evaluation", "trials", "best", "budget"]
+    assert list(told) == ["name", "state", "metric", "evaluation", "trials", "best", "budget", "rescoring"]
     assert all(list(trial) == TRIAL_KEYS for trial in told["trials"])
     assert told["metric"] == "best_fid"
     assert told["name"] == "demo"
-    assert list(told["best"]) == ["trial", "best_fid", "bundle"]
+    assert list(told["best"]) == ["trial", "best_fid", "bundle", "rescored_fid"]
     assert list(told["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction"]
     wanted = {"features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size"}
     assert wanted <= told["evaluation"].keys()

@@ -1,0 +1,42 @@
+// Brings the page to life: charts, tables, theme.
+
+const THEME_KEY = "gan-search-theme"; // As in theme.js, which runs on its own.
+const VIEWS = { "over-time": overTime, curves, parallel, scatter, losses };
+
+function drawCharts(kinds = Object.keys(VIEWS)) {
+  hideTip();
+  for (const kind of kinds) {
+    const host = document.querySelector(`[data-chart="${kind}"] .drawn`);
+    if (host) VIEWS[kind](host);
+  }
+}
+
+function chooseTheme() {
+  for (const radio of document.querySelectorAll('input[name="theme"]')) {
+    radio.checked = radio.value === (document.documentElement.dataset.theme || "system");
+    radio.addEventListener("change", () => {
+      if (radio.value === "system") delete document.documentElement.dataset.theme;
+      else document.documentElement.dataset.theme = radio.value;
+      try {
+        localStorage.setItem(THEME_KEY, radio.value);
+      } catch {
+        // Storage may be forbidden; the choice then holds for this page alone.
+      }
+    });
+  }
+}
+
+/** Have the keyboard stop at a region only while there is something to scroll. */
+function stopWhereItScrolls(region) {
+  new ResizeObserver(() => {
+    region.tabIndex = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight ? 0 : -1;
+  }).observe(region);
+}
+
+recipeChoice(document.getElementById("recipe-choice"), () => drawCharts(["parallel", "scatter"]));
+drawCharts();
+for (const table of document.querySelectorAll("table.sortable")) sortable(table);
+document.querySelectorAll(".scroll[tabindex]").forEach(stopWhereItScrolls);
+chooseTheme();
+// Charts are drawn as soon as the page is laid out, which is before the second frame.
+requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("charts-drawn")));

@@ -1,0 +1,46 @@
+// One box for all charts that tells what is under the pointer, or where the keyboard is.
+
+const TOOLTIP = element("div", { class: "tooltip", role: "tooltip", hidden: "" });
+const LIVE = document.getElementById("live");
+document.body.append(TOOLTIP);
+
+/** Show what a hit tells, beside a place in the window. */
+function showTip(tip, x, y) {
+  const settings = Object.entries(tip.settings || {}).flatMap(([name, value]) => [
+    element("dt", {}, name),
+    element("dd", {}, value),
+  ]);
+  TOOLTIP.replaceChildren(
+    element("strong", {}, tip.head),
+    ...tip.lines.map((text) => element("p", {}, text)),
+    ...(settings.length ? [element("dl", {}, ...settings)] : []),
+  );
+  TOOLTIP.hidden = false;
+  const { width, height } = TOOLTIP.getBoundingClientRect();
+  const fits = x + 14 + width < document.documentElement.clientWidth;
+  const left = fits ? x + 14 : Math.max(4, x - 14 - width);
+  const top = Math.max(4, Math.min(y + 14, document.documentElement.clientHeight - height - 4));
+  TOOLTIP.style.left = `${left + scrollX}px`;
+  TOOLTIP.style.top = `${top + scrollY}px`;
+}
+
+function hideTip() {
+  TOOLTIP.hidden = true;
+}
+
+/** Have a screen reader say what a hit tells. */
+function announce(tip) {
+  const settings = Object.entries(tip.settings || {}).map(([name, value]) => `${name} ${value}`);
+  LIVE.textContent = [tip.head, ...tip.lines, ...settings].join(", ");
+}
+
+/** Return what there is to say of a trial, after lines of the chart's own. */
+function trialTip(place, ...lines) {
+  const trial = DATA.trials[place];
+  const best = trial.best === null ? "never evaluated" : `best ${DATA.short} ${fixed(trial.best)} at ${trial.at} kimg`;
+  return {
+    head: [trial.id, DATA.recipes[trial.recipe], ...(trial.published ? ["published settings"] : [])].join(" · "),
+    lines: [...lines, best, trial.reason ? `${trial.state}: ${trial.reason}` : trial.state],
+    settings: trial.shown,
+  };
+}

@@ -1,0 +1,32 @@
+"""How a run was made: exact commands, the identity of its evaluation, settings and versions."""
+
+from __future__ import annotations
+
+from html import escape
+
+from search.report import commands
+from search.report.data import ReportData
+from search.report.html import facts, section
+
+
+def how_it_was_made(data: ReportData) -> str:
+    """Return what another needs to make the same again."""
+    told = {
+        "Settings": data.settings,
+        "Evaluation": {"measures": data.metric, **data.evaluation},
+        "Versions": data.versions,
+    }
+    panels = "".join(f"<div><h3>{title}</h3>{facts(values)}</div>" for title, values in told.items() if values)
+    return section("made", "How it was made", f'{_commands(data)}<div class="panels wide">{panels}</div>')
+
+
+def _commands(data: ReportData) -> str:
+    winner = data.winner
+    told = {
+        "This sweep": data.command,
+        "More trials": commands.resume(data, more=20) if data.leaderboard else "",
+        "This page, anew": commands.report(data),
+        "The best generator": commands.use(data) if data.best is not None and data.best.bundle else "",
+        "The winner's training by itself": (commands.retrain(data, winner) or "") if winner is not None else "",
+    }
+    return "".join(f"<h3>{title}</h3><pre>{escape(command)}</pre>" for title, command in told.items() if command)

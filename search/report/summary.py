@@ -1,0 +1,170 @@
+"""The head of the page: what ran, the best generator so far, and what to try where there is none."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from gan.storage import Storage
+from search.report import commands, text
+from search.report.data import ReportData, Row
+from search.report.html import Column, image, section, state_badge, table
+from search.report.pictures import winner_picture
+
+_ENDED_EARLY = ("diverged", "failed")
+_NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?")
+_REASONS_SHOWN = 5
+_NOT_FID = "Not the standard FID: compare it with its like only."
+
+
+def header(data: ReportData) -> str:
+    """Return name and state of the run, what it trains on, and how its trials stand."""
+    size = data.evaluation["size"] or data.settings.get("size")
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    known = (data.settings.get("data"), f"{size} px" if size else None, f"as of {now}")
+    what = " · ".join(str(part) for part in known if part)
+    chips = "".join(
+        f'<li class="state {state}"><b>{count}</b> {state}</li>'
+        for state, count in ((state, data.counts.get(state)) for state in text.STATES)
+        if count
+    )
+    trials = f'<ul class="chips" aria-label="trials by state">{chips}</ul>' if chips else ""
+    return (
+        f"<h1>{escape(data.name)} {state_badge(data.state)}</h1>"
+        f'<p class="soft">{escape(what)}</p>{trials or "<p>no trials yet</p>"}'
+    )
+
+
+def hero(run: Storage, data: ReportData) -> str:
+    """Return the winner: its faces first, then its distance, its settings, and how to use it."""
+    winner = data.winner
+    if winner is None:
+        return section("best", "No generator yet", f"<p>{escape(_why_none(data))}</p>")
+    picture = winner_picture(run, data)
+    faces = ""
+    if picture is not None:
+        alternative = f"Samples of the best generator, {winner.id}"
+        caption = f"Samples of the best generator, {winner.id}, after {text.kimg(winner.best_kimg)} kimg"
+        faces = f"<figure>{image(picture, alternative, 'faces')}<figcaption>{caption}</figcaption></figure>"
+    kind = "hero" if faces else "hero plain"
+    return (
+        f'<section id="best" class="{kind}" aria-labelledby="best-title">{faces}'
+        f"<div>{_winner(data, winner)}</div></section>"
+    )
+
+
+def _winner(data: ReportData, winner: Row) -> str:
+    how = "published settings" if winner.source == "published" else "found by the search"
+    where = f"{winner.id} · {winner.recipe} · {how} · {winner.state}"
+    parts = [
+        f'<h2 id="best-title">The best generator</h2><p class="big">{text.number(winner.best_fid)}</p>',
+        f'<p class="soft">{escape(data.metric)}, {_samples(data)}; lower is better.',
+        "" if data.metric == "FID" else f" {_NOT_FID}",
+        f"</p><p><b>{escape(where)}</b></p>",
+        f"<p>{escape(_beyond(data))}</p>" if data.comparisons else "",
+        _settings(data, winner),
+        _use(data),
+    ]
+    return "".join(parts)
+
+
+def _settings(data: ReportData, winner: Row) -> str:
+    """Return the winner's settings beside the published ones of its recipe."""
+    published = _published(data, winner)
+    columns = [Column("setting", "r"), Column("winner", "n"), *([Column("published", "n")] if published else [])]
+    rows = [
+        [escape(name), escape(text.short(value)), *([escape(text.short(published.get(name)))] if published else [])]
+        for name, value in (winner.params or {}).items()
+    ]
+    return table(columns, rows, label="settings of the best generator", kind="tight") if rows else ""
+
+
+def _published(data: ReportData, winner: Row) -> dict[str, Any]:
+    if winner.source == "published":
+        return {}
+    same = (row for row in data.rows if row.source == "published" and row.recipe == winner.recipe)
+    return next((row.params or {} for row in same), {})
+
+
+def _use(data: ReportData) -> str:
+    if data.best is None or data.best.bundle is None:
+        return "<p>Its generator is not kept.</p>"
+    return f"<h3>Use it</h3><pre>{escape(commands.use(data))}</pre>"
+
+
+def _beyond(data: ReportData) -> str:
+    """Say how far the search came beyond the best of the published settings."""
+    winner = data.winner
+    known = [row for row in data.rows if row.source == "published" and row.best_fid is not None]
+    if winner is None or not known:
+        return ""
+    if winner.source == "published":
+        return "Published settings are the best so far: the search has found none better."
+    best = min(known, key=lambda row: row.best_fid or 0.0)
+    share = 1 - (winner.best_fid or 0.0) / (best.best_fid or 1.0)
+    known_best = f"{best.recipe}: {text.number(best.best_fid)}"
+    return f"{text.percent(share)} lower than the best published settings ({known_best})."
+
+
+def _samples(data: ReportData) -> str:
+    generated, real = data.evaluation["samples"], data.evaluation["reference_samples"]
+    return f"{_count(generated)} samples against {_count(real)} real images"
+
+
+def _count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"
+
+
+def _why_none(data: ReportData) -> str:
+    if not data.leaderboard:
+        return "The sweep has not begun a trial yet."
+    if data.state == "running":
+        return "No trial has been evaluated yet."
+    lost = {state: data.counts.get(state, 0) for state in _ENDED_EARLY}
+    made = len(data.leaderboard)
+    for state, count in lost.items():
+        if count == made:
+            return f"All {made} trials {state}, before a single evaluation." if made > 1 else f"Its one trial {state}."
+    return f"No trial came as far as an evaluation: {text.counts(data)}."
+
+
+# ---- where a sweep has come to nothing, or not to its end
+
+
+def advice(data: ReportData) -> str:
+    """Say what is missing and what to try; nothing for a sweep that has reached its end well."""
+    if data.state == "running":
+        return ""
+    tips = []
+    if data.state == "interrupted":
+        tips.append(f"The sweep was interrupted. Go on with: <code>{escape(commands.resume(data))}</code>")
+    if data.leaderboard and not data.counts.get("finished"):
+        tips += ["No trial has run to its full length.", *map(escape, _remedies(data.counts))]
+    elif not tips:
+        return ""
+    items = "".join(f"<li>{line}</li>" for line in [*tips, *map(escape, _reasons(data))])
+    return section("advice", "What to try", f"<ul>{items}</ul>")
+
+
+def _reasons(data: ReportData) -> list[str]:
+    """Return why trials were lost, the most frequent reason first; reasons that differ in numbers alone are one."""
+    told: dict[str, list[str]] = {}
+    for row in data.rows:
+        if row.state in _ENDED_EARLY and row.reason:
+            reason = f"{row.state}: {text.one_line(row.reason)}"
+            told.setdefault(_NUMBER.sub("", reason), []).append(reason)
+    groups = sorted(told.values(), key=len, reverse=True)[:_REASONS_SHOWN]
+    return [f"{len(group)} × {group[0]}" + (", or alike" if len(set(group)) > 1 else "") for group in groups]
+
+
+def _remedies(counts: dict[str, int]) -> list[str]:
+    tips = {
+        "diverged": "Trials diverged: search lower learning rates (space: lr_g, lr_d in the sweep's YAML),"
+        " for wgan a smaller clip, or try another recipe.",
+        "failed": "Trials failed; their reasons are below. Where memory ran out: a smaller batch, or more of"
+        " the GPU for each trial (--gpus-per-trial).",
+        "stopped": "Trials were stopped early: a longer grace_kimg gives them a chance.",
+    }
+    return [tip for state, tip in tips.items() if counts.get(state)]
