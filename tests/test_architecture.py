@@ -35,9 +35,9 @@ def test_gan_never_imports_what_belongs_to_search() -> None:
 
 
 def test_search_does_no_tensor_mathematics() -> None:
-    """PyTorch is named in two places: to tell running out of memory, and to write event files."""
+    """PyTorch is named in one place: to tell running out of memory."""
     with_torch = {file.name for file in sources("search") if "torch" in imports(file)}
-    assert with_torch == {"trial.py", "tensorboard.py"}
+    assert with_torch == {"trial.py"}
 
 
 @pytest.mark.parametrize(
