@@ -48,7 +48,7 @@ def evaluate(
     \b
     Examples:
       gan-search evaluate my-generator --data faces --repeats 5 --out judged
-      gan-search evaluate results/photos --top 3 --features inception --samples 50000
+      gan-search evaluate results/photos --top 3 --features inception
     """
     if top is None:
         if data is None:

@@ -192,7 +192,9 @@ def servers(local: Path, bucket: str, started: Callable[..., Server]) -> dict[st
         "dashboard": started("search", "dashboard", str(damaged), "--json"),
         "remote dashboard": started("search", "dashboard", remote, "--json"),
         # As people have it, over the file that the driver has left.
-        "stock": started("test_serving", str(local / FILE), PYTHONPATH=f"{Path(__file__).parent}:{ROOT}"),
+        "stock": started(
+            "test_serving", str(local / FILE), PYTHONPATH=f"{Path(__file__).parent}:{ROOT / 'tests'}:{ROOT}"
+        ),
     }
 
 
