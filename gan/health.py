@@ -148,10 +148,11 @@ def _data() -> Check:
 
 
 def _inception() -> Check:
-    from gan.evaluation import make_features
+    from gan.evaluation.features.inception import InceptionFeatures
+    from gan.evaluation.features.inception_weights import find_weights
 
     try:
-        make_features("inception", shape=(64, 64, 3))
+        InceptionFeatures(find_weights(None, fetch=False))
     except ImportError as error:
         return Check("inception", "note", f"cannot be used: {error}", "pip install torch-fidelity")
     except InputError as error:

@@ -21,7 +21,7 @@ from gan.errors import InputError
 from gan.evaluation import EvaluationIdentity, Evaluator, require_same
 from gan.pictures import write_real
 from gan.storage import Storage
-from gan.terminal import working
+from gan.terminal import warn, working
 from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
@@ -163,6 +163,9 @@ class Launch(ABC):
             evaluator = self._evaluator(record)
         with working("starting Ray", self.quiet) as started, connected(self.spec) as (spec, afterwards):
             started()
+            caveat = evaluator.caveat()
+            if caveat is not None:
+                warn(caveat)
             return self.run_connected(spec, evaluator, afterwards)
 
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: Afterwards) -> SweepRecord:

@@ -91,12 +91,14 @@ class Rescoring:
         saved, request = read_settings(self.run), self.request
         settings = saved["settings"]
         features = request.features or settings.get("features")
+        own = settings.get("inception_weights")
+        weights = request.weights or (Path(own) if own else None)
         data = open_checked(
             settings["data"],
             settings.get("size"),
             settings.get("crop"),
             features=features,
-            weights=request.weights,
+            weights=weights,
             fits=lambda shape: self._require_shape(shape),
             progress=packing,
         )
@@ -107,7 +109,7 @@ class Rescoring:
             samples=request.samples,
             seed=self._seed,
             device=self.finalists[0].bundle.device,
-            inception_weights=request.weights,
+            inception_weights=weights,
         )
 
     def _require_shape(self, shape: tuple[int, ...]) -> None:

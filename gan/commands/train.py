@@ -15,7 +15,7 @@ import typer
 
 from gan.commands import options as opt
 from gan.errors import InputError
-from gan.terminal import Interrupted, command_line, emit, note, say
+from gan.terminal import Interrupted, command_line, emit, note, say, warn
 
 if TYPE_CHECKING:
     from gan.bundle import Bundle
@@ -131,6 +131,9 @@ def _train(request: _Request) -> None:
             _require_same(request, saved, identity)
         with writing(folder.uri):
             write_real(folder, run.trainer.data)
+        caveat = run.evaluator.caveat()
+        if caveat is not None:
+            warn(caveat)
         _finish(request, run, _continue(request, run))
 
 

@@ -264,8 +264,8 @@ class _Saved(Side):
     def caveat(self, used: int | None) -> str | None:
         if self.measured is None:
             return (
-                f"{self.name}: does not say how its statistics were made, and is taken at its word; pytorch-fid's"
-                " resize differs from ours by up to 2% of FID (docs/evaluation.md)"
+                f"{self.name}: does not say how its statistics were made, and is taken at its word; pytorch-fid"
+                " resizes images otherwise, which moves FID by some percent (docs/evaluation.md)"
             )
         return super().caveat(used)
 

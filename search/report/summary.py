@@ -63,11 +63,25 @@ def _winner(data: ReportData, winner: Row) -> str:
         f'<p class="soft">{escape(data.metric)}, {_samples(data)}; lower is better.',
         "" if data.metric == "FID" else f" {_NOT_FID}",
         f"</p><p><b>{escape(where)}</b></p>",
+        _rescored(data, winner),
         f"<p>{escape(_beyond(data))}</p>" if data.comparisons else "",
         _settings(data, winner),
         _use(data),
     ]
     return "".join(parts)
+
+
+def _rescored(data: ReportData, winner: Row) -> str:
+    """Say what judging the best again has found, by which the winner was chosen."""
+    told = data.rescoring
+    if told is None or winner.rescored_fid is None:
+        return ""
+    std = "" if winner.rescored_std is None else f" ± {text.number(winner.rescored_std)}"
+    how = f"{told.metric}, {_count(told.evaluation.get('samples'))} samples, {told.draws} draws of latents"
+    return (
+        f"<p>Re-scored: <b>{text.number(winner.rescored_fid)}{std}</b>"
+        f' <span class="soft">({escape(how)}; the best of the {told.trials} that were)</span></p>'
+    )
 
 
 def _settings(data: ReportData, winner: Row) -> str:

@@ -84,6 +84,7 @@ SKIPPED: dict[str, str] = {
     r"ray .*": "starts or stops a cluster on this machine",
     r"gan-search .*(s3|gs)://.*": "needs an object store",
     r"gan-search .*celeba:.*": "needs CelebA; tests/gan runs it on images of that kind",
+    r"gan-search .*--features inception.*": "needs the Inception weights; tests/search re-scores by other features",
     r"hf .*": "uploads to the network",
     r"python benchmarks/.*": "measures for minutes",
     r"(nfs|scp|rsync|ssh) .*": "needs another machine",

@@ -15,8 +15,6 @@ from search.cli import app
 from search.spec import SweepSpec
 
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
-PENDING = {"evaluation.md", "recipes.md", "trackers.md", "your-images.md"}
-"""Pages that the README links to before they are there; once they are, they are checked like all others."""
 EXTERNAL = re.compile(r"https://[\w.-]+\.[a-z]{2,}(/[^\s]*)?")
 OF_THE_PROJECT = re.compile(r"(?:gan|search|docs|benchmarks|tests|deploy)/[\w./-]*")
 
@@ -46,8 +44,6 @@ def test_links_lead_somewhere(name: str) -> None:
             assert EXTERNAL.fullmatch(target), f"{name}: {target}"
             continue
         file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
-        if file.parent == ROOT / "docs" and file.name in PENDING and not file.exists():
-            continue
         assert file.exists() and file.is_relative_to(ROOT), f"{name}: {target}: there is no such file"
         if parts.fragment:
             assert parts.fragment in anchors(file), f"{name}: {target}: no such heading; there is {anchors(file)}"

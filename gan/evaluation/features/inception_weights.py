@@ -45,10 +45,10 @@ class _Broken(Exception):
     """A download did not come to its end; the message says why."""
 
 
-def find_weights(given: Path | None) -> Path:
+def find_weights(given: Path | None, *, fetch: bool = True) -> Path:
     """Return the weights file: `given`, else named by the environment, else in the user's cache.
 
-    The cache is filled by a download where it holds none.
+    The cache is filled by a download where it holds none, if `fetch`.
 
     Raises:
         InputError: there is none; the message says what to download, where to put it, and what else
@@ -61,6 +61,10 @@ def find_weights(given: Path | None) -> Path:
     path = default_cache() / FILE
     if path.is_file():
         return path
+    if not fetch:
+        raise InputError(
+            f"the Inception weights are missing: they are fetched when they are needed, or {_ways_out(path)}"
+        )
     if os.environ.get(OFFLINE, "") not in ("", "0"):
         raise InputError(f"the Inception weights are missing, and {OFFLINE} is set: {_ways_out(path)}")
     _fetch(path)
@@ -122,6 +126,9 @@ def _download(path: Path, progress: Progress) -> None:
             _receive(part, progress)
             break
         except _Broken:
+            if part.stat().st_size == 0:
+                part.unlink()
+                raise
             # Where not a byte came, trying again at once would only wait as long once more.
             if attempt == ATTEMPTS - 1 or part.stat().st_size <= before:
                 raise

@@ -6,6 +6,7 @@ Generators are stood in for by functions that look images up: faces that no set 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,9 @@ def test_a_copier_and_a_collapsed_one_on_the_command_line(
     data: DataSet, tiny_data: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = {"copier": StandIn(copier(data)), "few": StandIn(few), "honest": StandIn(honest)}
+    # What is first imported while this stands would keep it for ever.
+    for module in ("gan.evaluation.sides", "gan.evaluation.redraw"):
+        importlib.import_module(module)
     monkeypatch.setattr("gan.bundle.load_bundle", lambda name, device="cpu": made[name])
     told = {
         name: cli("evaluate", name, "--data", tiny_data, "--samples", SAMPLES, "--repeats", 2, "--json").json

@@ -8,6 +8,7 @@ import scipy.linalg
 import torch
 
 from gan.errors import InputError
+from gan.evaluation import frechet
 from gan.evaluation.frechet import Reference, frechet_distance
 from gan.evaluation.statistics import Statistics
 
@@ -52,6 +53,22 @@ def test_equals_the_published_form_and_is_symmetric(seed: int) -> None:
     a, b = gaussian(seed), gaussian(seed + 10)
     assert frechet_distance(a, b) == pytest.approx(by_square_root(a, b), rel=1e-9)
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-9)
+
+
+@pytest.mark.parametrize("block", [1, 7, 24, 100])
+@pytest.mark.parametrize("rank", [None, 5])
+def test_blocks_and_the_kind_of_factor_do_not_matter(
+    block: int, rank: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = gaussian(5, rank=rank), gaussian(6)
+    monkeypatch.setattr(frechet, "_BLOCK", block)
+    factor = Reference.of(a).factor
+    torch.testing.assert_close(factor @ factor.T, a.covariance)
+    assert torch.equal(factor, factor.tril())
+    whole = factor.T @ b.covariance @ factor
+    torch.testing.assert_close(frechet._congruent(b.covariance, factor).tril(), whole.tril())
+    # With 19 eigenvalues of 0, rounding of 1e-16 shows as 1e-8 under the root.
+    assert frechet_distance(a, b) == pytest.approx(by_square_root(a, b), rel=1e-9 if rank is None else 1e-6)
 
 
 def test_a_constant_set_is_no_special_case() -> None:

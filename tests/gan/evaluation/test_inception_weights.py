@@ -154,6 +154,7 @@ def test_a_server_that_has_nothing(server: Server, cache: Path, status: int) -> 
     with pytest.raises(InputError, match=f"HTTP {status}"):
         find_weights(None)
     assert len(server.asked) == 1
+    assert files(cache) == []
 
 
 def test_without_a_network_one_line_tells_what_to_do_at_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +179,12 @@ def test_offline_nothing_is_tried(server: Server, cache: Path, monkeypatch: pyte
     monkeypatch.setenv(inception_weights.OFFLINE, "1")
     with pytest.raises(InputError, match=f"{inception_weights.OFFLINE} is set"):
         find_weights(None)
+    assert server.asked == [] and not cache.exists()
+
+
+def test_whoever_only_looks_fetches_nothing(server: Server, cache: Path) -> None:
+    with pytest.raises(InputError, match="fetched when they are needed"):
+        find_weights(None, fetch=False)
     assert server.asked == [] and not cache.exists()
 
 
