@@ -12,6 +12,7 @@ import numpy as np
 from gan.evaluation.assessment import SIGNIFICANT, Assessment, Pairs
 from gan.evaluation.features.inception_weights import SHA256 as REFERENCE_WEIGHTS
 from gan.images import encode_png, grid
+from gan.metric import FID
 from gan.storage import Storage
 
 PAGE, JSON, PICTURE = "evaluation.html", "evaluation.json", "neighbours.png"
@@ -55,7 +56,7 @@ def _distances(found: dict[str, Any]) -> list[Line]:
         limit = _plus_minus(found["fid_infinity"], found["fid_infinity_error"])
         said.append((f"{name} at infinity", limit, "the same without what few samples add; ± standard error"))
     if found["kid"] is not None:
-        label = "KID" if name == "FID" else name.replace("FID", "KID")
+        label = "KID" if name == FID else name.replace("FID", "KID")
         value = f"{found['kid']:.6g} ± {found['kid_std']:.2g}"
         said.append((label, value, "kernel distance, without bias in the number of samples; ± over subsets"))
     return said
@@ -130,7 +131,7 @@ def page(name: str, assessment: Assessment) -> str:
     """Return the page, with its pictures in it."""
     found = assessment.as_dict()
     own = assessment.identity.metric
-    note = "" if own == "FID" else f'<p class="soft">{escape(_NOT_FID.format(metric=own))}</p>'
+    note = "" if own == FID else f'<p class="soft">{escape(_NOT_FID.format(metric=own))}</p>'
     body = "".join(
         [
             f"<h1>{escape(name)}</h1>{note}",

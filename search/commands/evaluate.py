@@ -94,7 +94,7 @@ def _rescore(
     device: str,
     json: bool,
 ) -> None:
-    from search.report.data import collect
+    from search.report.collect import collect
     from search.rescore import Request, Rescoring
     from search.run_folder import open_run
 
