@@ -9,6 +9,7 @@ from typing import Any
 from gan.errors import InputError
 from gan.storage import Storage
 from search.journal import AFTERWARDS, JOURNAL, Rescore, SweepRecord, TrialRecord, fold, read_events
+from search.report.assessed import assessed
 from search.report.contest import Contest, contest_of
 from search.report.data import EVALUATION, Best, Budget, Comparison, Curve, Evaluated, ReportData, Row, spaces_of
 from search.report.rescoring import rescoring_of
@@ -55,6 +56,7 @@ def collect(run: Storage) -> ReportData:
         contest=contest,
         finalists=finalists_of(run),
         rescoring=rescoring_of(record),
+        assessed=assessed(run),
     )
 
 

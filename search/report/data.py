@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gan.metric import metric_of, short_name
+from search.report.assessed import Assessed
 from search.report.contest import Contest
 from search.report.rescoring import Rescoring
 
@@ -149,6 +150,7 @@ class ReportData:
         contest: what it says as a comparison, if it is one.
         finalists: what a sweep's finalists showed on fresh seeds, if it has any.
         rescoring: how its best were judged again, if they were; ranks go by it first.
+        assessed: whether its winner collapsed or copied, if that was looked for.
     """
 
     name: str
@@ -170,6 +172,7 @@ class ReportData:
     contest: Contest | None = None
     finalists: Contest | None = None
     rescoring: Rescoring | None = None
+    assessed: Assessed | None = None
 
     @property
     def spaces(self) -> dict[str, dict[str, Any]]:
