@@ -6,8 +6,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 import ray
@@ -34,7 +35,8 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
     if mine:
         _connect(spec)
     # Ray sets signal handlers of its own as it starts; ours hold until it has ended.
-    with ExitStack() as afterwards, _signals():
+    # What it has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
+    with ExitStack() as afterwards, _signals(), redirect_stdout(sys.stderr):
         try:
             yield _fill_gpus(spec), afterwards.callback
         finally:

@@ -28,6 +28,7 @@ from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
 from search.journal import FORMAT, JOURNAL, Journal, SweepRecord, read_record
 from search.lost_workers import lost_workers_are_retried
+from search.nodes import check_nodes
 from search.planner import Planner
 from search.preflight import Plan, preflight
 from search.progress import Progress
@@ -163,6 +164,8 @@ class Launch(ABC):
             evaluator = self._evaluator(record)
         with working("starting Ray", self.quiet) as started, connected(self.spec) as (spec, afterwards):
             started()
+            # What any node lacks is told before anything is written.
+            check_nodes(spec, self.plan.data.content_hash)
             caveat = evaluator.caveat()
             if caveat is not None:
                 warn(caveat)
