@@ -33,7 +33,7 @@ from gan.data import DataSet, open_data, public_name
 from gan.data.uri import DataUri
 from gan.evaluation import Evaluator
 from gan.latents import fixed_latents
-from gan.recipe import DEFAULTS, Recipe, load_recipe
+from gan.recipe import DEFAULTS, Recipe
 from gan.run import WINDOWS
 from gan.settings import to_images
 from gan.trainer import Trainer, Window
