@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from gan.metric import FID
+
 TASK = "unconditional-image-generation"
-FID = "FID"
-"""`EvaluationIdentity.metric` of FID as published; any other name is another distance."""
 
 
 def model_card(config: dict[str, Any]) -> str:

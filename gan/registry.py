@@ -36,11 +36,12 @@ class Registry(Mapping[str, Any]):
             InputError: nothing is (the message names the closest match), or another package's cannot be
                 imported.
         """
+        # Our own first: to find out what other packages add takes 20 ms, and a sweep asks often.
+        if name in self._entries:
+            return _load(self._entries[name])
         targets = self._targets()
         if name not in targets:
             raise InputError(f"unknown {self.kind} '{name}': {nearest(name, targets)}")
-        if name in self._entries:
-            return _load(targets[name])
         try:
             return _load(targets[name])
         except Exception as error:  # whatever goes wrong in the module of another package
@@ -51,7 +52,7 @@ class Registry(Mapping[str, Any]):
             ) from error
 
     def __contains__(self, name: object) -> bool:
-        return name in self._targets()
+        return name in self._entries or name in self._targets()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._targets())

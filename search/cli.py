@@ -134,7 +134,7 @@ def status(run: Run, storage: Stored = "results", json: opt.Json = False) -> Non
 
     Example: gan-search status results/photos
     """
-    from search.report.data import collect
+    from search.report.collect import collect
     from search.run_folder import open_run
 
     show(collect(open_run(run, storage)), json)
@@ -192,7 +192,7 @@ def export(
     if json:
         emit({**exported, "converted": written, **({} if finalist is None else {"finalist": finalist})})
         return
-    say(f"{exported['bundle']}: trial {exported['trial']}, best FID {exported['best_fid']:.2f}")
+    say(f"{exported['bundle']}: trial {exported['trial']}, best {exported['metric']} {exported['best_fid']:.2f}")
     rescored = exported["rescored"]
     if rescored is not None and rescored["fid"] is not None:
         say(f"re-scored: {rescored['metric']} {rescored['fid']:.2f}")

@@ -6,9 +6,10 @@ from typing import Any
 
 from gan.bundle_files import copy_bundle
 from gan.errors import InputError
+from gan.metric import metric_of
 from gan.storage import Storage
 from search.journal import read_record
-from search.report.data import finalists_of
+from search.report.collect import finalists_of
 from search.retention import trial_bundle
 from search.run_folder import FINALISTS
 
@@ -19,7 +20,7 @@ _TRIES = 5
 
 
 def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str, Any]:
-    """Copy the bundle of the `rank`-th best trial; return {"bundle", "trial", "best_fid", "rescored"}.
+    """Copy the bundle of the `rank`-th best trial; return {"bundle", "trial", "best_fid", "metric", "rescored"}.
 
     Trials that were re-scored go first, by that; `rescored` is null for the others.
 
@@ -47,7 +48,11 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
             # The run goes on, and has just put a better one in its place.
             continue
         told = {"bundle": destination.uri, "trial": trial.id, "best_fid": trial.best_fid}
-        return {**told, "rescored": None if rescore is None else rescore.as_dict()}
+        return {
+            **told,
+            "metric": metric_of(record.evaluation),
+            "rescored": None if rescore is None else rescore.as_dict(),
+        }
     raise InputError(
         f"--rank {rank}: the bundle of {trial.id} was not kept (a run keeps its best --top-k); choose a lower rank"
     )

@@ -11,6 +11,7 @@ from google.protobuf import struct_pb2
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
+from gan.metric import FID, metric_of
 from search.in_force import Recipes, declared, has_effect, is_number, searched, values_of
 from search.journal import TrialRecord
 
@@ -46,13 +47,14 @@ class Table:
 
     Args:
         recipes: that it searches over.
-        features: of its evaluation: only distances of "inception" are called FID.
+        evaluation: identity of its distances, as the journal has it.
     """
 
-    def __init__(self, recipes: Recipes, features: str | None) -> None:
+    def __init__(self, recipes: Recipes, evaluation: Mapping[str, Any] | None) -> None:
         self.columns = [_column(name, recipes) for name in _names(recipes)]
         self._recipes = recipes
-        self._distance = "FID" if features == "inception" else f"FD ({features or 'unknown features'})"
+        features = (evaluation or {}).get("features") or "unknown features"
+        self._distance = FID if metric_of(evaluation) == FID else f"FD ({features})"
 
     def head(self) -> summary_pb2.Summary.Value:
         """Return the summary that declares the columns. One is enough; each trial may have it."""

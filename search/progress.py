@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 
+from gan.metric import metric_of, short_name
 from gan.terminal import note
 from search.cluster_watch import ClusterWatch
 from search.estimate import Outlook
@@ -80,7 +81,7 @@ class Progress:
 
     @property
     def _metric(self) -> str:
-        return "FID" if (self._record.evaluation or {}).get("features") == "inception" else "FD"
+        return short_name(metric_of(self._record.evaluation))
 
     def _screen(self) -> Group:
         return Group(*render(self.view(), self._console.width, self._console.height))

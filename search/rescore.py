@@ -18,14 +18,17 @@ from gan.bundle_files import CONFIG
 from gan.data import DataSet
 from gan.errors import InputError
 from gan.evaluation import Evaluator
+from gan.evaluation.assessment import SEARCHED, assess
+from gan.evaluation.assessment_page import write_assessment
 from gan.evaluation.redraw import judge
 from gan.preflight import open_checked
 from gan.storage import Storage
 from search.export import export_winner
 from search.journal import Journal, Rescore, SweepRecord, TrialRecord, read_record
 from search.report import build_report
+from search.report.assessed import assessed
 from search.retention import trial_bundle
-from search.run_folder import Owner, kind_of, read_settings, require_free
+from search.run_folder import EVIDENCE, Owner, kind_of, read_settings, require_free
 
 Progress = Callable[[int, int | None], None]
 
@@ -41,6 +44,7 @@ class Request:
         repeats: draws of latents.
         weights: file of the Inception weights.
         device: as `load_bundle` takes it.
+        neighbours: training images among which copies by the winner are looked for.
     """
 
     top: int
@@ -49,6 +53,7 @@ class Request:
     repeats: int = 3
     weights: Path | None = None
     device: str = "auto"
+    neighbours: int = SEARCHED
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,9 @@ class Rescoring:
         self.finalists = _finalists(run, record, request)
         # The same real images, and the same latents, that the sweep judged by.
         self._seed = int((record.evaluation or {}).get("reference_seed") or 0)
-        self.evaluator = self._prepare(packing)
+        self.data, self.evaluator = self._prepare(packing)
 
-    def _prepare(self, packing: Progress | None) -> Evaluator:
+    def _prepare(self, packing: Progress | None) -> tuple[DataSet, Evaluator]:
         saved, request = read_settings(self.run), self.request
         settings = saved["settings"]
         features = request.features or settings.get("features")
@@ -103,7 +108,7 @@ class Rescoring:
             progress=packing,
         )
         self._require_same_data(data, saved["identity"])
-        return Evaluator.prepare(
+        return data, Evaluator.prepare(
             data,
             features=features or data.default_features,
             samples=request.samples,
@@ -122,7 +127,7 @@ class Rescoring:
             raise InputError(f"{self.run.uri}: its data is not what it trained on; bring that back, or judge a bundle")
 
     def perform(self, progress: Progress = lambda done, total: None) -> SweepRecord:
-        """Judge each finalist, into the journal; then export the winner and write the report anew.
+        """Judge each finalist, into the journal; look for copies by the winner; export it, and report anew.
 
         What an interrupted re-scoring has found is not measured again.
 
@@ -146,11 +151,29 @@ class Rescoring:
                 if not self._is_known(record, finalist, evaluation):
                     journal.append("rescore", **self._judge(finalist, evaluation, count))
             journal.append("rescored", trials=[each.trial.id for each in self.finalists], evaluation=evaluation)
+            record = read_record(self.run)
+            self._gather_evidence(record)
             export_winner(self.run)
             build_report(self.run)
-            return read_record(self.run)
+            return record
         finally:
             owner.release()
+
+    def _gather_evidence(self, record: SweepRecord) -> None:
+        """Leave in the run what shows whether the winner collapsed or copied, unless that is there already."""
+        winner = record.by_evidence()[0]
+        finalist = next((each for each in self.finalists if each.trial.id == winner.id), None)
+        if finalist is None:
+            return
+        folder = self.run.child(EVIDENCE)
+        facts = {"trial": winner.id, "generator_sha256": finalist.hash, "searched": self.request.neighbours}
+        known = {**facts, "evaluation": self.evaluator.identity.as_dict()}
+        there = assessed(self.run)
+        if there is not None and all(there.found.get(name) == value for name, value in known.items()):
+            return
+        self.run.delete(EVIDENCE)
+        found = assess(finalist.bundle, self.data, self.evaluator, repeats=1, searched=self.request.neighbours)
+        write_assessment(folder, winner.id, found, facts)
 
     def _is_known(self, record: SweepRecord, finalist: Finalist, evaluation: dict[str, Any]) -> bool:
         found: Rescore | None = record.trials[finalist.trial.id].rescored(evaluation)

@@ -27,6 +27,8 @@ from gan.errors import InputError
 from gan.storage import Storage
 
 SETTINGS, OWNER = "sweep.yaml", "owner.json"
+EVIDENCE = "evidence"
+"""Folder of what an evaluation found of a sweep's winner."""
 FINALISTS = "finalists"
 HEARTBEAT_SECONDS = 5.0
 ABANDONED_SECONDS = 60.0

@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from gan.errors import InputError
@@ -38,6 +39,7 @@ Announce = Callable[[str], None]
 
 _POLL_SECONDS = 2.0
 _POLL_REMOTE_SECONDS = 15.0
+_LOOK_SECONDS = 0.5
 _FETCHERS = 8
 """Sample grids that are fetched from an object store at once."""
 
@@ -65,19 +67,21 @@ def serve_tensorboard(run: Storage, port: int, announce: Announce, *, quiet: boo
         InputError: the run has nothing to show yet, or the port is taken.
     """
     record = _read(run)
-    with _until_interrupted(), tempfile.TemporaryDirectory(prefix="gan-search-tensorboard-") as scratch:
+    with _Interrupt() as interrupt, tempfile.TemporaryDirectory(prefix="gan-search-tensorboard-") as scratch:
         reason = _why_not_in_place(run, record, quiet)
         if reason is None:
             assert run.local_path is not None
             announce(_launch_tensorboard(run.local_path / FOLDER, port))
-            threading.Event().wait()
+            while not interrupt.came:
+                interrupt.pause(run)
+            return
         note(f"{reason}: showing what the journal tells")
         rebuilt = _Rebuilt(run, Path(scratch))
         rebuilt.take_in()
         announce(_launch_tensorboard(Path(scratch), port))
-        while True:
+        while not interrupt.came:
             rebuilt.fetch_pictures()
-            _pause(run)
+            interrupt.pause(run)
             rebuilt.take_in()
 
 
@@ -182,12 +186,12 @@ def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
     storage = optuna.storages.InMemoryStorage()
     name = str(record.settings.get("name") or run.root.rpartition("/")[2])
     shown = _Shown(run, Copy(storage, name, recipes_of(run, record), describe(record)))
-    with _until_interrupted():
+    with _Interrupt() as interrupt:
         shown.take_in()
         with _http_server(make_app(storage), port) as address:
             announce(address)
-            while True:
-                _pause(run)
+            while not interrupt.came:
+                interrupt.pause(run)
                 shown.take_in()
 
 
@@ -266,21 +270,35 @@ def _read(run: Storage) -> SweepRecord:
     return record
 
 
-def _pause(run: Storage) -> None:
-    time.sleep(_POLL_REMOTE_SECONDS if run.local_path is None else _POLL_SECONDS)
+class _Interrupt:
+    """Ctrl-C is how a server is meant to end; SIGTERM ends it as well, in order.
 
+    Either raises KeyboardInterrupt at once. That is lost where it meets code that swallows everything (a
+    finaliser, a callback of the interpreter's), so whoever waits looks at `came` as well.
+    """
 
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """Ctrl-C is how a server is meant to end; SIGTERM ends it as well, in order."""
+    def __init__(self) -> None:
+        self.came = False
+        self._before: dict[signal.Signals, Any] = {}
 
-    def interrupt(*_: object) -> None:
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def _take(self, *_: object) -> None:
+        self.came = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        return kind is KeyboardInterrupt
+
+    def pause(self, run: Storage) -> None:
+        """Wait until it is worth looking for news."""
+        end = time.monotonic() + (_POLL_REMOTE_SECONDS if run.local_path is None else _POLL_SECONDS)
+        while not self.came and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)

@@ -129,7 +129,7 @@ class TensorBoard:
 
 def table_of(recipes: Recipes, record: SweepRecord) -> Table:
     """Return the HPARAMS page of a run."""
-    return Table(recipes, (record.evaluation or {}).get("features"))
+    return Table(recipes, record.evaluation)
 
 
 def read_picture(run: Storage, trial: str, report: dict[str, Any]) -> bytes | None:

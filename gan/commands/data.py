@@ -93,4 +93,4 @@ def _text(value: Any) -> str:
 def _warn_of_skipped(data: DataSet) -> None:
     if data.skipped:
         some = "; ".join(data.skipped_names[:SHOWN_SKIPPED]) + ("; …" if data.skipped > SHOWN_SKIPPED else "")
-        warn(f"{data.skipped} files could not be read: {some}")
+        warn(f"{data.skipped} file{'' if data.skipped == 1 else 's'} could not be read: {some}")

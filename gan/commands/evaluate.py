@@ -44,10 +44,11 @@ def evaluate(
 
     Example: gan-search evaluate results/demo/generator --data faces --repeats 5 --out judged
     """
+    from gan.assessment_lines import PAGE
     from gan.bundle import load_bundle
     from gan.evaluation import Evaluator
     from gan.evaluation.assessment import assess
-    from gan.evaluation.assessment_page import PAGE, write_assessment
+    from gan.evaluation.assessment_page import write_assessment
     from gan.evaluation.sides import few
 
     folder = None if out is None else _empty(out)
@@ -86,7 +87,7 @@ def evaluate(
 
 def show(found: dict[str, Any]) -> None:
     """Print what `Assessment.as_dict()` holds for people."""
-    from gan.evaluation.assessment_page import lines
+    from gan.assessment_lines import lines
 
     say(table(lines(found)))
     say()

@@ -61,7 +61,7 @@ def fid(
 
 
 def _measure(first: Side, second: Side, size: int | None, how: How, json: bool) -> None:
-    from gan.evaluation.assessment_page import metric
+    from gan.assessment_lines import label
     from gan.evaluation.comparison import compare
 
     found = compare(first, second, size, how)
@@ -71,7 +71,7 @@ def _measure(first: Side, second: Side, size: int | None, how: How, json: bool) 
     if json:
         emit({"fid": found.distance, "evaluation": evaluation})
     else:
-        say(f"{metric(evaluation)} {found.distance:.4f}")
+        say(f"{label(evaluation)} {found.distance:.4f}")
         say(account(evaluation))
 
 

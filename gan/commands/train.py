@@ -15,6 +15,7 @@ import typer
 
 from gan.commands import options as opt
 from gan.errors import InputError
+from gan.metric import short_name
 from gan.terminal import Interrupted, command_line, emit, note, say, warn
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ def _continue(request: _Request, run: TrainingRun) -> list[dict[str, Any]]:
             reports.append(report.metrics())
             lines = "".join(jsonlib.dumps(each, allow_nan=False) + "\n" for each in reports)
             run.storage.write_bytes(REPORTS, lines.encode())
-            request.tell(_line(reports[-1]))
+            request.tell(_line(reports[-1], short_name(run.evaluator.identity.metric)))
     except KeyboardInterrupt:
         kept = f"saved at {reports[-1]['kimg']:g} kimg" if reports else "before the first report"
         raise Interrupted(f"{kept}; to go on: {command_line()}") from None
@@ -330,11 +331,11 @@ def _read_reports(folder: Storage) -> list[dict[str, Any]]:
         raise InputError(f"--out {folder.uri}: its {REPORTS} is damaged; remove that file") from None
 
 
-def _line(report: dict[str, Any]) -> str:
-    """Return a report as a line for people."""
+def _line(report: dict[str, Any], short: str) -> str:
+    """Return a report as a line for people; `short` names its distance."""
     parts = [f"{report['kimg']:8.2f} kimg"]
     for label, name, form in (
-        ("FID", "fid", "8.2f"),
+        (short, "fid", "8.2f"),
         ("best", "best_fid", "8.2f"),
         ("G", "g_loss", "8.3g"),
         ("D", "d_loss", "8.3g"),
@@ -358,4 +359,4 @@ def _finish(request: _Request, run: TrainingRun, reports: list[dict[str, Any]]) 
     elif run.bundle is None:
         say("finished without a generator worth keeping")
     else:
-        say(f"best FID {last['best_fid']:.2f} at {last['best_kimg']:g} kimg: {run.bundle}")
+        say(f"best {run.evaluator.identity.metric} {last['best_fid']:.2f} at {last['best_kimg']:g} kimg: {run.bundle}")

@@ -37,9 +37,6 @@ COLLAPSED_DUPLICATES = 0.5
 SHOWN = 8
 """Generated images of either kind that are shown beside their neighbours."""
 
-SIGNIFICANT = 1e-3
-"""Probability under which what was found is not put down to chance."""
-
 Progress = Callable[[int, int | None], None]
 
 

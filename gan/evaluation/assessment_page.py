@@ -1,108 +1,41 @@
-"""An assessment for people: lines for the terminal, and one self-contained page."""
+"""An assessment for people: one self-contained page, a picture and the figures as JSON."""
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from gan.evaluation.assessment import SIGNIFICANT, Assessment, Pairs
-from gan.evaluation.features.inception_weights import SHA256 as REFERENCE_WEIGHTS
+from gan.assessment_lines import JSON, PAGE, PICTURE, Line, lines
+from gan.evaluation.assessment import Assessment, Pairs
 from gan.images import encode_png, grid
+from gan.metric import FID
 from gan.storage import Storage
-
-PAGE, JSON, PICTURE = "evaluation.html", "evaluation.json", "neighbours.png"
 
 _LEAST_SIDE = 64  # pixels a side under which images are enlarged by whole factors to be seen at all
 
-Line = tuple[str, str, str]
-"""A figure: its name, its value, and what it means."""
 
+def write_assessment(
+    folder: Storage, name: str, assessment: Assessment, facts: Mapping[str, Any] | None = None
+) -> None:
+    """Write evaluation.json, neighbours.png and evaluation.html; each whole or not at all.
 
-def write_assessment(folder: Storage, name: str, assessment: Assessment) -> None:
-    """Write evaluation.json, neighbours.png and evaluation.html; each whole or not at all."""
-    summary = {"bundle": name, **assessment.as_dict()}
+    Args:
+        folder: where to.
+        name: of the generator.
+        assessment: what was found.
+        facts: what else the JSON is to say.
+    """
+    summary = {"bundle": name, **(facts or {}), **assessment.as_dict()}
     folder.write_bytes(JSON, json.dumps(summary, indent=2).encode())
     if assessment.pairs:
         sheets = [_sheet(pairs) for pairs in assessment.pairs]
         folder.write_bytes(PICTURE, encode_png(np.concatenate(sheets)))
     folder.write_bytes(PAGE, page(name, assessment).encode())
-
-
-def metric(evaluation: dict[str, Any]) -> str:
-    """Return what a distance is called: FID, by itself, is its name in the reference network's features alone."""
-    features, weights = evaluation["features"], evaluation["weights_sha256"]
-    if features is None:
-        return "Fréchet distance"
-    if features != "inception":
-        return f"FID ({features})"
-    return "FID" if weights == REFERENCE_WEIGHTS else "FID (inception, other weights)"
-
-
-def lines(found: dict[str, Any]) -> list[Line]:
-    """Return the figures of `Assessment.as_dict()` that could be measured."""
-    return [*_distances(found), *_kinds(found), *_novelty(found)]
-
-
-def _distances(found: dict[str, Any]) -> list[Line]:
-    name = metric(found["evaluation"])
-    draws = "one draw of latents" if found["repeats"] == 1 else f"mean over {found['repeats']} draws of latents"
-    said = [(name, _plus_minus(found["fid"], found["fid_std"]), f"distance from real images, {draws}; lower is better")]
-    if found["fid_infinity"] is not None:
-        limit = _plus_minus(found["fid_infinity"], found["fid_infinity_error"])
-        said.append((f"{name} at infinity", limit, "the same without what few samples add; ± standard error"))
-    if found["kid"] is not None:
-        label = "KID" if name == "FID" else name.replace("FID", "KID")
-        value = f"{found['kid']:.6g} ± {found['kid_std']:.2g}"
-        said.append((label, value, "kernel distance, without bias in the number of samples; ± over subsets"))
-    return said
-
-
-def _kinds(found: dict[str, Any]) -> list[Line]:
-    state = ": collapsed" if found["collapsed"] else ""
-    said = [("pixel spread", f"{found['pixel_spread']:.1%}", f"how much samples vary, real images being 100%{state}")]
-    if found["diversity"] is None:
-        return said
-    kinds = found["diversity"]
-    doubles = f"{kinds['duplicates']:.2%} (under {kinds['duplicates_expected']:.2%} expected)"
-    return [
-        ("precision", f"{found['precision']:.3f}", "share of samples that lie among real images"),
-        ("recall", f"{found['recall']:.3f}", "share of real images that lie among samples"),
-        ("coverage", f"{kinds['coverage']:.3f}", f"real images with a sample close by; at best {_best(kinds)}"),
-        ("near-duplicates", doubles, f"samples that repeat another; {_chance(kinds['duplicates_p_value'])}"),
-        *said,
-    ]
-
-
-def _best(kinds: dict[str, Any]) -> str:
-    return f"{kinds['coverage_expected']:.3f}"
-
-
-def _novelty(found: dict[str, Any]) -> list[Line]:
-    memory = found["memorisation"]
-    if memory is None:
-        return []
-    share = f"{memory['copies']:.2%} ({memory['copies_expected']:.2%} expected)"
-    nearer = "samples nearer to a training image than nearly all held-out images"
-    ratio = memory["distance_ratio"]
-    far = "" if ratio is None else f"; median distance {ratio:.2f} times theirs"
-    among = f"{memory['train_images']:,} training and {memory['held_out_images']:,} held-out images"
-    return [
-        ("copies", share, f"{nearer}; {_chance(memory['copies_p_value'])}"),
-        ("rank statistic z", f"{memory['z']:.2f}", f"of those distances, p = {memory['z_p_value']:.2g}{far}; {among}"),
-    ]
-
-
-def _chance(p_value: float) -> str:
-    said = "more than chance allows" if p_value < SIGNIFICANT else "no more than chance allows"
-    return f"{said} (p = {p_value:.2g})"
-
-
-def _plus_minus(value: float, deviation: float | None) -> str:
-    return f"{value:.4f}" + ("" if deviation is None else f" ± {deviation:.4f}")
 
 
 # ---- the page
@@ -130,7 +63,7 @@ def page(name: str, assessment: Assessment) -> str:
     """Return the page, with its pictures in it."""
     found = assessment.as_dict()
     own = assessment.identity.metric
-    note = "" if own == "FID" else f'<p class="soft">{escape(_NOT_FID.format(metric=own))}</p>'
+    note = "" if own == FID else f'<p class="soft">{escape(_NOT_FID.format(metric=own))}</p>'
     body = "".join(
         [
             f"<h1>{escape(name)}</h1>{note}",

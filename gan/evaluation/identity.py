@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gan.errors import InputError
-from gan.evaluation.features.inception_weights import SHA256 as REFERENCE_WEIGHTS
+from gan.metric import metric_name
 
 # What the reference statistics depend on; the rest concerns the generated side or is only a name.
 _OF_REFERENCE = (
@@ -57,11 +57,8 @@ class EvaluationIdentity:
 
     @property
     def metric(self) -> str:
-        """What a distance measured so is called: only that of the reference Inception network is FID."""
-        if self.features == "inception":
-            known = self.weights_sha256 == REFERENCE_WEIGHTS
-            return "FID" if known else "Fréchet distance in features of other Inception weights than the reference's"
-        return f"Fréchet distance in {self.features} features"
+        """What a distance measured so is called; see `metric_name`."""
+        return metric_name(self.features, self.weights_sha256)
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -43,7 +43,8 @@ def evaluate(
     against how near held-out images are.
 
     For a run, with --top: its best generators are judged again, by other features or more samples than
-    the sweep had. Leaderboard, report and export then go by that; both numbers stay to be seen.
+    the sweep had. Leaderboard, report and export then go by that; both numbers stay to be seen. The
+    report also gains what shows whether the winner collapsed or copied.
 
     \b
     Examples:
@@ -71,7 +72,7 @@ def evaluate(
     for option, given in (("--data", data), ("--crop", crop), ("--out", out)):
         if given is not None:
             raise InputError(f"{option} does not go with --top: a run knows its data, and has a report of its own")
-    _rescore(bundle, storage, top, samples, repeats, features, inception_weights, device, json)
+    _rescore(bundle, storage, top, samples, repeats, neighbours, features, inception_weights, device, json)
 
 
 def _missing(place: str) -> str:
@@ -89,17 +90,18 @@ def _rescore(
     top: int,
     samples: int,
     repeats: int,
+    neighbours: int,
     features: str | None,
     weights: Path | None,
     device: str,
     json: bool,
 ) -> None:
-    from search.report.data import collect
+    from search.report.collect import collect
     from search.rescore import Request, Rescoring
     from search.run_folder import open_run
 
     run: Storage = open_run(name, storage)
-    request = Request(top, features, samples, repeats, weights, device)
+    request = Request(top, features, samples, repeats, weights, device, neighbours)
     with packing_progress(quiet=json) as packing:
         rescoring = Rescoring(run, request, packing)
     caveat = rescoring.evaluator.caveat()

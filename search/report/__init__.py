@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search.report.data import ReportData, collect
+from search.report.collect import collect
+from search.report.data import ReportData
 from search.run_folder import FINALISTS
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gan.metric import short_name
 from gan.storage import Storage
 from search.report.contest import Band, Contest, Standing
 from search.report.data import grid_path
@@ -133,8 +134,7 @@ def _grids(run: Storage, contest: Contest, metric: str) -> list[Grid]:
         seed = standing.median_seed
         if seed is None or seed.best_kimg is None:
             continue
-        short = "FID" if metric == "FID" else "FD"
-        caption = f"{short} {number(seed.best_fid)} at {kimg(seed.best_kimg)} kimg{_place(standing)}"
+        caption = f"{short_name(metric)} {number(seed.best_fid)} at {kimg(seed.best_kimg)} kimg{_place(standing)}"
         grid = read_grid(run, grid_path(seed.trial, seed.best_kimg), standing.name, caption)
         if grid is not None:
             grids.append(grid)

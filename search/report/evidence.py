@@ -1,28 +1,26 @@
 """Evidence that the best generators neither collapsed nor copied.
 
-Every report of a trial tells how far its samples differ from one another, so that much is always known. What a later
-`evaluate` measured (precision, recall, diversity, memorisation) is shown where the run's data has it, in `evidence`:
-a list of mappings or dataclasses, one an evaluation, whose names are shown as they are.
+Every report of a trial tells how far its samples differ from one another, so that much is always known. Precision,
+recall, diversity and copies are known of a winner that `evaluate RUN --top K` has judged.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
+from gan.storage import Storage
 from search.report import text
 from search.report.data import ReportData, Row
-from search.report.html import Column, facts, section, table
+from search.report.html import Column, image, section, table
+from search.report.pictures import LARGEST, load
 
 SHOWN = 5
 """The best trials whose spread is told."""
 
 
-def evidence(data: ReportData) -> str:
+def evidence(run: Storage, data: ReportData) -> str:
     """Return what is known of collapse and memorisation; nothing where nothing is."""
-    return section("evidence", "Collapse and memorisation", _spread(data) + _evaluated(data))
+    return section("evidence", "Collapse and memorisation", _spread(data) + _assessed(run, data))
 
 
 def _spread(data: ReportData) -> str:
@@ -42,13 +40,17 @@ def _row(row: Row) -> list[str]:
     return [escape(row.id), escape(str(row.recipe)), text.percent(row.spread), escape(row.state)]
 
 
-def _evaluated(data: ReportData) -> str:
-    found = getattr(data, "evidence", None) or []
-    named = [known for known in map(_as_mapping, found) if known]
-    return "".join(f"<h3>Evaluated</h3>{facts(known)}" for known in named)
+def _assessed(run: Storage, data: ReportData) -> str:
+    known = data.assessed
+    if known is None:
+        return ""
+    columns = [Column("figure", "r"), Column("value"), Column("meaning", "w")]
+    rows = [[escape(cell) for cell in line] for line in known.lines]
+    picture = load(run, known.picture, LARGEST)
+    beside = "" if picture is None else _beside(image(picture, "Samples, each above the training image nearest to it"))
+    return f"<h3>{escape(known.trial)}, evaluated</h3>{table(columns, rows, label='evaluation')}{beside}"
 
 
-def _as_mapping(known: Any) -> Mapping[str, Any]:
-    if dataclasses.is_dataclass(known) and not isinstance(known, type):
-        return dataclasses.asdict(known)
-    return known if isinstance(known, Mapping) else {}
+def _beside(picture: str) -> str:
+    caption = "Samples, each above the training image nearest to it in feature space."
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"

@@ -37,7 +37,7 @@ def page(run: Storage, data: ReportData, plots: Mapping[str, Plot]) -> str:
         "Samples": samples(run, data, plots),
         "Published": tables.published(run, data),
         "Compared": compared(data, plots),
-        "Evidence": evidence(data),
+        "Evidence": evidence(run, data),
         "Saved": tables.saved(data),
         "How it was made": how_it_was_made(data),
     }

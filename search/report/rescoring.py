@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gan.metric import short_name
 from search.journal import SweepRecord
 
 
@@ -26,7 +27,7 @@ class Rescoring:
 
     @property
     def metric_short(self) -> str:
-        return "FID" if self.metric == "FID" else "FD"
+        return short_name(self.metric)
 
 
 def rescoring_of(record: SweepRecord) -> Rescoring | None:

@@ -9,10 +9,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from gan.metric import FID
 from gan.storage import Storage
 from search.report import contest_tables
+from search.report.collect import collect
 from search.report.contest import Contest
-from search.report.data import ReportData, Row, collect
+from search.report.data import ReportData, Row
 from search.report.text import counts, duration, kimg, number, one_line, percent
 
 METRIC = "best_fid"
@@ -163,7 +165,7 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     lines = [f"… and {left_out} more; --json has all"] if left_out else []
     if any(row.source == "published" for row in data.rows):
         lines.append("* published settings")
-    if data.metric_short != "FID" and data.best is not None:
+    if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:
         told = data.rescoring

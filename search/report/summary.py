@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
+from gan.metric import FID
 from gan.storage import Storage
 from search.report import commands, text
 from search.report.data import ReportData, Row
@@ -61,7 +62,7 @@ def _winner(data: ReportData, winner: Row) -> str:
     parts = [
         f'<h2 id="best-title">The best generator</h2><p class="big">{text.number(winner.best_fid)}</p>',
         f'<p class="soft">{escape(data.metric)}, {_samples(data)}; lower is better.',
-        "" if data.metric == "FID" else f" {_NOT_FID}",
+        "" if data.metric == FID else f" {_NOT_FID}",
         f"</p><p><b>{escape(where)}</b></p>",
         _rescored(data, winner),
         f"<p>{escape(_beyond(data))}</p>" if data.comparisons else "",

@@ -89,7 +89,7 @@ def test_a_bad_image_among_good_ones_is_skipped_and_named(name: str, tmp_path: P
     assert done.status == 0, done.err
     assert (done.json["train"] + done.json["held_out"], done.json["skipped"]) == (110, 1)
     assert done.json["skipped_names"][0].startswith(f"{name}: ") and why in done.json["skipped_names"][0]
-    assert done.err.startswith(f"gan-search: warning: 1 files could not be read: {name}: ")
+    assert done.err.startswith(f"gan-search: warning: 1 file could not be read: {name}: ")
     assert done.err.count("\n") == 1
 
 

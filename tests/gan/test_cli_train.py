@@ -89,7 +89,7 @@ def test_more_kimg_trains_further(train: Train, copied: Path) -> None:
     result = train(copied, kimg=0.6)
     assert result.status == 0
     assert [report["kimg"] for report in reports(copied)] == [0.2, 0.4, 0.6]
-    assert "best FID" in result.out
+    assert "best Fréchet distance in random-conv features" in result.out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tensorboard.plugins.hparams import api_pb2, metadata
 
+from gan.metric import REFERENCE_INCEPTION
 from gan.recipe import load_recipe
 from search.hparams import Table
 from search.journal import TrialRecord
@@ -34,7 +35,7 @@ def declared(table: Table) -> api_pb2.Experiment:
 
 
 def test_the_parameters_of_every_objective_are_columns() -> None:
-    table = Table(RECIPES, "inception")
+    table = Table(RECIPES, None)
     names = {info.name for info in declared(table).hparam_infos}
     assert {"recipe", "source", "lr_g", "lr_d", "beta1", "rho", "l2_lambda", "clip", "n_critic", "clip_scope"} <= names
     # What is the same in all trials tells nothing.
@@ -44,7 +45,7 @@ def test_the_parameters_of_every_objective_are_columns() -> None:
 
 
 def test_what_has_no_effect_shows_a_value_that_it_cannot_have() -> None:
-    table = Table(RECIPES, "inception")
+    table = Table(RECIPES, None)
     wgan, plain = shown(table, trial("wgan")), shown(table, trial("dcgan"))
     assert (wgan["clip"], wgan["clip_scope"], wgan["rho"]) == (0.01, "all", 0.99)
     assert (wgan["beta1"], wgan["l2_lambda"]) == (-1, -1)
@@ -78,9 +79,13 @@ def test_types_of_columns() -> None:
     assert [each.string_value for each in flip.domain_discrete.values] == ["false", "true", "inactive"]
 
 
-def test_best_fid_is_the_metric_and_only_inceptions_is_called_fid() -> None:
-    for features, said in (("inception", "best FID"), ("random-conv", "best FD (random-conv)")):
-        first = declared(Table(RECIPES, features)).metric_infos[0]
+def test_best_fid_is_the_metric_and_only_the_reference_networks_is_called_fid() -> None:
+    for features, weights, said in (
+        ("inception", REFERENCE_INCEPTION, "best FID"),
+        ("inception", "0" * 64, "best FD (inception)"),
+        ("random-conv", "0" * 64, "best FD (random-conv)"),
+    ):
+        first = declared(Table(RECIPES, {"features": features, "weights_sha256": weights})).metric_infos[0]
         assert (first.name.tag, first.display_name) == ("quality/best_fid", said)
 
 

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from gan.metric import REFERENCE_INCEPTION
 from search.cluster_watch import ClusterWatch, Sample, Use
 from search.estimate import Outlook
 from search.journal import SweepRecord, TrialRecord
@@ -28,8 +29,9 @@ def trial(index: int, state: str = "running", kimg: float = 0.0, fid: float | No
     return made
 
 
-def record(*trials: TrialRecord, features: str = "random-conv") -> SweepRecord:
-    made = SweepRecord(settings={"name": "démo", "kimg": 60.0}, evaluation={"features": features})
+def record(*trials: TrialRecord, features: str = "random-conv", weights: str = "0" * 64) -> SweepRecord:
+    evaluation = {"features": features, "weights_sha256": weights}
+    made = SweepRecord(settings={"name": "démo", "kimg": 60.0}, evaluation=evaluation)
     made.trials = {each.id: each for each in trials}
     return made
 
@@ -91,8 +93,10 @@ def test_published_settings_that_lead_are_shown_as_well() -> None:
     assert "lr_g 0.000123 · lr_d 0.0003" in "\n".join(screen(Progress(record(leading), 6), 80))
 
 
-def test_only_inceptions_distances_are_called_fid() -> None:
-    assert "best FID 48.2" in "\n".join(screen(Progress(record(*MANY, features="inception"), 6), 80))
+def test_only_distances_of_the_reference_inception_network_are_called_fid() -> None:
+    reference = record(*MANY, features="inception", weights=REFERENCE_INCEPTION)
+    assert "best FID 48.2" in "\n".join(screen(Progress(reference, 6), 80))
+    assert "best FD 48.2" in "\n".join(screen(Progress(record(*MANY, features="inception"), 6), 80))
 
 
 def test_nothing_has_happened_yet() -> None:

@@ -22,7 +22,7 @@ from gan.terminal import run_app
 from search import rescore
 from search.cli import app
 from search.journal import FORMAT, JOURNAL, read_events, read_record
-from search.report.data import collect
+from search.report.collect import collect
 from search.retention import settle
 from search.run_folder import OWNER, process_start
 
@@ -146,6 +146,14 @@ def test_leaderboard_report_and_export_go_by_what_was_found(run: Run, tiny_data:
     assert "rescored_fid" in written[0] and written[1].startswith("1,t0001,")
     page = (run.folder / "report.html").read_text()
     assert f"{best['rescored_fid']:.1f}" in page and "20.0" in page
+    # Whether it copied: in the report too, with a picture.
+    assert "t0001, evaluated" in page and "near-duplicates" in page and "each above the training image" in page
+    evidence = json.loads((run.folder / "evidence" / "evaluation.json").read_text())
+    assert (evidence["trial"], evidence["evaluation"]["samples"], evidence["memorisation"] is None) == (
+        "t0001",
+        128,
+        False,
+    )
     for folder in (run.folder / "generator", tmp_path / "out"):
         if folder.name == "out":
             assert run_app(app, ["export", str(run.folder), "--out", str(folder), "--json"]) == 0
@@ -161,10 +169,15 @@ def test_what_was_found_is_not_measured_again(run: Run, monkeypatch: pytest.Monk
     judged: list[int] = []
     judge = rescore.judge
     monkeypatch.setattr(rescore, "judge", lambda *a, **k: judged.append(a[2]) or judge(*a, **k))
+    assessed: list[str] = []
+    assess = rescore.assess
+    monkeypatch.setattr(rescore, "assess", lambda *a, **k: assessed.append("again") or assess(*a, **k))
     run.rescored("--top", 3)
     assert judged == [0, 1]  # both draws of the third trial
+    assert len(assessed) == 1, "the third trial is the winner now"
     run.rescored("--top", 3, "--repeats", 3)
     assert len(judged) == 2 + 9
+    assert len(assessed) == 1
     rescoring = read_record(run.storage).rescoring
     assert rescoring is not None and rescoring["trials"] == list(SWEPT)
 

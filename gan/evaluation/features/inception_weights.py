@@ -19,11 +19,12 @@ from typing import IO
 
 from gan.errors import InputError
 from gan.evaluation.cache import default_cache
+from gan.metric import REFERENCE_INCEPTION
 from gan.storage import replace
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
-SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+SHA256 = REFERENCE_INCEPTION
 BYTES = 95_628_359
 
 WEIGHTS = "GAN_SEARCH_INCEPTION_WEIGHTS"

@@ -199,6 +199,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 # ---- real processes
 
 
+IMAGES = 640
 PACK = "import sys; from gan.cli import main; from gan.data import parts; parts.ROWS = 16; parts.PATIENCE = 0.2; "
 PACK += "sys.exit(main(sys.argv[1:]))"
 
@@ -232,12 +233,12 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A folder of enough work for several seconds."""
+    """A folder of enough work for some ten seconds on two cores."""
     folder = tmp_path / "large"
     folder.mkdir()
     grain = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
     Image.fromarray(grain).save(folder / "0000.jpg", quality=90)
-    for number in range(1, 208):
+    for number in range(1, IMAGES):
         os.link(folder / "0000.jpg", folder / f"{number:04}.jpg")
     return folder
 
@@ -255,7 +256,7 @@ def test_a_killed_packing_ends_its_processes_and_decodes_no_part_again(
     first.send_signal(how)
     _, said = first.communicate(timeout=60)
     wait_until(lambda: not any(map(alive, workers)))
-    assert not path.exists() and len(list(folder.glob("*.part"))) < 13
+    assert not path.exists() and len(list(folder.glob("*.part"))) < IMAGES // 16
     if how == signal.SIGINT:
         assert first.returncode == 130
         assert said.splitlines()[-1].startswith("gan-search: interrupted: to go on: gan-search data pack")
@@ -269,7 +270,7 @@ def test_a_killed_packing_ends_its_processes_and_decodes_no_part_again(
     os.utime(gone, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert start_packing(large, path).wait(timeout=120) == 0
     assert open_packed(str(path)).skipped == 0
-    assert len(rows_of(path)) == 208
+    assert len(rows_of(path)) == IMAGES
     assert not folder.exists()
 
 

@@ -17,11 +17,12 @@ import torch
 from command_line import Cli
 from torch import Tensor
 
+from gan.assessment_lines import SIGNIFICANT, lines
 from gan.data import DataSet, open_data
 from gan.data.faces import draw
 from gan.evaluation import Evaluator
-from gan.evaluation.assessment import SIGNIFICANT, Assessment, assess
-from gan.evaluation.assessment_page import lines, page, write_assessment
+from gan.evaluation.assessment import Assessment, assess
+from gan.evaluation.assessment_page import page, write_assessment
 from gan.storage import Storage
 
 SAMPLES = 300

@@ -12,7 +12,7 @@ from gan.networks import convolution
 from gan.networks.convolution import Conv2d, ConvTranspose2d
 from gan.networks.dcgan import DCGAN
 
-GEOMETRIES = [(4, 2, 1, 8), (4, 1, 0, 4), (3, 2, 1, 7), (5, 2, 2, 9)]
+GEOMETRIES = [(4, 2, 1, 8), (4, 1, 0, 5), (3, 2, 1, 7), (5, 2, 2, 9)]
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +78,23 @@ def test_whole_networks_have_the_same_gradients_in_double_precision(monkeypatch:
     monkeypatch.setattr(convolution, "LARGE_KERNEL", 2**60)
     for one, other in zip(fast, grads(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_pixel_becomes_an_image_and_an_image_a_score(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a kernel meets each image in one place, by a product of matrices; whoever asks, on any device."""
+    monkeypatch.setattr(convolution, "LARGE_KERNEL", 2**40)
+    torch.manual_seed(0)
+    for mine, plain, side in ((ConvTranspose2d, nn.ConvTranspose2d, 1), (Conv2d, nn.Conv2d, 4)):
+        fast, slow = (made(3, 5, 4, bias=bias).double() for made in (mine, plain))
+        slow.load_state_dict(fast.state_dict())
+        images = torch.randn(2, 3, side, side, dtype=torch.double, requires_grad=True)
+        monkeypatch.setattr(torch.nn.functional, "conv2d", None)
+        monkeypatch.setattr(torch.nn.functional, "conv_transpose2d", None)
+        found = gradients(fast, images)
+        monkeypatch.undo()
+        for one, other in zip(found, gradients(slow, images), strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def test_a_gradient_has_the_memory_format_of_its_kernel() -> None:

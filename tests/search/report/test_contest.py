@@ -189,7 +189,7 @@ def test_a_report_writes_tables_that_agree_and_plots(writer: Any) -> None:
     markdown = run.read_bytes("compare.md").decode()
     assert markdown == as_markdown(data.contest, data)
     assert "| dcgan | 50.00 ± 5.00 (3) | 37.58 to 62.42 |" in markdown
-    assert "Fréchet distance (random-conv features)" in markdown
+    assert "Fréchet distance in random-conv features" in markdown
     assert "A training that diverged counts with its best before that" in markdown
     names = {"compare_fid.png", "compare_means.png", "compare_grids.png"}
     assert names <= set(run.list("plots"))

@@ -20,6 +20,7 @@ from run_writer import Writer
 from gan.errors import InputError
 from search.journal import JOURNAL
 from search.report import build_report, collect
+from search.report.assessed import Assessed
 from search.report.commands import retrain
 from search.report.data import grid_path
 from search.report.embed import as_json
@@ -417,6 +418,13 @@ def test_finalists_are_shown(run):
 
 
 def test_evidence_of_an_evaluation_is_shown(run):
-    html = page(run, with_fields(collect(run), evidence=[{"trial": "t0003", "precision": 0.71, "memorised": None}]), {})
+    found = Assessed("t0003", [("precision", "0.710", "share of <samples>")], {})
+    html = page(run, with_fields(collect(run), assessed=found), {})
     check(html)
-    assert ">precision</th><td>0.71</td>" in html and "memorised" not in html
+    assert "t0003, evaluated" in html and ">precision</th><td>0.710</td>" in html and "&lt;samples&gt;" in html
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"trial": "t0003"}', b"\xff"])
+def test_damaged_evidence_is_left_out(run, content):
+    run.write_bytes("evidence/evaluation.json", content)
+    assert collect(run).assessed is None

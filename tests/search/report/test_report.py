@@ -8,6 +8,7 @@ import io
 import pytest
 from pyarrow import parquet
 
+from gan.metric import REFERENCE_INCEPTION
 from search.journal import JOURNAL
 from search.report import collect
 from search.report.leaderboard import CSV, PARQUET, write_leaderboard
@@ -79,11 +80,14 @@ def test_names_that_are_no_formula(writer):
     assert len(draw(collect(writer.write()), LIGHT)) == 3
 
 
-def test_only_inception_is_called_fid(run):
-    assert collect(run).metric == "Fréchet distance (random-conv features)"
+def test_only_the_reference_network_measures_fid(run):
+    told = collect(run)
+    assert told.metric == "Fréchet distance in random-conv features"
     content = run.read_bytes(JOURNAL).replace(b'"features": "random-conv"', b'"features": "inception"')
     run.write_bytes(JOURNAL, content)
-    assert collect(run).metric == "FID"
+    assert (collect(run).metric.startswith("Fréchet distance"), collect(run).metric_short) == (True, "FD")
+    run.write_bytes(JOURNAL, content.replace(told.evaluation["weights_sha256"].encode(), REFERENCE_INCEPTION.encode()))
+    assert (collect(run).metric, collect(run).metric_short) == ("FID", "FID")
 
 
 def test_grids_span_the_training_and_hold_the_best(writer):

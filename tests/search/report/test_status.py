@@ -17,7 +17,7 @@ from rich.console import Console
 from gan.errors import InputError
 from gan.storage import Storage
 from search.journal import JOURNAL
-from search.report.data import collect
+from search.report.collect import collect
 from search.report.status import plain, show, status
 from search.run_folder import OWNER, process_start
 
