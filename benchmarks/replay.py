@@ -73,17 +73,22 @@ class Pool:
         found = self._published[recipe]
         return found[int(self._random.integers(len(found)))]
 
+    def closest(self, recipe: str, params: dict[str, Any]) -> Trace:
+        """Return the nearest recorded trial, had or not."""
+        return self._all[recipe][int(self._distances(recipe, params).argmin())]
+
     def nearest(self, recipe: str, params: dict[str, Any]) -> Trace:
         """Return the nearest recorded trial that was not had yet; it is had now."""
         free = self._free[recipe]
         if not free.any():
             self.exhausted += 1
             free[:] = True
-        place = np.array(coordinates(self.recipes[recipe], params))
-        distances = np.square(self._places[recipe] - place).sum(1)
-        found = int(np.where(free, distances, math.inf).argmin())
+        found = int(np.where(free, self._distances(recipe, params), math.inf).argmin())
         free[found] = False
         return self._all[recipe][found]
+
+    def _distances(self, recipe: str, params: dict[str, Any]) -> np.ndarray:
+        return np.square(self._places[recipe] - coordinates(self.recipes[recipe], params)).sum(1)
 
 
 def coordinates(recipe: Recipe, params: dict[str, Any]) -> list[float]:
@@ -200,7 +205,8 @@ class Ours(Contender):
 
     def __init__(self, traces: TraceSet, seed: int, **settings: Any) -> None:
         super().__init__(traces, seed)
-        spec = make_spec({**sweep_settings(traces), "trials": 100, "seed": seed, **settings})
+        self.settings = {**sweep_settings(traces), "trials": 100}
+        spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
         self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
         self.scheduler = AshaScheduler(Asha(spec.rungs(), spec.reduction_factor), self.record)
@@ -331,13 +337,15 @@ class History:
 
     Attributes:
         seconds, best: trial-seconds spent in all slots, and the best FID then, at each improvement.
-        spent: trial-seconds in all.
+        spent: trial-seconds in all: the time on the clock, times the slots.
+        busy: those in which a slot had a trial; fewer, when a search ends.
         trials: begun.
     """
 
     seconds: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     spent: float = 0.0
+    busy: float = 0.0
     trials: int = 0
 
     def at(self, seconds: float) -> float:
@@ -358,6 +366,7 @@ def simulate(contender: Contender, slots: int, budget: float) -> History:
 
     def schedule(running: Running, now: float) -> None:
         seconds = running.trace.seconds_of(running.reported, running.verdict)
+        history.busy += seconds
         heapq.heappush(queue, (now + seconds, next(order), running))
 
     def fill(now: float) -> None:
