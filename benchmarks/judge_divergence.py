@@ -63,7 +63,7 @@ class Case:
     """One trial under the rule.
 
     Attributes:
-        top: whether it belongs to the top quarter.
+        top, better: whether it belongs to the top quarter, or the better half, of its data set.
         lost: whether it ends in the worst quarter; not finite is worst of all.
         sign: the report with the first sign, None if there never is one.
         verdict: of the rule.
@@ -72,6 +72,7 @@ class Case:
 
     trace: Trace
     top: bool
+    better: bool
     lost: bool
     sign: int | None
     verdict: Verdict | None
@@ -88,10 +89,10 @@ def cases(traces: TraceSet, thresholds: Thresholds) -> list[Case]:
     """Judge every sampled trial of a data set."""
     sampled = [trace for trace in traces.traces if trace.source == "sampled"]
     best = [math.inf if trace.best_fid is None else trace.best_fid for trace in sampled]
-    good, bad = np.percentile(best, [25, 75], method="nearest")
+    good, middle, bad = np.percentile(best, [25, 50, 75], method="nearest")
     with in_force(thresholds):
         return [
-            Case(trace, fid <= good, fid >= bad, first_sign(traces, trace), traces.verdict(trace))
+            Case(trace, fid <= good, fid <= middle, fid >= bad, first_sign(traces, trace), traces.verdict(trace))
             for trace, fid in zip(sampled, best, strict=True)
         ]
 
@@ -129,7 +130,7 @@ def judge(found: list[Case]) -> dict[str, Any]:
         "ended": len(ended),
         "reasons": Counter(case.verdict.reason.partition(":")[0] for case in ended if case.verdict),
         "ended_of_worst_quarter": sum(case.lost for case in ended),
-        "ended_of_better_half": sum(is_better_half(case, found) for case in ended),
+        "ended_of_better_half": sum(case.better for case in ended),
         "top": len(top),
         "false_kills": interval(len(false), len(top)),
         "lost_with_sign": len(signed),
@@ -137,12 +138,6 @@ def judge(found: list[Case]) -> dict[str, Any]:
         "delays": sorted(delays),
         "saved": saved(spent, full),
     }
-
-
-def is_better_half(case: Case, found: list[Case]) -> bool:
-    """Tell whether the trial would have ended in the better half of all."""
-    fids = [math.inf if other.trace.best_fid is None else other.trace.best_fid for other in found]
-    return case.trace.best_fid is not None and case.trace.best_fid < float(np.median(fids))
 
 
 def interval(hits: int, of: int) -> dict[str, Any]:
@@ -194,7 +189,8 @@ def show(title: str, found: dict[str, Any]) -> None:
         f"  worst-quarter trials with a sign that ended within 2 reports of it: {share(found['lost_ended_within_2'])}"
     )
     print(
-        f"  mean delay {fmean(found['delays'] or [math.nan]):.1f} reports; trial-seconds saved"
+        f"  mean delay in reports: {round(fmean(found['delays']), 1) if found['delays'] else 'none ended'};"
+        f" trial-seconds saved"
         f" {saved['share']:.1%} ({saved['low']:.1%} to {saved['high']:.1%})"
     )
 
