@@ -18,8 +18,11 @@ import math
 from gan.objectives import Objective
 from gan.trainer import Window
 
-DOMINATED_WINDOWS = 4
-"""Windows in a row under a winning discriminator: one report's worth (see `run.WINDOWS`)."""
+DOMINATED_WINDOWS = 6
+"""Windows in a row under a winning discriminator: one and a half reports' worth (see `run.WINDOWS`).
+
+Of four, one in thirty of the best trials fell victim (`benchmarks/judge_divergence.py`).
+"""
 
 COLLAPSED_SPREAD = 0.02
 """Spread of samples, as a share of the spread of real ones, under which they are one image."""
@@ -27,8 +30,8 @@ COLLAPSED_SPREAD = 0.02
 GROWTH = 1.2
 """By how much the spread of samples must have grown since the last report not to count as collapsed."""
 
-PROGRESS = 0.95
-"""FID must fall to this share of the best before it to count as learning, under a winning discriminator."""
+PROGRESS = 1.0
+"""FID must fall below this share of the best before it to count as learning, under a winning discriminator."""
 
 YOUNG_KIMG = 3.0
 """Before that a generator cannot have collapsed: its first images are all alike."""

@@ -1,0 +1,233 @@
+"""The divergence rule, judged on recorded trials: `python benchmarks/judge_divergence.py`.
+
+The trials were trained to their full length whatever the rule would have said, so it is known what became of those that
+it ends. Each is given to the real `gan.divergence.Monitor`, as a trial would.
+
+- *top quarter*: among the sampled trials of its data set, by the best FID over the full length.
+- *false kill*: a trial of the top quarter that the rule ends before it has reached its best FID.
+- *lost*: one that ends up in the worst quarter although it was trained to the end. A *sign* is the first stretch of
+  training or evaluation that the rule counts against a trial.
+- *delay*: reports from the one with the first sign to the one that ends the trial.
+
+Thresholds of the rule about a winning discriminator are tried on one half of the trials; those shipped and chosen are
+then judged on the other.
+Intervals are exact ones of Clopper and Pearson (95%); for shares of seconds, bootstraps over trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+from traces import FOLDER, Trace, TraceSet, Verdict, read_traces
+
+from gan import divergence
+
+Thresholds = tuple[int, float]
+"""`gan.divergence.DOMINATED_WINDOWS` and `PROGRESS`."""
+
+EARLIER: Thresholds = (4, 0.95)
+"""What was shipped before these recordings were made."""
+
+CANDIDATES: list[Thresholds] = [(windows, progress) for progress in (0.95, 1.0) for windows in (2, 4, 6, 8, 12)]
+
+
+@contextmanager
+def in_force(thresholds: Thresholds) -> Iterator[None]:
+    """Give the rule other thresholds for a while."""
+    before = shipped()
+    divergence.DOMINATED_WINDOWS, divergence.PROGRESS = thresholds
+    try:
+        yield
+    finally:
+        divergence.DOMINATED_WINDOWS, divergence.PROGRESS = before
+
+
+def shipped() -> Thresholds:
+    return divergence.DOMINATED_WINDOWS, divergence.PROGRESS
+
+
+@dataclass(frozen=True)
+class Case:
+    """One trial under the rule.
+
+    Attributes:
+        top, better: whether it belongs to the top quarter, or the better half, of its data set.
+        lost: whether it ends in the worst quarter; not finite is worst of all.
+        sign: the report with the first sign, None if there never is one.
+        verdict: of the rule.
+        spoilt: whether the rule ended it before it was at its best.
+    """
+
+    trace: Trace
+    top: bool
+    better: bool
+    lost: bool
+    sign: int | None
+    verdict: Verdict | None
+
+    @property
+    def spoilt(self) -> bool:
+        if self.verdict is None or self.trace.best_fid is None:
+            return False
+        seen = self.trace.reports[: self.verdict.report + self.verdict.judged]
+        return min((r.fid for r in seen if r.fid is not None), default=math.inf) > self.trace.best_fid
+
+
+def cases(traces: TraceSet, thresholds: Thresholds) -> list[Case]:
+    """Judge every sampled trial of a data set."""
+    sampled = [trace for trace in traces.traces if trace.source == "sampled"]
+    best = [math.inf if trace.best_fid is None else trace.best_fid for trace in sampled]
+    good, middle, bad = np.percentile(best, [25, 50, 75], method="nearest")
+    with in_force(thresholds):
+        return [
+            Case(trace, fid <= good, fid <= middle, fid >= bad, first_sign(traces, trace), traces.verdict(trace))
+            for trace, fid in zip(sampled, best, strict=True)
+        ]
+
+
+def first_sign(traces: TraceSet, trace: Trace) -> int | None:
+    """Return the first report in which something speaks against a trial, before it must persist."""
+    objective = traces.objective(trace)
+    limit = objective.loss_limit(traces.shape)
+    for index, report in enumerate(trace.reports):
+        if report.fid is None or report.spread is None:
+            return index
+        old = traces.interval * (index + 1) >= divergence.YOUNG_KIMG
+        if old and report.spread < divergence.COLLAPSED_SPREAD:
+            return index
+        for part in report.stretches:
+            losses = (part.d_loss, part.g_loss)
+            if not part.finite or None in losses or max(map(abs, losses)) > limit:  # type: ignore[arg-type]
+                return index
+            if objective.dominated(*losses):  # type: ignore[arg-type]
+                return index
+    return None
+
+
+def judge(found: list[Case]) -> dict[str, Any]:
+    """Put cases in figures."""
+    ended = [case for case in found if case.verdict is not None]
+    top = [case for case in found if case.top]
+    false = [case for case in top if case.spoilt]
+    signed = [case for case in found if case.lost and case.sign is not None]
+    delays = [case.verdict.report - case.sign for case in signed if case.verdict is not None and case.sign is not None]
+    spent = [case.trace.seconds_until(case.verdict) for case in found]
+    full = [case.trace.seconds for case in found]
+    return {
+        "trials": len(found),
+        "ended": len(ended),
+        "reasons": Counter(case.verdict.reason.partition(":")[0] for case in ended if case.verdict),
+        "ended_of_worst_quarter": sum(case.lost for case in ended),
+        "ended_of_better_half": sum(case.better for case in ended),
+        "top": len(top),
+        "false_kills": interval(len(false), len(top)),
+        "lost_with_sign": len(signed),
+        "lost_ended_within_2": interval(sum(delay <= 2 for delay in delays), len(signed)),
+        "delays": sorted(delays),
+        "saved": saved(spent, full),
+    }
+
+
+def interval(hits: int, of: int) -> dict[str, Any]:
+    if not of:
+        return {"count": 0, "of": 0, "share": None, "low": None, "high": None}
+    bounds = binomtest(hits, of).proportion_ci(method="exact")
+    return {"count": hits, "of": of, "share": hits / of, "low": float(bounds.low), "high": float(bounds.high)}
+
+
+def saved(spent: list[float], full: list[float]) -> dict[str, float]:
+    """Return the share of all trial-seconds that is not spent, with its interval."""
+    a, b = np.array(spent), np.array(full)
+    picks = np.random.default_rng(0).integers(len(a), size=(5000, len(a)))
+    low, high = np.percentile(1 - a[picks].sum(1) / b[picks].sum(1), [2.5, 97.5])
+    return {"seconds": float((b - a).sum()), "share": float(1 - a.sum() / b.sum()), "low": low, "high": high}
+
+
+def fit(sets: list[TraceSet]) -> tuple[Thresholds, dict[Thresholds, dict[str, Any]]]:
+    """Choose on one half of the trials: as few false kills as can be, then as many seconds saved."""
+    tried = {thresholds: judge(half(sets, thresholds, 0)) for thresholds in CANDIDATES}
+    return min(tried, key=lambda each: (tried[each]["false_kills"]["count"], -tried[each]["saved"]["share"])), tried
+
+
+def half(sets: list[TraceSet], thresholds: Thresholds, which: int) -> list[Case]:
+    """Return every other trial, of each recipe and data set alike."""
+    return [
+        case
+        for traces in sets
+        for case in cases(traces, thresholds)
+        if case.trace.trial // len(traces.common["recipes"]) % 2 == which
+    ]
+
+
+def show(title: str, found: dict[str, Any]) -> None:
+    def share(value: dict[str, Any]) -> str:
+        if value["share"] is None:
+            return "none"
+        return f"{value['count']} of {value['of']} ({value['low']:.1%} to {value['high']:.1%})"
+
+    reasons = ", ".join(f"{name} {count}" for name, count in found["reasons"].items()) or "nothing"
+    saved = found["saved"]
+    print(f"\n{title}: {found['trials']} trials, {found['ended']} ended ({reasons})")
+    print(f"  false kills in the top quarter: {share(found['false_kills'])}")
+    print(
+        f"  of the ended, {found['ended_of_worst_quarter']} would have been in the worst quarter,"
+        f" {found['ended_of_better_half']} in the better half"
+    )
+    print(
+        f"  worst-quarter trials with a sign that ended within 2 reports of it: {share(found['lost_ended_within_2'])}"
+    )
+    print(
+        f"  mean delay in reports: {round(fmean(found['delays']), 1) if found['delays'] else 'none ended'};"
+        f" trial-seconds saved"
+        f" {saved['share']:.1%} ({saved['low']:.1%} to {saved['high']:.1%})"
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", default=["faces", "fashion-mnist"], help="names of recordings, or files")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    sets = [read_traces(Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz") for name in args.data]
+    chosen, tried = fit(sets)
+    whole = {traces.common["data"]: judge(cases(traces, shipped())) for traces in sets}
+    others = {each: judge(half(sets, each, 1)) for each in dict.fromkeys((EARLIER, chosen, shipped()))}
+    if args.json:
+        result = {"shipped": shipped(), "chosen": chosen, "whole": whole, "fitted_on": named(tried)}
+        json.dump({**result, "judged_on": named(others)}, sys.stdout)
+        return
+    for thresholds, found in tried.items():
+        show(f"one half, {words(thresholds)}", found)
+    print(f"\nchosen on that half: {words(chosen)}; shipped: {words(shipped())}")
+    for thresholds, found in others.items():
+        show(f"the other half, {words(thresholds)}", found)
+    for name, found in whole.items():
+        show(f"{name}, all trials, as shipped", found)
+
+
+def words(thresholds: Thresholds) -> str:
+    return f"{thresholds[0]} windows, progress {thresholds[1]:g}"
+
+
+def named(found: dict[Thresholds, Any]) -> dict[str, Any]:
+    return {words(thresholds): value for thresholds, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()

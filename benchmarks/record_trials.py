@@ -1,0 +1,163 @@
+"""Record whole trainings of random settings, to be replayed: `python benchmarks/record_trials.py faces`.
+
+    python benchmarks/record_trials.py faces --trials 400
+    python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out benchmarks/traces/fashion-mnist.jsonl.gz
+
+Settings are drawn at random from the space that a sweep searches (the recipes' own settings first, on several
+seeds), trained by the real trainer and evaluated at every interval, and never stopped: not by a rung, not by the
+divergence rule. What the rule looks at is kept, so that any rule can be judged on it later. Only when nothing has
+been finite for two reports does a trial end early, since NaN stays NaN.
+
+One trial after the other on one core; small images, narrow networks and a short training make a trial cost seconds.
+Break it off when you like, and call it again to go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# Before PyTorch is imported: on networks this small, threads only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import optuna
+import torch
+from torch import Tensor
+from traces import FOLDER, FORMAT, Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
+
+from gan.data import DataSet, open_data, public_name
+from gan.data.uri import DataUri
+from gan.evaluation import Evaluator
+from gan.latents import fixed_latents
+from gan.recipe import DEFAULTS, Recipe
+from gan.run import WINDOWS
+from gan.settings import to_images
+from gan.trainer import Trainer, Window
+from gan.versions import versions
+from search.space import RECIPE, suggest
+
+HOPELESS = 2
+"""Reports in a row without a finite sample after which recording a trial ends."""
+
+
+def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:
+    """Return recipe, source and sampled parameters of a trial: a function of its index alone.
+
+    The first `published` trials of each recipe have its own settings; then the recipes take turns.
+    """
+    names = list(recipes)
+    name = names[index % len(names)]
+    if index < published * len(names):
+        return name, "published", {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=index))
+    study.enqueue_trial({RECIPE: name})
+    return name, "sampled", suggest(study.ask(), recipes)[1]
+
+
+def record(trainer: Trainer, evaluator: Evaluator, kimg: float, interval: float) -> list[TracedReport]:
+    """Train to the full length and tell of every interval."""
+    settings = trainer.recipe.training
+    latents = fixed_latents(settings.latent, evaluator.samples, settings.latent_dim, evaluator.identity.latent_seed)
+
+    def sample(start: int, count: int) -> Tensor:
+        return trainer.sample(latents[start : start + count])
+
+    reports: list[TracedReport] = []
+    total, images = to_images(kimg), to_images(interval)
+    while trainer.due < total and not hopeless(reports):
+        begin, start = time.process_time(), trainer.due
+        stretches = []
+        for part in range(WINDOWS):
+            # The same cuts as in `gan.run.TrainingRun`.
+            window = trainer.advance(start + images * (part + 1) // WINDOWS - trainer.due)
+            if len(window.history):
+                stretches.append(summary(window))
+        trained = time.process_time()
+        result = evaluator.evaluate(sample)
+        judged = time.process_time()
+        reports.append(TracedReport(result.fid, result.pixel_spread, trained - begin, judged - trained, stretches))
+    return reports
+
+
+def summary(window: Window) -> Stretch:
+    return Stretch(window.mean("d_loss"), window.mean("g_loss"), window.finite)
+
+
+def hopeless(reports: list[TracedReport]) -> bool:
+    return len(reports) >= HOPELESS and all(report.fid is None for report in reports[-HOPELESS:])
+
+
+def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> dict[str, Any]:
+    """Return what all trials have in common."""
+    return {
+        "format": FORMAT,
+        "data": public_name(args.data),
+        "shape": list(data.shape),
+        "recipes": list(DEFAULTS),
+        "settings": {"width_g": args.width, "width_d": args.width},
+        "kimg": args.kimg,
+        "interval_kimg": args.kimg / args.reports,
+        "published_seeds": args.published_seeds,
+        "evaluation": {**evaluator.identity.as_dict(), "data": public_name(args.data)},
+        "torch": versions()["torch"],
+    }
+
+
+def resume(path: Path, common: dict[str, Any]) -> TraceSet:
+    """Return what was recorded so far; refuse to mix trials that cannot be compared."""
+    if not path.exists():
+        return TraceSet(common)
+    found = read_traces(path)
+    changed = [name for name, value in common.items() if found.common.get(name) != value]
+    if changed:
+        sys.exit(f"{path} was recorded with another {', '.join(changed)}; choose another --out")
+    return found
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="as the sweep's --data takes it")
+    parser.add_argument("--trials", type=int, default=400, help="in all, those recorded before included")
+    parser.add_argument("--size", type=int, default=16)
+    parser.add_argument("--width", type=int, default=16, help="of both networks")
+    parser.add_argument("--kimg", type=float, default=12.0)
+    parser.add_argument("--reports", type=int, default=12)
+    parser.add_argument("--samples", type=int, default=1000, help="of each evaluation")
+    parser.add_argument("--published-seeds", type=int, default=4, help="trainings of each recipe's own settings")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/traces/SCHEME.jsonl.gz")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    torch.set_num_threads(1)
+    data = open_data(args.data, args.size)
+    evaluator = Evaluator.prepare(data, samples=args.samples)
+    path: Path = args.out or FOLDER / f"{DataUri.parse(args.data).scheme}.jsonl.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    traces = resume(path, describe(args, data, evaluator))
+    recipes = traces.recipes
+    for index in range(len(traces.traces), args.trials):
+        name, source, params = draw(index, recipes, args.published_seeds)
+        trainer = Trainer(recipes[name].with_settings(params), data, seed=index, device="cpu", precision="fp32")
+        reports = record(trainer, evaluator, traces.kimg, traces.interval)
+        trace = Trace(index, name, source, index, params, reports)
+        traces.traces.append(trace)
+        write_traces(path, traces)
+        verdict = traces.verdict(trace)
+        best = "none" if trace.best_fid is None else f"{trace.best_fid:.1f}"
+        print(
+            f"{index:5d} {name:6} {source:9} best {best:>7}  {trace.seconds:5.1f} s"
+            f"  {verdict.reason if verdict else ''}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Does the search earn its keep? Recorded trials, replayed: `python benchmarks/search_efficiency.py`.
+
+    python benchmarks/search_efficiency.py                                     # both data sets, 50 seeds
+    python benchmarks/search_efficiency.py faces --seeds 100 --first-seed 1000 --json
+    python benchmarks/search_efficiency.py faces --set grace_kimg=1 --set reduction_factor=4
+
+Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
+Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
+scheduler classes; how recorded trials stand in for training is told in `benchmarks/replay.py`.
+
+Each seed is a search of each kind. Ratios are of the best FIDs of one seed, averaged as logarithms; intervals are 95%
+bootstraps over seeds, p is Wilcoxon's signed-rank test on the same pairs, two-sided.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+import yaml
+from replay import Contender, History, Ours, Plain, Published, Random, simulate
+from scipy.stats import wilcoxon
+from traces import FOLDER, TraceSet, read_traces
+
+CONTENDERS: dict[str, type[Contender]] = {"ours": Ours, "random": Random, "plain": Plain, "published": Published}
+NAMES = {
+    "ours": "(a) this search",
+    "random": "(b) random, no stopping",
+    "plain": "(c) plain Tune + Optuna + ASHA",
+    "published": "(d) published settings",
+}
+QUARTER, LEAD = 0.25, 0.95
+"""Targets: of (b)'s trial-seconds to reach its final best; of (c)'s best FID."""
+
+
+def mean_seconds(traces: TraceSet) -> float:
+    """Return what a sampled trial costs that nobody stops."""
+    return fmean(trace.seconds for trace in traces.traces if trace.source == "sampled")
+
+
+def run(seed: int, path: Path, full_trials: float, slots: int, settings: dict[str, Any]) -> dict[str, History]:
+    """Run a search of each kind with one seed."""
+    traces = read_traces(path)
+    budget = full_trials * mean_seconds(traces)
+    histories = {}
+    for name, kind in CONTENDERS.items():
+        contender = kind(traces, seed, **settings) if name == "ours" else kind(traces, seed)
+        histories[name] = simulate(contender, slots, budget)
+    return histories
+
+
+def bootstrap(values: list[float], statistic: Any, rounds: int = 5000) -> tuple[float, float]:
+    """Return the 95% percentile interval of a statistic (over the last axis) of resampled values."""
+    found = np.asarray(values, dtype=float)
+    picks = np.random.default_rng(0).integers(len(found), size=(rounds, len(found)))
+    low, high = np.percentile(statistic(found[picks], axis=-1), [2.5, 97.5], method="nearest")
+    return float(low), float(high)
+
+
+def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
+    """Compare two lists of best FIDs, seed by seed."""
+    logs = [math.log(a / b) for a, b in zip(ours, others, strict=True)]
+    low, high = bootstrap(logs, np.mean)
+    p = float(wilcoxon(logs).pvalue) if any(logs) else 1.0
+    return {"ratio": math.exp(fmean(logs)), "low": math.exp(low), "high": math.exp(high), "p": p}
+
+
+def summarise(path: Path, traces: TraceSet, histories: list[dict[str, History]], budget: float) -> dict[str, Any]:
+    best = {name: [history[name].at(budget) for history in histories] for name in CONTENDERS}
+    shares = [history["ours"].reaches(history["random"].at(budget)) / budget for history in histories]
+    plain_shares = [history["plain"].reaches(history["random"].at(budget)) / budget for history in histories]
+    return {
+        "data": traces.common["data"],
+        "file": path.name,
+        "recorded": len(traces.traces),
+        "seeds": len(histories),
+        "budget_seconds": budget,
+        "best": {name: {"median": median(found), "mean": fmean(found)} for name, found in best.items()},
+        "trials": {name: fmean(history[name].trials for history in histories) for name in CONTENDERS},
+        "against": {name: ratio(best["ours"], best[name]) for name in CONTENDERS if name != "ours"},
+        "share_of_random": reached(shares),
+        "plain_share_of_random": reached(plain_shares),
+    }
+
+
+def reached(shares: list[float]) -> dict[str, Any]:
+    """Say in what share of its trial-seconds (b)'s final best was reached; infinite where it was not."""
+    low, high = bootstrap(shares, np.median)
+    return {
+        "median": _finite(median(shares)),
+        "low": _finite(low),
+        "high": _finite(high),
+        "within_a_quarter": fmean(share <= QUARTER for share in shares),
+        "reached": fmean(share <= 1 for share in shares),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def show(result: dict[str, Any]) -> None:
+    print(
+        f"\n{result['data']}: {result['recorded']} recorded trials, {result['seeds']} search seeds,"
+        f" {result['budget_seconds']:.0f} trial-seconds each"
+    )
+    print(f"{'':32}{'best FID':>10}{'trials':>8}   (a) against it")
+    for name, title in NAMES.items():
+        line = f"{title:32}{result['best'][name]['mean']:10.1f}{result['trials'][name]:8.0f}"
+        if name in result["against"]:
+            found = result["against"][name]
+            line += f"   {found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f}), p = {found['p']:.2g}"
+        print(line)
+    for name, title in (("share_of_random", "(a)"), ("plain_share_of_random", "(c)")):
+        found = result[name]
+        shown = ["never" if found[key] is None else f"{found[key]:.2f}" for key in ("median", "low", "high")]
+        print(
+            f"{title} reaches (b)'s final best in {shown[0]} ({shown[1]} to {shown[2]}) of its trial-seconds; within a"
+            f" quarter in {found['within_a_quarter']:.0%} of the searches, at all in {found['reached']:.0%}"
+        )
+    share, lead = result["share_of_random"]["median"], result["against"]["plain"]
+    print(
+        f"targets: a quarter {'reached' if share is not None and share <= QUARTER else 'not reached'};"
+        f" 5% ahead of (c) {'reached' if lead['ratio'] <= LEAD and lead['p'] < 0.05 else 'not reached'}"
+    )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="*", default=["faces", "fashion-mnist"], help="names of recordings, or files")
+    parser.add_argument("--seeds", type=int, default=50)
+    parser.add_argument("--first-seed", type=int, default=1000, help="defaults were chosen on seeds from 0 on")
+    parser.add_argument("--full-trials", type=float, default=40, help="the budget, in trials that nobody stops")
+    parser.add_argument("--slots", type=int, default=4, help="trials at once")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    settings = {name: yaml.safe_load(value) for name, _, value in (given.partition("=") for given in args.set)}
+    results = []
+    for name in args.data:
+        path = Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz"
+        traces = read_traces(path)
+        work = partial(run, path=path, full_trials=args.full_trials, slots=args.slots, settings=settings)
+        with ProcessPoolExecutor(args.jobs) as pool:
+            histories = list(pool.map(work, range(args.first_seed, args.first_seed + args.seeds)))
+        results.append(summarise(path, traces, histories, args.full_trials * mean_seconds(traces)))
+    if args.json:
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        json.dump({"date": date, "slots": args.slots, "settings": settings, "results": results}, sys.stdout)
+    else:
+        for result in results:
+            show(result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Recorded trials: what `record_trials.py` writes, and replays read.
+
+A file holds one JSON object a line, gzipped: first what all trials have in common, then one trial each.
+It is written whole and renamed, so one that was broken off in between is as it was before.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan.divergence import Monitor
+from gan.objectives import Objective
+from gan.recipe import Recipe, load_recipe
+from gan.storage import Storage
+from gan.trainer import COLUMNS, Window
+
+FOLDER = Path(__file__).parent / "traces"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """One of the stretches of a report after which the losses are judged (`gan.run.WINDOWS` a report).
+
+    Attributes:
+        d_loss, g_loss: means over the stretch; None where not finite.
+        finite: whether every loss and every weight of the generator is.
+    """
+
+    d_loss: float | None
+    g_loss: float | None
+    finite: bool
+
+    def window(self) -> Window:
+        """Return what the trainer would have told of it, as far as `Monitor` looks."""
+        means = {"d_loss": _number(self.d_loss), "g_loss": _number(self.g_loss)}
+        row = [means.get(column, 0.0) for column in COLUMNS]
+        return Window(np.array([row]), 0, None, self.finite, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class TracedReport:
+    """One report of a recorded trial.
+
+    Attributes:
+        fid, spread: of the samples; None where they were not finite.
+        train_seconds, eval_seconds: of processor time, on one core.
+    """
+
+    fid: float | None
+    spread: float | None
+    train_seconds: float
+    eval_seconds: float
+    stretches: list[Stretch]
+
+    @property
+    def seconds(self) -> float:
+        return self.train_seconds + self.eval_seconds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where the divergence rule would have ended a trial.
+
+    Attributes:
+        report: index of the report in which it says so.
+        stretches: of that report that were trained.
+        judged: whether its samples were evaluated; they are not where a loss decided.
+        reason: in the rule's words.
+    """
+
+    report: int
+    stretches: int
+    judged: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A trial that was trained to its full length, whatever became of it.
+
+    Attributes:
+        source: "published" or "sampled".
+        params: what was sampled.
+        reports: one at every interval; fewer than all only where nothing was finite any more.
+    """
+
+    trial: int
+    recipe: str
+    source: str
+    seed: int
+    params: dict[str, Any]
+    reports: list[TracedReport]
+
+    @property
+    def best_fid(self) -> float | None:
+        """The best over the full length."""
+        return min((report.fid for report in self.reports if report.fid is not None), default=None)
+
+    @property
+    def seconds(self) -> float:
+        return sum(report.seconds for report in self.reports)
+
+    def verdict(self, monitor: Monitor, interval: float) -> Verdict | None:
+        """Let a fresh monitor look at the trial as `gan.run.TrainingRun` does; say where it ends it, if it does."""
+        for index, report in enumerate(self.reports):
+            for count, stretch in enumerate(report.stretches, 1):
+                reason = monitor.losses(stretch.window())
+                if reason:
+                    return Verdict(index, count, False, reason)
+            reason = monitor.samples(interval * (index + 1), report.fid, report.spread)
+            if reason:
+                return Verdict(index, len(report.stretches), True, reason)
+        return None
+
+    def seconds_of(self, report: int, verdict: Verdict | None = None) -> float:
+        """Return what a report costs, the one with which a verdict ends the trial being cut short."""
+        found = self.reports[report]
+        if verdict is None or report < verdict.report or verdict.judged:
+            return found.seconds
+        return found.train_seconds * verdict.stretches / len(found.stretches)
+
+    def seconds_until(self, verdict: Verdict | None) -> float:
+        """Return what the trial costs if a verdict ends it there."""
+        last = len(self.reports) - 1 if verdict is None else verdict.report
+        return sum(self.seconds_of(index, verdict) for index in range(last + 1))
+
+
+@dataclass
+class TraceSet:
+    """The trials recorded on one data set.
+
+    Attributes:
+        common: geometry, evaluation identity, versions: what all trials have in common.
+    """
+
+    common: dict[str, Any]
+    traces: list[Trace] = field(default_factory=list)
+
+    @property
+    def interval(self) -> float:
+        """Thousands of images between two reports."""
+        return float(self.common["interval_kimg"])
+
+    @property
+    def kimg(self) -> float:
+        return float(self.common["kimg"])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.common["shape"])
+
+    @cached_property
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipes that trials were sampled for, with the settings that all had in common."""
+        return {name: load_recipe(name).with_settings(self.common["settings"]) for name in self.common["recipes"]}
+
+    def objective(self, trace: Trace) -> Objective:
+        return self.recipes[trace.recipe].with_settings(trace.params).objective
+
+    def verdict(self, trace: Trace, rule: Callable[[Objective, tuple[int, ...]], Monitor] = Monitor) -> Verdict | None:
+        """Say where the divergence rule (or another, of the same interface) would have ended a trial."""
+        return trace.verdict(rule(self.objective(trace), self.shape), self.interval)
+
+
+def read_traces(path: Path) -> TraceSet:
+    """Read a file of recorded trials.
+
+    Raises:
+        ValueError: another format.
+    """
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        found = TraceSet(json.loads(next(lines)))
+        if found.common["format"] != FORMAT:
+            raise ValueError(f"{path}: format {found.common['format']}, not {FORMAT}")
+        found.traces = [_parse(json.loads(line)) for line in lines]
+    return found
+
+
+def write_traces(path: Path, traces: TraceSet) -> None:
+    """Write a file of recorded trials; the same trials give the same bytes."""
+    lines = [json.dumps(traces.common), *(json.dumps(_compact(trace), allow_nan=False) for trace in traces.traces)]
+    content = gzip.compress("".join(line + "\n" for line in lines).encode(), mtime=0)
+    Storage(str(path.parent)).write_bytes(path.name, content)
+
+
+def _compact(trace: Trace) -> dict[str, Any]:
+    reports = [
+        [
+            _short(report.fid),
+            _short(report.spread),
+            round(report.train_seconds, 3),
+            round(report.eval_seconds, 3),
+            [[_short(part.d_loss), _short(part.g_loss), int(part.finite)] for part in report.stretches],
+        ]
+        for report in trace.reports
+    ]
+    params = {name: _short(value) for name, value in trace.params.items()}
+    return {**asdict(trace), "params": params, "reports": reports}
+
+
+def _parse(entry: dict[str, Any]) -> Trace:
+    reports = [
+        TracedReport(*values, [Stretch(d, g, bool(finite)) for d, g, finite in stretches])
+        for *values, stretches in entry["reports"]
+    ]
+    return Trace(**{**entry, "reports": reports})
+
+
+def _short(value: Any) -> Any:
+    """Five digits are more than repeated trainings agree on."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -1,0 +1,150 @@
+"""Recorded trials and their replay: what is measured by it must follow from what was recorded."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import judge_divergence
+import numpy as np
+import pytest
+from replay import Ours, Plain, Pool, Published, Random, simulate
+from search_efficiency import ratio, reached
+from traces import Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
+
+from gan.divergence import DOMINATED_WINDOWS
+from gan.recipe import load_recipe
+from search.searcher import is_infeasible
+
+COMMON = {
+    "format": 1,
+    "data": "faces",
+    "shape": [16, 16, 3],
+    "recipes": ["dcgan", "wgan"],
+    "settings": {"width_g": 16, "width_d": 16},
+    "kimg": 6.0,
+    "interval_kimg": 1.0,
+}
+HEALTHY = Stretch(1.0, 1.0, True)
+REPORTS = 6
+
+
+def trace(number: int, recipe: str, source: str, params: dict[str, object], final: float) -> Trace:
+    """A trial whose FID falls from 400 to `final`, at a second of training and half of evaluation a report."""
+    fids = np.geomspace(400.0, final, REPORTS)
+    reports = [TracedReport(float(fid), 0.5, 1.0, 0.5, [HEALTHY] * 4) for fid in fids]
+    return Trace(number, recipe, source, number, params, reports)
+
+
+def params(recipe: str, lr: float) -> dict[str, object]:
+    common: dict[str, object] = {"batch": 64, "lr_g": lr, "lr_d": 1e-3, "ema_kimg": 0.0, "dropout": 0.1}
+    own: dict[str, object] = {"beta1": 0.5, "beta2": 0.99} if recipe == "dcgan" else {"rho": 0.9, "clip": 0.01}
+    return {**common, **own, **({"n_critic": 2} if recipe == "wgan" else {})}
+
+
+@pytest.fixture
+def recorded() -> TraceSet:
+    """Eighty trials, the better the nearer lr_g is to 1e-3; the published settings are bad."""
+    traces = [trace(n, ("dcgan", "wgan")[n % 2], "published", {}, 300.0) for n in range(2)]
+    for number in range(2, 82):
+        recipe = ("dcgan", "wgan")[number % 2]
+        exponent = -5 + 3 * ((number * 37) % 80) / 80
+        traces.append(trace(number, recipe, "sampled", params(recipe, 10**exponent), 50 + 100 * abs(exponent + 3)))
+    return TraceSet(dict(COMMON), traces)
+
+
+def test_what_is_written_is_read_again(recorded: TraceSet, tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl.gz"
+    write_traces(path, recorded)
+    first = path.read_bytes()
+    found = read_traces(path)
+    assert found.common == recorded.common and len(found.traces) == 82
+    assert found.traces[5].params["lr_g"] == pytest.approx(recorded.traces[5].params["lr_g"], rel=1e-4)
+    assert found.traces[5].best_fid == pytest.approx(recorded.traces[5].best_fid, rel=1e-4)
+    write_traces(path, found)
+    assert path.read_bytes() == first
+
+
+def test_a_trial_is_handed_out_once_and_the_nearest_first(recorded: TraceSet) -> None:
+    pool = Pool(recorded, np.random.default_rng(0))
+    wanted = recorded.traces[10]
+    assert pool.nearest(wanted.recipe, wanted.params) is wanted
+    rest = [pool.nearest(wanted.recipe, wanted.params) for _ in range(39)]
+    assert len({found.trial for found in rest} | {wanted.trial}) == 40 and pool.exhausted == 0
+    steps = [abs(math.log10(found.params["lr_g"]) - math.log10(wanted.params["lr_g"])) for found in rest]
+    assert np.diff(steps).min() > -1e-9
+    pool.nearest(wanted.recipe, wanted.params)
+    assert pool.exhausted == 1
+
+
+def test_time_and_cost_of_trials_that_nobody_stops(recorded: TraceSet) -> None:
+    history = simulate(Random(recorded, 0), slots=2, budget=40.0)
+    # A trial takes 6 × 1.5 s; two at a time for 20 s: four are done, and two have begun.
+    assert history.trials == 6 and history.spent == 40.0
+    # The first report of each slot comes after 1.5 s, when both have spent 3 trial-seconds.
+    assert history.seconds[0] == 3.0 and history.best[0] == pytest.approx(400.0)
+    assert history.best == sorted(history.best, reverse=True)
+    assert history.at(2.9) == math.inf and history.at(3.0) == history.best[0]
+    assert history.reaches(history.best[-1]) == history.seconds[-1] and history.reaches(1.0) == math.inf
+    assert simulate(Published(recorded, 0), slots=2, budget=1000.0).best[-1] == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize("kind", [Ours, Plain])
+def test_real_searchers_stop_trials_and_learn(kind: type[Ours], recorded: TraceSet) -> None:
+    budget = 12 * 9.0
+    history = simulate(kind(recorded, 0), slots=2, budget=budget)
+    assert history.trials > 15
+    assert history.best[-1] < 80
+    again = simulate(kind(recorded, 0), slots=2, budget=budget)
+    assert again.best == history.best and again.seconds == history.seconds
+
+
+def test_the_study_is_told_of_what_was_trained(recorded: TraceSet) -> None:
+    contender = Ours(recorded, 0)
+    simulate(contender, slots=2, budget=100.0)
+    told = {t.user_attrs["trial"]: t for t in contender.searcher.study.trials if "trial" in t.user_attrs}
+    sampled = [t for t in contender.record.trials.values() if t.source == "sampled" and t.final]
+    assert len(sampled) > 5 and not any(is_infeasible(t) for t in sampled)
+    for trial in sampled:
+        trained = contender.searcher.recorded[trial.id].params
+        assert {name: told[trial.id].params[f"{trial.recipe}.{name}"] for name in trained} == trained
+
+
+def dominated(fids: list[float]) -> Trace:
+    reports = [TracedReport(fid, 0.5, 1.0, 0.5, [Stretch(0.001, 9.0, True)] * 4) for fid in fids]
+    return Trace(0, "dcgan", "sampled", 0, params("dcgan", 1e-3), reports)
+
+
+def test_the_rule_sees_what_the_trainer_would_have_shown_it(recorded: TraceSet) -> None:
+    lost = recorded.verdict(dominated([400.0] + [410.0] * 5))
+    # The first FID is the best there is, which ends no count: the windows since then decide.
+    assert lost is not None and lost.reason.startswith("dominated")
+    assert lost.report == math.ceil(DOMINATED_WINDOWS / 4) and lost.judged
+    assert recorded.verdict(dominated([400.0, 390.0, 380.0, 370.0, 360.0, 350.0])) is None
+    assert recorded.verdict(recorded.traces[4]) is None
+    blown = TracedReport(None, None, 1.0, 0.5, [HEALTHY, Stretch(None, None, False)])
+    verdict = recorded.verdict(Trace(0, "dcgan", "sampled", 0, params("dcgan", 1e-3), [blown]))
+    assert verdict is not None and (verdict.report, verdict.stretches, verdict.judged) == (0, 2, False)
+
+
+def test_false_kills_are_those_that_would_have_been_among_the_best(recorded: TraceSet) -> None:
+    recorded.traces.append(dominated([400.0, 410.0, 410.0, 410.0, 410.0, 20.0]))
+    found = judge_divergence.judge(judge_divergence.cases(recorded, (4, 0.95)))
+    assert found["ended"] == 1 and found["false_kills"]["count"] == 1
+    assert 0 < found["saved"]["share"] < 0.02
+    patient = judge_divergence.judge(judge_divergence.cases(recorded, (100, 0.95)))
+    assert patient["ended"] == 0 and patient["false_kills"]["count"] == 0
+    assert judge_divergence.shipped()[0] == DOMINATED_WINDOWS
+
+
+def test_ratios_and_shares() -> None:
+    found = ratio([50.0, 90.0, 80.0] * 5, [100.0, 180.0, 160.0] * 5)
+    assert found["ratio"] == pytest.approx(0.5) and found["low"] == pytest.approx(0.5) and found["p"] < 0.01
+    share = reached([0.1, 0.2, math.inf])
+    assert share["median"] == 0.2 and share["high"] is None
+    assert share["within_a_quarter"] == share["reached"] == pytest.approx(2 / 3)
+
+
+def test_settings_of_recordings_are_those_of_the_recipes(recorded: TraceSet) -> None:
+    assert recorded.recipes["wgan"].settings["clip"] == load_recipe("wgan").settings["clip"]
+    assert recorded.recipes["wgan"].settings["width_d"] == 16
