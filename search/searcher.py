@@ -76,13 +76,12 @@ class StudySearcher(Planner):
         return next((name for name in self._recipes if name not in done), None)
 
     def _owed_recipe(self) -> str | None:
-        """Return a recipe that has had fewer sampled trials than its minimum share so far, or None.
+        """Return a recipe that has had fewer sampled trials than its minimum share, or None.
 
-        A share of the trials is dealt evenly, so that no kind is given up on before it was tried; the
-        others go where the study sees promise. Both take turns from the start: what is learnt of the
-        recipes serves a sweep that ends by its time budget too, however many trials it may have.
+        A share of all trials is dealt evenly, first of all, so that no kind is given up on before
+        it was tried; the rest go where the study sees promise.
         """
-        share = self._spec.minimum_share * (len(self.trials) + 1) / len(self._recipes)
+        share = self._spec.minimum_share * self._spec.trials / len(self._recipes)
         counts = Counter(trial.recipe for trial in self.trials.values() if trial.source == "sampled")
         poorest = min(self._recipes, key=lambda name: counts[name])
         return poorest if counts[poorest] + 1 <= share else None
