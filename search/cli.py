@@ -55,6 +55,7 @@ def sweep(
     device: opt.Device = None,
     precision: opt.Precision = None,
     address: opt.Address = None,
+    wait_for_nodes: opt.WaitForNodes = None,
     time_budget: opt.TimeBudget = None,
     dry_run: opt.DryRun = False,
     json: opt.Json = False,
@@ -91,6 +92,7 @@ def sweep(
         "device": device,
         "precision": precision,
         "address": address,
+        "wait_for_nodes": wait_for_nodes,
         "time_budget": time_budget,
     }
     values = opt.given(flags, set_, read_spec(spec) if spec else {})

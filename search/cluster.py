@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
@@ -14,7 +15,11 @@ from typing import Any
 import ray
 
 from gan.errors import InputError
+from gan.terminal import note
+from search.nodes import holds_a_trial
 from search.spec import RunSpec
+
+_LOOK_SECONDS = 2.0
 
 Afterwards = Callable[[Callable[[], None]], object]
 """Takes what is to be done once Ray has ended."""
@@ -38,6 +43,7 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
     # What it has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
     with ExitStack() as afterwards, _signals(), redirect_stdout(sys.stderr):
         try:
+            _await_a_node(spec)
             yield _fill_gpus(spec), afterwards.callback
         finally:
             if mine:
@@ -92,13 +98,40 @@ def _require_answer(address: str) -> None:
         raise InputError(f"--address {address}: nothing answers there ({error})") from None
 
 
+def _await_a_node(spec: RunSpec) -> None:
+    """Wait for a node that holds a trial, having asked the cluster's autoscaler for one.
+
+    Tune asks by itself, but only once trials wait, and what a trial takes of the GPUs is settled before.
+    """
+    if spec.address is None or not spec.wait_for_nodes:
+        return
+    from ray.autoscaler.sdk import request_resources
+
+    end, told = time.monotonic() + spec.wait_for_nodes, False
+    while not any(node["Alive"] and holds_a_trial(node["Resources"], spec) for node in ray.nodes()):
+        if time.monotonic() >= end:
+            break  # What is missing is told by the checks that follow.
+        if not told:
+            note(f"no node holds a trial yet: waiting up to {spec.wait_for_nodes:,.0f} s for one")
+            request_resources(bundles=[{"CPU": spec.cpus_per_trial, "GPU": spec.gpus_per_trial or 0.0}])
+            told = True
+        time.sleep(_LOOK_SECONDS)
+    if told:
+        request_resources(bundles=[])  # From here on waiting trials ask for nodes.
+
+
 def _fill_gpus(spec: RunSpec) -> RunSpec:
     there = ray.cluster_resources()
     gpus = there.get("GPU", 0.0)
     wanted = spec.gpus_per_trial if spec.gpus_per_trial is not None else min(1.0, gpus)
     for name, need, have in (("gpus", wanted, gpus), ("cpus", spec.cpus_per_trial, there.get("CPU", 0.0))):
         if need > have:
-            raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or add a node")
+            hint = (
+                "add a node"
+                if spec.address is None
+                else "add a node, or wait for an autoscaler's (--wait-for-nodes 15m)"
+            )
+            raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or {hint}")
     return spec.model_copy(update={"gpus_per_trial": wanted})
 
 

@@ -54,6 +54,9 @@ class RunSpec(BaseModel):
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: str = Field("auto", description="auto, fp32 or bf16")
     address: str | None = Field(None, description="of a Ray cluster; default: this machine alone")
+    wait_for_nodes: float = Field(
+        0.0, ge=0, description="how long an autoscaler may take to bring the first node that holds a trial"
+    )
     time_budget: float | None = Field(None, gt=0, description="seconds, or 90s, 30m, 2h, 1d")
     retries: int = Field(3, ge=0, le=100, description="times a trial is restarted after its process died")
 
@@ -64,7 +67,7 @@ class RunSpec(BaseModel):
             raise ValueError("use letters, digits, '.', '_' and '-' (at most 100), starting with a letter or digit")
         return name
 
-    @field_validator("time_budget", mode="before")
+    @field_validator("time_budget", "wait_for_nodes", mode="before")
     @classmethod
     def _parse_duration(cls, value: Any) -> Any:
         if isinstance(value, str):

@@ -37,6 +37,7 @@ def compare(
     device: opt.Device = None,
     precision: opt.Precision = None,
     address: opt.Address = None,
+    wait_for_nodes: opt.WaitForNodes = None,
     time_budget: opt.TimeBudget = None,
     dry_run: opt.DryRun = False,
     json: opt.Json = False,
@@ -78,6 +79,7 @@ def compare(
         "device": device,
         "precision": precision,
         "address": address,
+        "wait_for_nodes": wait_for_nodes,
         "time_budget": time_budget,
     }
     checked = validate(CompareSpec, opt.given(flags, set_), "compare")

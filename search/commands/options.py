@@ -27,6 +27,9 @@ Gpus = Annotated[float | None, typer.Option(help="GPUs a trial takes; fractions 
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16")]
 Address = Annotated[str | None, typer.Option(help="of a Ray cluster; default: this machine")]
+WaitForNodes = Annotated[
+    str | None, typer.Option(help="for an autoscaler to bring the first node, such as 15m; default: not at all")
+]
 TimeBudget = Annotated[str | None, typer.Option(help="end cleanly after this long, such as 2h")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything, show the plan, start nothing")]
 
