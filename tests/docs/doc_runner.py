@@ -145,7 +145,8 @@ def smaller_fields(values: dict[str, Any]) -> dict[str, Any]:
     for key, limit in FIELDS.items():
         if isinstance(values.get(key), (int, float)):
             made[key] = min(values[key], limit)
-    if "size" in values:
+    # A recipe's own size fits its network, and costs nothing.
+    if "size" in values and "network" not in values.get("settings", {}):
         made["size"] = SIZES.get(values["size"], values["size"])
     if "kimg" in values:
         made["kimg"] = _kimg(values["kimg"])
