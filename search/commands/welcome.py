@@ -28,7 +28,7 @@ Is everything here?
 A first sweep, on faces that come with the program (some minutes):
   gan-search sweep --data faces --size 32 --trials 6 --kimg 12 --name first
 
-Your own images, in the folder "photos" (500 at least):
+Your own images, in the folder "photos" (550 at least):
   gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
 """
 
