@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from object_store import S3, new_bucket, running_server
+
+# A shell ignores Ctrl-C for what it runs in the background, and whoever is started then ignores it too: tests of
+# Ctrl-C would wait in vain.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 # Before PyTorch is imported, and for processes that tests start: on networks this small, threads only
 # wait for each other.
