@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gan.metric import FID, REFERENCE_INCEPTION
+from gan.metric import FID, label
 
 PAGE, JSON, PICTURE = "evaluation.html", "evaluation.json", "neighbours.png"
 """The files that an evaluation leaves in its folder."""
@@ -14,16 +14,6 @@ SIGNIFICANT = 1e-3
 
 Line = tuple[str, str, str]
 """A figure: its name, its value, and what it means."""
-
-
-def label(evaluation: dict[str, Any]) -> str:
-    """Return what a distance is called: FID, by itself, is its name in the reference network's features alone."""
-    features, weights = evaluation["features"], evaluation["weights_sha256"]
-    if features is None:
-        return "Fréchet distance"
-    if features != "inception":
-        return f"FID ({features})"
-    return "FID" if weights == REFERENCE_INCEPTION else "FID (inception, other weights)"
 
 
 def lines(found: dict[str, Any]) -> list[Line]:
@@ -39,7 +29,7 @@ def _distances(found: dict[str, Any]) -> list[Line]:
         limit = _plus_minus(found["fid_infinity"], found["fid_infinity_error"])
         said.append((f"{name} at infinity", limit, "the same without what few samples add; ± standard error"))
     if found["kid"] is not None:
-        kid = "KID" if name == FID else name.replace("FID", "KID")
+        kid = "KID" if name == FID else name.replace("FD", "KD")
         value = f"{found['kid']:.6g} ± {found['kid_std']:.2g}"
         said.append((kid, value, "kernel distance, without bias in the number of samples; ± over subsets"))
     return said

@@ -21,8 +21,8 @@ from gan.trainer import Window
 DOMINATED_WINDOWS = 6
 """Windows in a row under a winning discriminator: one and a half reports' worth (see `run.WINDOWS`).
 
-Of four, 5 of 92 of the best recorded trials fell victim, all in the half that six was chosen on; in the other
-half neither ended one of 59 (`benchmarks/judge_divergence.py`).
+Four ended 5 of the 151 best recorded trials, none of which it had been chosen on. Six was chosen on 92 of these, and
+ends none; of the 59 others four ended none either (`benchmarks/judge_divergence.py`).
 """
 
 COLLAPSED_SPREAD = 0.02

@@ -25,6 +25,15 @@ def metric_of(evaluation: Mapping[str, Any] | None) -> str:
     return metric_name(told.get("features") or "unknown", told.get("weights_sha256"))
 
 
+def label(evaluation: Mapping[str, Any] | None) -> str:
+    """Return the same in a few words, for tables and axes: "FID", or "FD (random-conv)"."""
+    told = evaluation or {}
+    if metric_of(told) == FID:
+        return FID
+    features = told.get("features") or "unknown features"
+    return f"FD ({'inception, other weights' if features == 'inception' else features})"
+
+
 def short_name(metric: str) -> str:
     """Return what a metric is called where room is short: FID, or FD for any other distance."""
     return FID if metric == FID else "FD"

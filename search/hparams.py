@@ -11,7 +11,7 @@ from google.protobuf import struct_pb2
 from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-from gan.metric import FID, metric_of
+from gan.metric import label
 from search.in_force import Recipes, declared, has_effect, is_number, searched, values_of
 from search.journal import TrialRecord
 
@@ -53,8 +53,7 @@ class Table:
     def __init__(self, recipes: Recipes, evaluation: Mapping[str, Any] | None) -> None:
         self.columns = [_column(name, recipes) for name in _names(recipes)]
         self._recipes = recipes
-        features = (evaluation or {}).get("features") or "unknown features"
-        self._distance = FID if metric_of(evaluation) == FID else f"FD ({features})"
+        self._distance = label(evaluation)
 
     def head(self) -> summary_pb2.Summary.Value:
         """Return the summary that declares the columns. One is enough; each trial may have it."""

@@ -146,33 +146,40 @@ class Rescoring:
                 done += images
                 progress(done, total)
 
+            def evidence(images: int, of: int | None) -> None:
+                progress(total + images, total + (of or 0))
+
             record = read_record(self.run)
             for finalist in self.finalists:
                 if not self._is_known(record, finalist, evaluation):
                     journal.append("rescore", **self._judge(finalist, evaluation, count))
             journal.append("rescored", trials=[each.trial.id for each in self.finalists], evaluation=evaluation)
             record = read_record(self.run)
-            self._gather_evidence(record)
+            # First what others take, then what takes longest: broken off there, the next call goes on with it.
             export_winner(self.run)
+            self._gather_evidence(record, evidence)
             build_report(self.run)
             return record
         finally:
             owner.release()
 
-    def _gather_evidence(self, record: SweepRecord) -> None:
+    def _gather_evidence(self, record: SweepRecord, progress: Progress) -> None:
         """Leave in the run what shows whether the winner collapsed or copied, unless that is there already."""
         winner = record.by_evidence()[0]
+        rescore = record.rescored(winner)
         finalist = next((each for each in self.finalists if each.trial.id == winner.id), None)
-        if finalist is None:
-            return
+        if finalist is None or rescore is None or rescore.fid is None:
+            return  # Its samples are not finite: there is nothing to look at.
         folder = self.run.child(EVIDENCE)
         facts = {"trial": winner.id, "generator_sha256": finalist.hash, "searched": self.request.neighbours}
         known = {**facts, "evaluation": self.evaluator.identity.as_dict()}
         there = assessed(self.run)
         if there is not None and all(there.found.get(name) == value for name, value in known.items()):
             return
+        found = assess(
+            finalist.bundle, self.data, self.evaluator, repeats=1, searched=self.request.neighbours, progress=progress
+        )
         self.run.delete(EVIDENCE)
-        found = assess(finalist.bundle, self.data, self.evaluator, repeats=1, searched=self.request.neighbours)
         write_assessment(folder, winner.id, found, facts)
 
     def _is_known(self, record: SweepRecord, finalist: Finalist, evaluation: dict[str, Any]) -> bool:

@@ -61,8 +61,8 @@ def fid(
 
 
 def _measure(first: Side, second: Side, size: int | None, how: How, json: bool) -> None:
-    from gan.assessment_lines import label
     from gan.evaluation.comparison import compare
+    from gan.metric import label
 
     found = compare(first, second, size, how)
     for caveat in found.caveats():

@@ -10,6 +10,9 @@ from gan.assessment_lines import JSON, PICTURE, Line, lines
 from gan.storage import Storage
 from search.run_folder import EVIDENCE
 
+BESIDE = f"{EVIDENCE}/{PICTURE}"
+"""Path, in a run, of samples beside their nearest training images; there may be none."""
+
 
 @dataclass(frozen=True)
 class Assessed:
@@ -24,9 +27,6 @@ class Assessed:
     trial: str
     lines: list[Line]
     found: dict[str, Any]
-
-    picture = f"{EVIDENCE}/{PICTURE}"
-    """Path, in the run, of samples beside their nearest training images; there may be none."""
 
 
 def assessed(run: Storage) -> Assessed | None:

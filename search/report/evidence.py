@@ -10,6 +10,7 @@ from html import escape
 
 from gan.storage import Storage
 from search.report import text
+from search.report.assessed import BESIDE
 from search.report.data import ReportData, Row
 from search.report.html import Column, image, section, table
 from search.report.pictures import LARGEST, load
@@ -46,7 +47,7 @@ def _assessed(run: Storage, data: ReportData) -> str:
         return ""
     columns = [Column("figure", "r"), Column("value"), Column("meaning", "w")]
     rows = [[escape(cell) for cell in line] for line in known.lines]
-    picture = load(run, known.picture, LARGEST)
+    picture = load(run, BESIDE, LARGEST)
     beside = "" if picture is None else _beside(image(picture, "Samples, each above the training image nearest to it"))
     return f"<h3>{escape(known.trial)}, evaluated</h3>{table(columns, rows, label='evaluation')}{beside}"
 

@@ -92,7 +92,7 @@ def test_few_images_are_warned_of(images: Path, cli: Cli) -> None:
     assert result.status == 0
     assert "warning" in result.err
     assert "40 images" in result.err
-    assert result.out.startswith("FID (random-conv) ")
+    assert result.out.startswith("FD (random-conv) ")
 
 
 def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
@@ -105,7 +105,7 @@ def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     assert told["collapsed"] is False
     assert EvaluationIdentity.from_dict(told["evaluation"])
     shown = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 1)
-    assert shown.out.startswith(f"FID (random-conv)  {told['fids'][0]:.4f} ")
+    assert shown.out.startswith(f"FD (random-conv)  {told['fids'][0]:.4f} ")
     assert "64 samples for 416 features: the covariance is singular" in shown.err
 
 

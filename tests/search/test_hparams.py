@@ -82,7 +82,7 @@ def test_types_of_columns() -> None:
 def test_best_fid_is_the_metric_and_only_the_reference_networks_is_called_fid() -> None:
     for features, weights, said in (
         ("inception", REFERENCE_INCEPTION, "best FID"),
-        ("inception", "0" * 64, "best FD (inception)"),
+        ("inception", "0" * 64, "best FD (inception, other weights)"),
         ("random-conv", "0" * 64, "best FD (random-conv)"),
     ):
         first = declared(Table(RECIPES, {"features": features, "weights_sha256": weights})).metric_infos[0]

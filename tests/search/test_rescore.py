@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -198,6 +199,26 @@ def test_an_interrupted_rescoring_ranks_nothing_and_goes_on(run: Run, monkeypatc
     monkeypatch.setattr(rescore, "judge", judge)
     assert run.rescored("--top", 2, "--repeats", 1)["best"]["trial"] == "t0001"
     assert sum(event["event"] == "rescore" for event in read_events(run.storage)) == 2
+
+
+def test_winners_whose_samples_are_not_finite_have_no_evidence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rescore, "judge", lambda *a, **k: SimpleNamespace(fid=None))
+    assert run.rescored("--top", 1)["best"]["trial"] == "t0000"
+    assert not (run.folder / "evidence").exists() and (run.folder / "generator").is_dir()
+
+
+def test_broken_off_at_the_evidence_it_goes_on_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rescore, "assess", interrupt)
+        assert run.evaluate("--top", 2, "--samples", 128, "--repeats", 2)[0] == 130
+    config = json.loads((run.folder / "generator" / "config.json").read_text())
+    assert config["rescored"]["fid"] is not None, "what was found before is exported"
+    monkeypatch.setattr(rescore, "judge", None)  # Nothing is judged twice.
+    run.rescored("--top", 2)
+    assert (run.folder / "evidence" / "evaluation.json").exists()
 
 
 def test_time_that_passes_before_it_is_not_the_sweeps(run: Run) -> None:
