@@ -15,11 +15,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from gan.data import open_data
 from gan.errors import InputError
 from gan.storage import Storage
+from gan.terminal import note
 from gan.versions import versions
 from search.spec import RunSpec
 
 COMPARED = ("gan-search", "python", "ray", "torch")
 """Versions that must agree: with another of these, what a process sends may mean something else to the other."""
+
+_PATIENCE = 30.0
+"""Seconds after which a node that has not answered is named."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def check_nodes(spec: RunSpec, data_hash: str) -> None:
         asked = {node["NodeManagerAddress"]: _ask(node["NodeID"], needs) for node in nodes}
         for address, answer in asked.items():
             try:
-                theirs, missing = ray.get(answer)
+                theirs, missing = _heard(address, answer)
             except (RayError, ImportError, AttributeError) as error:
                 last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise InputError(f"node {address}: gan-search does not run there ({last})") from None
@@ -113,6 +117,13 @@ def _answer(needs: Needs) -> tuple[dict[str, str], str | None]:
 def _ask(node: str, needs: Needs) -> Any:
     here = NodeAffinitySchedulingStrategy(node, soft=False)
     return ray.remote(_answer).options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(needs)
+
+
+def _heard(address: str, answer: Any) -> Any:
+    """Return a node's answer. The user is told while there is none: a hung mount never gives one."""
+    while not ray.wait([answer], timeout=_PATIENCE)[0]:
+        note(f"node {address}: no answer yet; it fetches the data, or hangs on its storage (Ctrl-C ends this)")
+    return ray.get(answer)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from pathlib import Path
 import judge_divergence
 import numpy as np
 import pytest
-from replay import Ours, Plain, Pool, Published, Random, simulate
+from contenders import Ours, Plain, Pool, Published, Random
+from replay import simulate
 from search_efficiency import ratio, reached
 from traces import Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
 

@@ -33,12 +33,13 @@ def why_not() -> str | None:
     """Return why no namespaces can be made here; None if they can."""
     if sys.platform != "linux" or shutil.which("ip") is None:
         return "network namespaces need Linux and the command ip"
-    made = subprocess.run(["ip", "netns", "add", "gsprobe"], capture_output=True, text=True, check=False)
+    probe = f"gsp{os.getpid()}"  # Two test processes may ask at once.
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode:
         return f"network namespaces cannot be made here: {made.stderr.strip()}"
-    bridge = subprocess.run(["ip", "link", "add", "gsprobe", "type", "bridge"], capture_output=True, check=False)
-    subprocess.run(["ip", "link", "del", "gsprobe"], capture_output=True, check=False)
-    _ip("netns", "del", "gsprobe")
+    bridge = subprocess.run(["ip", "link", "add", probe, "type", "bridge"], capture_output=True, check=False)
+    subprocess.run(["ip", "link", "del", probe], capture_output=True, check=False)
+    _ip("netns", "del", probe)
     return "bridges cannot be made here" if bridge.returncode else None
 
 

@@ -56,11 +56,18 @@ def test_a_killed_sweep_on_s3_goes_on_from_the_storage_alone(
 
     # Another machine: what the first had on disk is not there.
     monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "second machine"))
-    told = json.loads(run_cli("status", run.uri, "--json").stdout)
+    printed = ""
+
+    def shell(*command: str) -> str:
+        nonlocal printed
+        done = run_cli(*command, "--json")
+        assert done.returncode == 0, done.stderr
+        printed += done.stdout + done.stderr
+        return done.stdout
+
+    told = json.loads(shell("status", run.uri))
     assert told["state"] == "interrupted"
-    done = run_cli("resume", run.uri, "--json")
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    told = json.loads(shell("resume", run.uri))
     events = read_events(run)
     assert (told["state"], len(told["trials"])) == ("finished", TRIALS)
     assert {trial["state"] for trial in told["trials"]} <= set(FINAL)
@@ -69,12 +76,10 @@ def test_a_killed_sweep_on_s3_goes_on_from_the_storage_alone(
     assert count(events, "verdict") == TRIALS
 
     # Reading it needs no Ray and nothing local.
-    done = run_cli("report", run.uri, "--json")
-    assert done.returncode == 0, done.stderr
+    shell("report", run.uri)
     assert {"report.html", "leaderboard.csv", "leaderboard.parquet"} <= set(run.list())
     out = tmp_path / "generator"
-    done = run_cli("export", run.uri, "--out", str(out), "--json")
-    assert done.returncode == 0, done.stderr
+    shell("export", run.uri, "--out", str(out))
     assert load_bundle(str(out)).config["fid"] == told["best"]["best_fid"]
 
     # Bounded: the best bundles of the whole sweep, no checkpoint.
@@ -86,4 +91,4 @@ def test_a_killed_sweep_on_s3_goes_on_from_the_storage_alone(
     # The secret is neither in the run's folder nor in what was printed.
     leaks = [key for key in objects if key.startswith("runs/") and SECRET.encode() in bucket.read(key)]
     assert leaks == []
-    assert SECRET not in (tmp_path / "log0").read_text() + done.stderr + done.stdout
+    assert SECRET not in (tmp_path / "log0").read_text() + printed
