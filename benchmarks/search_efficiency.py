@@ -6,7 +6,7 @@
 
 Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
 Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
-scheduler classes; how recorded trials stand in for training is told in `benchmarks/replay.py`.
+scheduler classes; how recorded trials stand in for training is told in `benchmarks/contenders.py`.
 
 Each seed is a search of each kind. Ratios are of the best FIDs of one seed, averaged as logarithms; intervals are 95%
 bootstraps over seeds, p is Wilcoxon's signed-rank test on the same pairs, two-sided.
@@ -28,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from replay import Contender, History, Ours, Plain, Published, Random, simulate
+from contenders import Contender, Ours, Plain, Published, Random
+from replay import History, simulate
 from scipy.stats import wilcoxon
 from traces import FOLDER, TraceSet, read_traces
 

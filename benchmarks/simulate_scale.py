@@ -23,7 +23,8 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
-from replay import NoJournal, Ours, Running, simulate
+from contenders import NoJournal, Ours, Running
+from replay import simulate
 from traces import FOLDER, Trace, TraceSet, read_traces
 
 from search.searcher import StudySearcher

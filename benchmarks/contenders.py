@@ -1,0 +1,323 @@
+"""What decides in a replayed search: this project's own searcher and scheduler, and what they are compared with.
+
+**The surrogate.** A contender can only be given trials that were recorded. What it proposes is replaced by the nearest
+recorded trial of the same recipe that this search has not had yet, and the proposal itself is taken back: the study is
+told of the settings that were really trained, so what it learns is true. Nearest is Euclidean, each parameter in the
+units of its range (its logarithm where that is searched), a choice at distance 0 or 1. Interpolated curves would be
+smoother than real ones and repeated draws of one trial would not be independent; this way every number was measured. It
+holds a search by model back, not random search: near an optimum there are only so many recorded trials.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
+from traces import Trace, TraceSet, Verdict
+
+from gan.recipe import Recipe
+from gan.run import DIVERGED_SCORE
+from gan.settings import Choices, Range
+from gan.storage import Storage
+from search.asha import Asha
+from search.journal import Journal, SweepRecord, TrialRecord
+from search.scheduler import AshaScheduler
+from search.searcher import StudySearcher
+from search.space import RECIPE, label, suggest
+from search.spec import SweepSpec, make_spec
+from search.trial import DIVERGED
+
+
+class Pool:
+    """The recorded trials, handed out nearest first.
+
+    Args:
+        traces: of one data set.
+        random: breaks the tie between recordings of one recipe's published settings.
+
+    Attributes:
+        exhausted: how often a recipe's trials had all been had, and were put back.
+    """
+
+    def __init__(self, traces: TraceSet, random: np.random.Generator) -> None:
+        self.recipes = traces.recipes
+        self.exhausted = 0
+        self._random = random
+        self._all: dict[str, list[Trace]] = defaultdict(list)
+        self._published: dict[str, list[Trace]] = defaultdict(list)
+        for trace in traces.traces:
+            (self._published if trace.source == "published" else self._all)[trace.recipe].append(trace)
+        self._places = {
+            name: np.array([coordinates(self.recipes[name], trace.params) for trace in found])
+            for name, found in self._all.items()
+        }
+        self._free = {name: np.ones(len(found), bool) for name, found in self._all.items()}
+
+    def published(self, recipe: str) -> Trace:
+        """Return a recording of a recipe's own settings: any of its seeds."""
+        found = self._published[recipe]
+        return found[int(self._random.integers(len(found)))]
+
+    def closest(self, recipe: str, params: dict[str, Any]) -> Trace:
+        """Return the nearest recorded trial, had or not."""
+        return self._all[recipe][int(self._distances(recipe, params).argmin())]
+
+    def nearest(self, recipe: str, params: dict[str, Any]) -> Trace:
+        """Return the nearest recorded trial that was not had yet; it is had now."""
+        free = self._free[recipe]
+        if not free.any():
+            self.exhausted += 1
+            free[:] = True
+        found = int(np.where(free, self._distances(recipe, params), math.inf).argmin())
+        free[found] = False
+        return self._all[recipe][found]
+
+    def _distances(self, recipe: str, params: dict[str, Any]) -> np.ndarray:
+        return np.square(self._places[recipe] - coordinates(self.recipes[recipe], params)).sum(1)
+
+
+def coordinates(recipe: Recipe, params: dict[str, Any]) -> list[float]:
+    """Return parameters in the units of their ranges; a choice takes a coordinate for each of its values.
+
+    A recipe's parameters are the same in all of its trials, so their coordinates can be compared.
+    """
+    place: list[float] = []
+    for name, (_, space) in recipe.searchable().items():
+        if name not in params:
+            continue
+        if isinstance(space, Range):
+            low, high, value = (
+                math.log(number) if space.log else float(number) for number in (space.low, space.high, params[name])
+            )
+            place.append((value - low) / (high - low))
+        elif isinstance(space, Choices):
+            # Two different choices then differ by 1, as the two ends of a range do.
+            place.extend(math.sqrt(0.5) * (params[name] == value) for value in space.values)
+    return place
+
+
+# ---- contenders
+
+
+@dataclass
+class Running:
+    """A trial in a slot.
+
+    Attributes:
+        verdict: where the divergence rule ends it; None where nobody looks, or nothing is wrong.
+        handle: what the contender knows it by.
+        reported: reports so far.
+    """
+
+    trace: Trace
+    verdict: Verdict | None
+    handle: Any
+    reported: int = 0
+    best: float | None = None
+
+
+class Contender(ABC):
+    """What decides in a search; see `simulate`."""
+
+    def __init__(self, traces: TraceSet, seed: int) -> None:
+        self.traces = traces
+        self.pool = Pool(traces, np.random.default_rng(seed))
+
+    @abstractmethod
+    def begin(self) -> Running | None:
+        """Return the next trial; None if there are to be no more."""
+
+    @abstractmethod
+    def report(self, running: Running, kimg: float, fid: float | None) -> bool:
+        """Take in a report, `running.best` being up to date; tell whether the trial goes on."""
+
+
+class NoJournal(Journal):
+    """Writes nothing: what a simulated search does is known already."""
+
+    def __init__(self) -> None:
+        super().__init__(Storage("."))
+
+    def append_all(self, events: list[tuple[str, dict[str, Any]]]) -> None:
+        """Do nothing."""
+
+
+class RecordedSearcher(StudySearcher):
+    """The sweep's own searcher, whose samples are replaced by recorded trials; see the module.
+
+    Attributes:
+        recorded: our trial id → its recording.
+    """
+
+    def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, pool: Pool) -> None:
+        super().__init__(spec, recipes, record, NoJournal())
+        self._pool = pool
+        self.recorded: dict[str, Trace] = {}
+
+    def new_trial(self) -> TrialRecord | None:
+        trial = super().new_trial()
+        if trial is None:
+            return None
+        if trial.source == "published":
+            self.recorded[trial.id] = self._pool.published(trial.recipe)
+            return trial
+        trace = self._pool.nearest(trial.recipe, trial.params)
+        self.recorded[trial.id] = trace
+        self._asked[trial.id] = instead(self.study, self._asked[trial.id], trace, self._recipes)
+        trial.params, trial.settings = (
+            dict(trace.params),
+            dict(self._recipes[trace.recipe].with_settings(trace.params).settings),
+        )
+        return trial
+
+
+def instead(study: optuna.Study, asked: optuna.Trial, trace: Trace, recipes: dict[str, Recipe]) -> optuna.Trial:
+    """Take back what a study proposed, and have it propose the settings of a recorded trial."""
+    study.tell(asked, state=TrialState.FAIL)
+    params = {label(trace.recipe, name): value for name, value in trace.params.items()}
+    study.enqueue_trial({RECIPE: trace.recipe, **params})
+    again = study.ask()
+    suggest(again, recipes)
+    return again
+
+
+class Ours(Contender):
+    """(a) This project's search: its searcher, its scheduler, its divergence rule, published settings first.
+
+    Args:
+        settings: of the sweep, in place of its defaults.
+    """
+
+    def __init__(self, traces: TraceSet, seed: int, **settings: Any) -> None:
+        super().__init__(traces, seed)
+        self.settings = {**sweep_settings(traces), "trials": 100}
+        spec = make_spec({**self.settings, **settings, "seed": seed})
+        self.record = SweepRecord()
+        self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
+        self.scheduler = AshaScheduler(Asha(spec.rungs(), spec.reduction_factor), self.record)
+        self._kimg = spec.kimg
+
+    def begin(self) -> Running | None:
+        config = self.searcher.suggest("")
+        if not isinstance(config, dict):
+            return None
+        trial = self.searcher.trials[config["trial"]]
+        self.record.trials[trial.id] = trial
+        trace = self.searcher.recorded[trial.id]
+        return Running(trace, self.traces.verdict(trace), trial)
+
+    def report(self, running: Running, kimg: float, fid: float | None) -> bool:
+        # What `gan.run` reports, `search.scheduler` decides and `search.recorder` concludes.
+        trial: TrialRecord = running.handle
+        lost = running.verdict is not None and running.verdict.report == running.reported - 1
+        score = DIVERGED_SCORE if lost or running.best is None else running.best
+        outcome = DIVERGED if lost else ""
+        told = {"trial": trial.id, "kimg": kimg, "score": score, "source": trial.source, "outcome": outcome}
+        decision = self.scheduler.on_trial_result(None, None, told)  # type: ignore[arg-type]
+        trial.add_report({"kimg": kimg, "fid": fid, "best_fid": running.best, "score": score})
+        if lost:
+            trial.state, trial.reason = "diverged", running.verdict.reason if running.verdict else None
+        elif decision == TrialScheduler.STOP:
+            trial.state, trial.reason = "stopped", self.scheduler.stopped[trial.id]
+        elif kimg >= self._kimg - 1e-6:
+            trial.state = "finished"
+        else:
+            return True
+        self.searcher.conclude(trial)
+        return False
+
+
+class Random(Contender):
+    """(b) Random search without stopping: recorded trials in random order, to their full length."""
+
+    def __init__(self, traces: TraceSet, seed: int) -> None:
+        super().__init__(traces, seed)
+        sampled = [trace for trace in traces.traces if trace.source == "sampled"]
+        order = np.random.default_rng(seed).permutation(len(sampled))
+        self._left = iter([sampled[index] for index in order])
+
+    def begin(self) -> Running | None:
+        trace = next(self._left, None)
+        return None if trace is None else Running(trace, None, None)
+
+    def report(self, running: Running, kimg: float, fid: float | None) -> bool:
+        return True
+
+
+class Plain(Contender):
+    """(c) What one writes with Ray Tune alone: `OptunaSearch` and `ASHAScheduler`, both as they come.
+
+    The space is ours, conditional and by recipe; the metric is the FID of each report. A trial whose samples are not
+    finite reports infinity, which Tune survives (with NaN it would not be stopped, and Optuna's trial never end).
+    """
+
+    def __init__(self, traces: TraceSet, seed: int) -> None:
+        super().__init__(traces, seed)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._searcher = OptunaSearch(self._space, metric="fid", mode="min", seed=seed)
+        length = round(traces.kimg / traces.interval)
+        self._scheduler = ASHAScheduler(metric="fid", mode="min", max_t=length)
+        self._names = (f"trial{number}" for number in itertools.count())
+        # Tune's scheduler draws the only bracket there is from NumPy's global stream.
+        np.random.seed(seed)
+
+    def _space(self, trial: optuna.Trial) -> dict[str, Any]:
+        recipe, params = suggest(trial, self.traces.recipes)
+        return {RECIPE: recipe, "params": params}
+
+    def begin(self) -> Running | None:
+        name = next(self._names)
+        config = self._searcher.suggest(name)
+        assert config is not None
+        trace = self.pool.nearest(config[RECIPE], config["params"])
+        asked = self._searcher._ot_trials
+        asked[name] = instead(self._searcher._ot_study, asked[name], trace, self.traces.recipes)
+        trial = SimpleNamespace(trial_id=name)
+        self._scheduler.on_trial_add(None, trial)
+        return Running(trace, None, trial)
+
+    def report(self, running: Running, kimg: float, fid: float | None) -> bool:
+        trial = running.handle
+        result = {"fid": math.inf if fid is None else fid, "training_iteration": running.reported}
+        if self._scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+            self._searcher.on_trial_complete(trial.trial_id, result)
+            return False
+        self._searcher.on_trial_result(trial.trial_id, result)
+        return True
+
+
+class Published(Contender):
+    """(d) The recipes' own settings, to their full length, seed after seed: searching nothing."""
+
+    def __init__(self, traces: TraceSet, seed: int) -> None:
+        super().__init__(traces, seed)
+        self._left = iter([trace for trace in traces.traces if trace.source == "published"])
+
+    def begin(self) -> Running | None:
+        trace = next(self._left, None)
+        return None if trace is None else Running(trace, None, None)
+
+    def report(self, running: Running, kimg: float, fid: float | None) -> bool:
+        return True
+
+
+def sweep_settings(traces: TraceSet) -> dict[str, Any]:
+    """Return the settings of the sweep that would train what was recorded."""
+    return {
+        "data": traces.common["data"],
+        "size": traces.shape[0],
+        "recipes": traces.common["recipes"],
+        "settings": traces.common["settings"],
+        "kimg": traces.kimg,
+        "interval_kimg": traces.interval,
+    }
