@@ -168,11 +168,17 @@ class TrainingRun:
         """Train on, yielding a report at every multiple of the interval and at the end.
 
         Checkpoint and bundle are on storage before a report is yielded. After a resume the report of
-        the checkpoint comes first, once more. After a report with `diverged` there is no other.
+        the checkpoint comes first, once more. After a report with `diverged` there is no other. Whoever
+        trained this before, and still does out of reach, may not write here from now on.
+
+        Raises:
+            Superseded: another process has resumed this training meanwhile.
         """
         if self._last is not None:
             # Whoever was to hear of it may have been gone before it did.
             yield Report(**self._last)
+        if self._lost is None and self.trainer.due < self.total:
+            self._checkpoints.claim()
         while self._lost is None and self.trainer.due < self.total:
             yield self._interval()
 
@@ -183,6 +189,7 @@ class TrainingRun:
         target = min(self.total, (self.trainer.due // self.interval + 1) * self.interval)
         windows, lost = self._train_to(target)
         trained = time.perf_counter()
+        self._checkpoints.require_mine()
         fid, spread = None, None
         if lost is None:
             fid, spread, lost = self._judge()

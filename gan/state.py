@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import secrets
 from typing import Any
 
 import torch
@@ -19,8 +20,16 @@ KEPT = 2
 """Checkpoints kept of a training: the last, and one before it in case the last is damaged."""
 
 
+HOLDER = "holder"
+"""File that names the process whose checkpoints these are."""
+
+
 class DamagedCheckpoint(Exception):
     """A checkpoint whose content is not what was written."""
+
+
+class Superseded(InputError):
+    """Another process trains this now: it was taken over while this one was out of reach."""
 
 
 def state_dict(trainer: Trainer) -> dict[str, Any]:
@@ -113,6 +122,29 @@ class Checkpoints:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
+        self._token: bytes | None = None
+
+    def claim(self) -> None:
+        """Make them this process's; one that had them finds out by `require_mine`."""
+        token = secrets.token_hex(8).encode()
+        self._storage.write_bytes(HOLDER, token)
+        self._token = token
+
+    def require_mine(self) -> None:
+        """Raise `Superseded` if another process has claimed them since, or they have been cleared away.
+
+        A node that was cut off trains on, while its trial has moved; once it sees the storage again it must not
+        write there. A write that was under way as it was cut off may still arrive: of the same training, so it
+        says the same.
+        """
+        if self._token is None:
+            return
+        try:
+            holder = self._storage.read_bytes(HOLDER)
+        except FileNotFoundError:
+            holder = b""
+        if holder != self._token:
+            raise Superseded(f"{self._storage.uri}: another process trains this now")
 
     def save(self, kimg: float, state: dict[str, Any]) -> None:
         """Write a checkpoint, then drop all but it and those just before it, `KEPT` in all.
@@ -121,13 +153,14 @@ class Checkpoints:
         """
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        self.require_mine()
         content, stem = buffer.getvalue(), f"{round(kimg * 1000):012d}"
         self._storage.write_bytes(f"{stem}.pt", content)
         seal = {"kimg": kimg, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         self._storage.write_bytes(f"{stem}.json", json.dumps(seal).encode())
         kept = [known for known in self._stems() if known <= stem][-KEPT:]
         for name in self._storage.list():  # sorted: the seal goes before what it seals
-            if name.partition(".")[0] not in kept:
+            if name != HOLDER and name.partition(".")[0] not in kept:
                 self._storage.delete(name)
 
     def latest(self, before: float | None = None) -> tuple[float, dict[str, Any]] | None:

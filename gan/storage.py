@@ -158,9 +158,9 @@ class Storage:
         local = self._given is None or isinstance(self._given, fs.LocalFileSystem)
         return Path(self.root) if local and self._location.scheme == "file" else None
 
-    def child(self, path: str) -> Storage:
+    def child(self, path: str) -> Self:
         """Return the storage of a folder below this one; nothing is created."""
-        return Storage(self._location.uri(self._inside(path)), self._given)
+        return type(self)(self._location.uri(self._inside(path)), self._given)
 
     def _inside(self, path: str) -> str:
         """Return the full path of a name in this folder.

@@ -16,12 +16,17 @@ import statistics
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from gan.errors import InputError
+from gan.patience import patiently
 from gan.storage import Storage
 
 JOURNAL = "journal.jsonl"
+SEGMENT_BYTES = 256 << 10
+"""After so much the journal on an object store begins a new segment."""
+
 FORMAT = 1
 _FIELDS = {
     "sweep": {"format", "settings", "evaluation", "versions", "command"},
@@ -51,7 +56,6 @@ class Journal:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._session = 0
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event, on storage before this returns."""
@@ -69,29 +73,81 @@ class Journal:
         ).encode()
         folder = self._storage.local_path
         if folder is None:
-            # Object stores cannot append: the object is written anew. It stays small (a few hundred
-            # bytes a report), and a put is atomic.
-            before = self._storage.read_bytes(JOURNAL) if self._storage.exists(JOURNAL) else b""
-            self._storage.write_bytes(JOURNAL, before + lines)
-            return
-        descriptor = os.open(folder / JOURNAL, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            patiently(lambda: self._put(lines), f"{self._storage.uri}/{JOURNAL}")
+        else:
+            patiently(lambda: _append(folder / JOURNAL, lines), str(folder / JOURNAL))
+
+    def _put(self, lines: bytes) -> None:
+        """Append on an object store, which cannot: the journal's end is written anew, whole or not at all.
+
+        An end that has grown long becomes a segment, so that an event costs as much at the last trial as at the
+        first. The new end, written last, says how many segments precede it: one written by a driver that was
+        killed before that is not counted, and is written again.
+        """
+        segments, end = _read_end(self._storage)
+        if len(end) > SEGMENT_BYTES:
+            self._storage.write_bytes(_segment(segments), end)
+            segments, end = segments + 1, b""
+        self._storage.write_bytes(JOURNAL, _head(segments) + end + lines)
+
+
+def _append(path: Path, lines: bytes) -> None:
+    """Append to a file, whole or not at all: a disk that fills up may take a part of a write and raise nothing."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        before = os.fstat(descriptor).st_size
+        content = _mend_torn_end(descriptor) + lines
         try:
-            _write_whole(descriptor, _mend_torn_end(descriptor) + lines)
+            while content:
+                content = content[os.write(descriptor, content) :]
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _write_whole(descriptor: int, content: bytes) -> None:
-    """Write all of `content`: on a disk that fills up, a write may take a part and raise nothing."""
-    while content:
-        content = content[os.write(descriptor, content) :]
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _mend_torn_end(descriptor: int) -> bytes:
     """Return the line break that a writer killed in mid-line still owes."""
     size = os.fstat(descriptor).st_size
     return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
+
+
+def _segment(number: int) -> str:
+    return f"journal/{number:06d}.jsonl"
+
+
+def _head(segments: int) -> bytes:
+    return json.dumps({"event": "continues", "segments": segments}).encode() + b"\n" if segments else b""
+
+
+def _read_end(storage: Storage) -> tuple[int, bytes]:
+    """Return how many segments the journal on an object store has, and what comes after them."""
+    try:
+        content = storage.read_bytes(JOURNAL)
+    except FileNotFoundError:
+        return 0, b""
+    first, _, rest = content.partition(b"\n")
+    try:
+        head = json.loads(first)
+    except ValueError:
+        return 0, content
+    if isinstance(head, dict) and head.get("event") == "continues":
+        return int(head["segments"]), rest
+    return 0, content
+
+
+def read_journal(storage: Storage) -> bytes:
+    """Return a run's whole journal, as one file; of one that was copied from an object store, too.
+
+    Raises:
+        FileNotFoundError: there is none, or a part of it is missing.
+    """
+    if not storage.exists(JOURNAL):
+        raise FileNotFoundError(f"{storage.uri}/{JOURNAL}")
+    segments, end = _read_end(storage)
+    return b"".join([*(storage.read_bytes(_segment(number)) for number in range(segments)), end])
 
 
 def read_events(storage: Storage) -> list[dict[str, Any]]:
@@ -101,7 +157,7 @@ def read_events(storage: Storage) -> list[dict[str, Any]]:
         InputError: there is no journal, so this is no run.
     """
     try:
-        content = storage.read_bytes(JOURNAL)
+        content = read_journal(storage)
     except OSError:
         raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})") from None
     events = []

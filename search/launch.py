@@ -19,9 +19,10 @@ from ray import tune
 
 from gan.errors import InputError
 from gan.evaluation import EvaluationIdentity, Evaluator, require_same
+from gan.patience import PatientStorage
 from gan.pictures import write_real
 from gan.storage import Storage
-from gan.terminal import warn, working
+from gan.terminal import one_line, warn, working
 from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
@@ -174,6 +175,8 @@ class Launch(ABC):
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: Afterwards) -> SweepRecord:
         """Do as `run`, where Ray is there already."""
         owner = Owner(self.run_storage)
+        # What has begun outlives a storage that does not answer for a while.
+        self.run_storage = PatientStorage.of(self.run_storage)
         afterwards(owner.release)
         # Another driver may have come and gone while this one was getting ready.
         record = self._read_record()
@@ -187,6 +190,8 @@ class Launch(ABC):
                 self.conclude(claim)
         except (KeyboardInterrupt, SweepInterrupted):
             raise SweepInterrupted(self.run_storage.uri) from None
+        except OSError as error:
+            raise SweepHalted(f"{self.run_storage.uri}: {one_line(error)}") from error
         finally:
             record.ended = "finished" if self.done(record) else "interrupted"
             if not owner.lost:
@@ -226,7 +231,7 @@ class Launch(ABC):
         self.run_storage.make_dirs("trials")
         write_settings(self.run_storage, settings, self.plan.identity(), versions())
         write_real(self.run_storage, self.plan.data)
-        journal = Journal(self.run_storage)
+        journal = Journal(self.plan.run)
         record.settings, record.versions, record.ended = settings, versions(), None
         record.evaluation = evaluator.identity.as_dict()
         record.command = record.command or self._command

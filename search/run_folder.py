@@ -3,6 +3,7 @@
 sweep.yaml        the resolved settings, what identifies the run, and the versions
 journal.jsonl     the truth (see `search.journal`)
 owner.json        the driver that runs it, with its last heartbeat
+journal/          earlier parts of it, on an object store
 trials/<id>/      checkpoints, sample grids and the best bundle of a trial
 tensorboard/      event files
 best/<id>/        bundles of the whole sweep's best finished trials

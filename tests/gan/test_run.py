@@ -20,6 +20,7 @@ from gan.bundle import load_bundle
 from gan.evaluation.evaluator import Evaluation
 from gan.latents import fixed_latents
 from gan.run import DIVERGED_SCORE, Report, TrainingRun
+from gan.state import Superseded
 from gan.storage import Storage
 
 __all__ = ["one_thread"]
@@ -213,6 +214,35 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert run.resume() is None
     assert run.trainer.images == 0 and list(tmp_path.iterdir()) == []
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_was_taken_over_writes_nothing_more(
+    whole: tuple[Path, list[Report], TrainingRun], tmp_path: Path
+) -> None:
+    """As when a node is cut off, and trains on while its trial has moved to another one."""
+    stale = make_run(tmp_path).reports()
+    next(stale)
+    replacement = make_run(tmp_path)
+    assert replacement.resume() == INTERVAL
+    reports = list(replacement.reports())
+    before = content(tmp_path)
+    with pytest.raises(Superseded, match="another process trains this now"):
+        next(stale)
+    assert content(tmp_path) == before
+    assert timeless(reports) == timeless(whole[1])
+
+
+def test_nor_after_all_of_it_was_cleared_away(tmp_path: Path) -> None:
+    stale = make_run(tmp_path).reports()
+    next(stale)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(Superseded):
+        next(stale)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_a_finished_run_may_be_extended(whole: tuple[Path, list[Report], TrainingRun], tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from object_store import S3
 
 from gan.errors import InputError
-from gan.storage import Storage
+from gan.storage import Storage, copy_tree
 from search.journal import FORMAT, JOURNAL, Journal, fold, read_events, read_record
 
 TRIAL = {"recipe": "wgan", "objective": "wgan", "source": "sampled", "params": {"clip": 0.1}, "settings": {}, "seed": 3}
@@ -80,6 +81,71 @@ def test_a_report_and_its_verdict_are_written_at_once(run: Storage, monkeypatch:
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         Journal(run).append("problem")
+
+
+def test_a_write_that_fails_half_way_leaves_nothing(run: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is there once."""
+    import os
+
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}))
+    real, calls = os.fsync, 0
+
+    def slow_disk(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(5, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow_disk)
+    monkeypatch.setattr("gan.patience.time.sleep", lambda seconds: None)
+    Journal(run).append("verdict", trial="t0", state="finished", reason=None)
+    assert calls == 2
+    assert [event["event"] for event in read_events(run)] == ["sweep", "trial", "verdict"]
+
+
+def test_on_an_object_store_an_event_costs_no_more_as_the_journal_grows(
+    s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.journal.SEGMENT_BYTES", 1000)
+    run, written = Storage(s3.uri("run")), []
+    whole = Storage.write_bytes
+
+    def weigh(self: Storage, path: str, data: bytes) -> None:
+        written.append(len(data))
+        whole(self, path, data)
+
+    monkeypatch.setattr(Storage, "write_bytes", weigh)
+    write(run, ("sweep", LAUNCH), ("trial", {"trial": "t0", **TRIAL}))
+    for kimg in range(40):
+        write(run, ("report", {"trial": "t0", "kimg": kimg, "best_fid": 5.0}))
+    assert max(written) < 1300
+    assert len(run.list("journal")) >= 3
+    assert [event["kimg"] for event in read_events(run) if event["event"] == "report"] == list(range(40))
+
+
+def test_a_driver_killed_between_segment_and_end_doubles_nothing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
+    run = Storage(s3.uri("run"))
+    write(run, ("sweep", LAUNCH), ("problem", {"reason": "one"}))
+    end = run.read_bytes(JOURNAL)
+    write(run, ("problem", {"reason": "two" * 50}), ("problem", {"reason": "lost"}))
+    assert len(run.list("journal")) == 2
+    run.write_bytes(JOURNAL, end)  # Segments were written, the end that counts them was not.
+    assert [event.get("reason") for event in read_events(run)] == [None, "one"]
+    write(run, ("problem", {"reason": "three"}))
+    assert [event.get("reason") for event in read_events(run)] == [None, "one", "three"]
+
+
+def test_a_run_copied_from_an_object_store_goes_on_from_a_disk(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
+    far, near = Storage(s3.uri("run")), Storage(tmp_path / "copy")
+    write(far, ("sweep", LAUNCH), ("problem", {"reason": "one"}), ("problem", {"reason": "two"}))
+    copy_tree(far, near)
+    write(near, ("problem", {"reason": "three"}))
+    assert [event.get("reason") for event in read_events(near)] == [None, "one", "two", "three"]
 
 
 def test_numbers_that_json_lacks_are_refused(run: Storage) -> None:
