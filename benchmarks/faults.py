@@ -1,138 +1,290 @@
-"""Whether the distance ranks what it should: faults of known strength, on any data set.
+"""What a sweep loses when things go wrong: faults at random moments of real sweeps on a real cluster, counted.
 
-    python benchmarks/faults.py faces --size 32
-    python benchmarks/faults.py fashion-mnist:DIR --size 28 --json
+    python benchmarks/faults.py --storage shared --repeats 5
+    python benchmarks/faults.py --storage s3 --repeats 5 --faults node cut --json
 
-Real images are given noise, blur, or lose modes (kinds of images, as they lie together in feature
-space), each in several strengths. The distance to other real images must rise with the strength. The
-peer is the set without a fault. `tests/gan/evaluation/test_random_conv.py` checks the same on faces,
-with more kinds of faults.
+Three Ray nodes in network namespaces (this needs root), under a token; the head runs no trial, each worker one at
+a time. Every fault meets a sweep of its own, at a random moment. Afterwards the run must be as if nothing had
+happened: all trials, each with one verdict, those from before unchanged, every report there, the best bundle whole.
+
+Who starts a node again: this script does, when the sweep has ended, as systemd, an autoscaler or KubeRay would;
+only a link that comes back has its node started while the sweep goes on. Recovery is from the fault to the first
+report of new work by each trial that lost its process. Repeated work: what an interrupted trial trains twice, at
+most: the part of an interval since its last report, counted whole, and what its checkpoint was behind that.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import subprocess
 import sys
-from collections.abc import Callable
-from itertools import pairwise
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import median
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from injections import FAULTS, Fault, Stage, stage
 
-from gan.data import open_data
-from gan.evaluation import make_features
-from gan.evaluation.evaluator import reference_rows, statistics_of
-from gan.evaluation.features import FeatureExtractor
-from gan.evaluation.frechet import Reference
-from gan.evaluation.neighbours import nearest
+from gan import load_bundle
+from gan.storage import Storage
+from search.journal import FINAL, fold, read_events
 
-MODES = 10
-ORDERS = 8
-Fault = Callable[[Tensor, float], Tensor]
-BATCH = 250
+TRIALS, KIMG, INTERVAL = 4, 4.0, 0.4
+TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500"]
+EARLIEST, LATEST = 3, 22
+"""Reports after which a fault may come; a sweep makes some thirty."""
+
+PATIENCE = 400.0
+Events = list[dict[str, Any]]
 
 
-def quantised(values: Tensor) -> Tensor:
-    return values.round().clamp(0, 255).to(torch.uint8)
+@dataclass(frozen=True)
+class Outcome:
+    """What one fault did.
 
-
-def noisy(rows: Tensor, sigma: float) -> Tensor:
-    normal = np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
-    return quantised(rows + sigma * torch.from_numpy(normal))
-
-
-def blurred(rows: Tensor, sigma: float) -> Tensor:
-    """Convolve with a Gaussian of that many pixels."""
-    if sigma == 0:
-        return rows
-    radius = int(3 * sigma) + 1
-    line = torch.exp(-(torch.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    kernel = torch.outer(line, line) / line.sum() ** 2
-    images = F.pad(rows.permute(0, 3, 1, 2).float(), (radius,) * 4, mode="replicate")
-    channels = images.shape[1]
-    return quantised(F.conv2d(images, kernel.expand(channels, 1, -1, -1), groups=channels).permute(0, 2, 3, 1))
-
-
-class DroppedModes:
-    """Leaves only some of `MODES` kinds of images; as many images stay, as the distance depends on that.
-
-    Which kinds go is drawn: a single order can end on a kind that lies nearer to the middle of all than
-    the two before it did together, and so lower the distance between Gaussians.
+    Attributes:
+        lost: what is not as it should be; nothing if all is well.
+        noticed: seconds until the lost node was noted down; None where none is lost.
+        recovery: seconds until the last interrupted trial did new work; None if none was interrupted.
+        repeated: kimg trained twice by the trial that repeated most, at most.
+        behind: reports that the checkpoint of the worst trial was behind its last report.
+        false_alarms: nodes given up that were well.
     """
 
-    def __init__(self, rows: Tensor, features: FeatureExtractor, seed: int) -> None:
-        found = torch.cat([features(part) for part in rows.split(BATCH)])
-        spread = torch.linspace(0, len(rows) - 1, MODES).long()
-        order = torch.from_numpy(np.random.default_rng(seed).permutation(MODES))
-        self._kind = order[nearest(found, found[spread])[1]]
-
-    def __call__(self, rows: Tensor, dropped: float) -> Tensor:
-        kept = torch.nonzero(self._kind < MODES - int(dropped)).flatten()
-        return rows[kept[torch.arange(len(rows)) % len(kept)]]
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    data = open_data(args.data, args.size)
-    weights = None if args.inception_weights is None else Path(args.inception_weights)
-    features = make_features(args.features or "random-conv", shape=data.shape, inception_weights=weights)
-    chosen = reference_rows(len(data.train), 2 * args.images, 0)
-    np.random.default_rng(0).shuffle(chosen)
-    reference, rows = (torch.from_numpy(data.train.gather(part)) for part in np.array_split(chosen, 2))
-    real = Reference.of(statistics_of(reference.split(BATCH), features))
-
-    def distance(rows: Tensor) -> float:
-        return real.distance(statistics_of(rows.split(BATCH), features))
-
-    orders: list[Fault] = [DroppedModes(rows, features, seed) for seed in range(ORDERS)]
-    faults: dict[str, tuple[list[Fault], tuple[float, ...]]] = {
-        "noise (sigma, of 255)": ([noisy], (0, 4, 8, 16, 32, 64)),
-        "blur (sigma, pixels)": ([blurred], (0, 0.45, 0.6, 0.9, 1.5, 3)),
-        f"modes dropped (of {MODES}, mean of {ORDERS} orders)": (orders, (0, 2, 5, 8, 9)),
-    }
-    found = {
-        name: {str(strength): fmean(distance(fault(rows, strength)) for fault in alike) for strength in strengths}
-        for name, (alike, strengths) in faults.items()
-    }
-    return {
-        "data": args.data,
-        "size": data.shape[0],
-        "features": features.name,
-        "images": len(rows),
-        "identical": real.distance(statistics_of(reference.split(BATCH), features)),
-        "distances": found,
-        "monotone": {name: all(a < b for a, b in pairwise(each.values())) for name, each in found.items()},
-    }
+    fault: str
+    after_reports: int
+    lost: list[str]
+    noticed: float | None
+    recovery: float | None
+    repeated: float
+    behind: int
+    false_alarms: int
+    seconds: float
 
 
-def show(result: dict[str, Any]) -> None:
-    print(f"{result['data']} at {result['size']}, {result['images']:,} images, {result['features']} features")
-    print(f"identical sets: {result['identical']:.2e}")
-    for name, distances in result["distances"].items():
-        print(f"{name}: {'rises' if result['monotone'][name] else 'DOES NOT RISE'}")
-        print("  " + "  ".join(f"{strength}: {value:.4g}" for strength, value in distances.items()))
+def run_one(on: Stage, name: str, data: list[str], label: str) -> Outcome:
+    """Run a sweep, let one fault happen to it, and tell what came of it.
+
+    Args:
+        data: flags that name it.
+        label: name of the sweep.
+    """
+    fault, begin = FAULTS[name], time.monotonic()
+    run = Storage(on.storage).child(label)
+    after = on.rng.randint(EARLIEST, LATEST)
+    with tempfile.TemporaryFile("w+") as said, _load(name == "load"):
+        command = ["sweep", *data, "--storage", on.storage, "--name", label, *TINY]
+        command += ["--recipe", "dcgan", "--trials", str(TRIALS), "--kimg", str(KIMG), "--interval-kimg", str(INTERVAL)]
+        on.driver = _start(on, said, *command, "--seed", str(on.rng.randrange(1000)))
+        try:
+            events = _wait(run, after, on.driver, said)
+            verdicts, when = _verdicts(events), time.time()
+            node = fault.inject(on, events)
+            if fault.ends_driver:
+                on.driver.wait(60)
+                before = read_events(run)
+                on.driver = _start(on, said, "resume", run.uri)
+            elif name == "cut" and node is not None:
+                _start_anew(on, node)
+                node = None
+            on.driver.communicate(timeout=PATIENCE)
+            said.seek(0)
+            wrong = [] if on.driver.returncode == 0 else [f"exit {on.driver.returncode}: {said.read()[-300:]}"]
+        finally:
+            on.driver.kill()
+    events = read_events(run)
+    if fault.ends_driver:
+        when = before[-1]["time"]
+    wrong += _judge(run, events, verdicts)
+    if node is not None:
+        on.cluster.mend(node)
+        _start_anew(on, node)
+    lost = [event["time"] for event in events if event["event"] == "node" and event["state"] == "lost"]
+    interrupted = _interrupted(events, when)
+    return Outcome(
+        name,
+        after,
+        wrong,
+        min((moment - when for moment in lost if moment >= when), default=None) if fault.loses_node else None,
+        max((trial.recovery for trial in interrupted), default=None),
+        max((trial.behind + 1 for trial in interrupted), default=0) * INTERVAL,
+        max((trial.behind for trial in interrupted), default=0),
+        len(lost) - (1 if fault.loses_node else 0),
+        time.monotonic() - begin,
+    )
+
+
+def _start(on: Stage, said: Any, *arguments: str) -> subprocess.Popen[str]:
+    address = [] if arguments[0] == "resume" else ["--address", on.cluster.address]
+    command = on.cluster.inside(1, sys.executable, "-m", "search", *arguments, *address, "--json")
+    return subprocess.Popen(command, env=on.cluster.environment, stdout=subprocess.PIPE, stderr=said, text=True)
+
+
+def _start_anew(on: Stage, node: int) -> None:
+    """Start Ray on a node again, once nothing of it is left."""
+    on.cluster.kill(node)
+    time.sleep(1)
+    on.cluster.start(node)
+
+
+def _wait(run: Storage, reports: int, driver: subprocess.Popen[str], said: Any) -> Events:
+    """Wait until a run has so many reports; return its events."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if driver.poll() is not None:
+            said.seek(0)
+            raise RuntimeError(f"the sweep ended before it had {reports} reports: {said.read()[-2000:]}")
+        events = read_events(run) if run.exists("journal.jsonl") else []
+        if sum(event["event"] == "report" for event in events) >= reports:
+            return events
+        time.sleep(0.1)
+    raise RuntimeError(f"no {reports} reports in {PATIENCE:.0f} s")
+
+
+@contextmanager
+def _load(wanted: bool) -> Iterator[None]:
+    """Keep every core busy twice over."""
+    with ExitStack() as stack:
+        for _ in range(4 if wanted else 0):
+            process = multiprocessing.Process(target=_burn, daemon=True)
+            process.start()
+            stack.callback(process.kill)
+        yield
+
+
+def _burn() -> None:
+    while True:
+        pass
+
+
+# ---- what came of it
+
+
+def _verdicts(events: Events) -> dict[str, str]:
+    return {event["trial"]: event["state"] for event in events if event["event"] == "verdict"}
+
+
+def _judge(run: Storage, events: Events, before: dict[str, str]) -> list[str]:
+    """Return what is not as if nothing had happened."""
+    record, wrong = fold(events), []
+    if record.ended != "finished":
+        wrong.append(f"the run is {record.ended}")
+    states = {trial.id: trial.state for trial in record.trials.values()}
+    if len(states) != TRIALS:
+        wrong.append(f"{len(states)} trials")
+    wrong += [f"{trial}: {state}" for trial, state in states.items() if state not in FINAL or state == "failed"]
+    wrong += [
+        f"{trial}: {state}, then {states.get(trial)}" for trial, state in before.items() if states.get(trial) != state
+    ]
+    wrong += [f"{trial}: trained or judged after its verdict" for trial in trained_after_its_verdict(events)]
+    for trial in record.trials.values():
+        due = [round(INTERVAL * (index + 1), 6) for index in range(len(trial.reports))]
+        if [round(report["kimg"], 6) for report in trial.reports] != due:
+            wrong.append(f"{trial.id}: reports are missing, so rungs are not complete")
+    best = record.ranked()[0]
+    bundle = load_bundle(run.child(f"best/{best.id}").uri)
+    if bundle.config["fid"] != best.best_fid or bundle.sample(4).shape[0] != 4:
+        wrong.append(f"the best bundle says {bundle.config['fid']}, the journal {best.best_fid}")
+    return wrong
+
+
+def trained_after_its_verdict(events: Events) -> list[str]:
+    """Return the trials that had a final verdict and went on all the same; there must be none."""
+    ended, again = set(), []
+    for event in events:
+        if event["event"] == "verdict":
+            again += [event["trial"]] if event["trial"] in ended else []
+            ended.add(event["trial"])
+        elif event["event"] in ("start", "report") and event["trial"] in ended:
+            again.append(event["trial"])
+    return again
+
+
+@dataclass(frozen=True)
+class _Interrupted:
+    recovery: float
+    behind: int
+
+
+def _interrupted(events: Events, when: float) -> list[_Interrupted]:
+    """Return the trials that had begun and were started again after a moment."""
+    found = []
+    for trial in {event["trial"] for event in events if event["event"] == "trial"}:
+        mine = [event for event in events if event.get("trial") == trial]
+        again = next(
+            (event["time"] for event in mine if event["event"] in ("start", "retry") and event["time"] > when), None
+        )
+        earlier = [event for event in mine if event["event"] == "report" and event["time"] <= (again or 0)]
+        if again is None or not any(event["event"] == "start" and event["time"] <= when for event in mine):
+            continue
+        reached = max((event["kimg"] for event in earlier), default=0.0)
+        later = [event for event in mine if event["event"] == "report" and event["time"] > again]
+        new = next((event["time"] for event in later if event["kimg"] > reached), None)
+        resumed = min((event["kimg"] for event in later), default=reached)
+        if new is not None:
+            found.append(_Interrupted(new - when, round((reached - min(resumed, reached)) / INTERVAL)))
+    return found
+
+
+def show(outcomes: list[Outcome], storage: str) -> None:
+    print(f"storage: {storage}; {TRIALS} trials of {KIMG:g} kimg, a report every {INTERVAL:g}; times: median (most)")
+    print(f"{'fault':58} {'met':>4} {'survived':>8} {'noticed':>14} {'recovered':>16} {'kimg repeated':>14}")
+    for name, fault in FAULTS.items():
+        mine = [outcome for outcome in outcomes if outcome.fault == name]
+        if mine:
+            print(_row(fault, mine))
+    for outcome in outcomes:
+        for wrong in outcome.lost:
+            print(f"LOST {outcome.fault} after {outcome.after_reports} reports: {wrong}")
+        if outcome.false_alarms > 0:
+            print(
+                f"FALSE ALARM {outcome.fault} after {outcome.after_reports} reports: a node was given up that was well"
+            )
+
+
+def _row(fault: Fault, mine: list[Outcome]) -> str:
+    def middle(values: list[float | None]) -> str:
+        known = [value for value in values if value is not None]
+        return f"{median(known):.1f} ({max(known):.1f}) s" if known else "-"
+
+    survived = sum(not outcome.lost for outcome in mine)
+    times = f"{middle([o.noticed for o in mine]):>14} {middle([o.recovery for o in mine]):>16}"
+    return f"{fault.says:58} {len(mine):>4} {survived:>8} {times} {max(o.repeated for o in mine):>14.1f}"
+
+
+def measure(args: argparse.Namespace) -> list[Outcome]:
+    wanted = [name for name in args.faults or FAULTS if args.storage == "shared" or not FAULTS[name].shared_only]
+    outcomes = []
+    scratch = tempfile.TemporaryDirectory(prefix="gan-faults-")
+    with scratch as folder, stage(Path(folder), args.storage, args.seed) as on:
+        for repeat in range(args.repeats):
+            for name in wanted:
+                outcome = run_one(on, name, ["--data", "faces", "--size", "32"], f"{name}-{repeat}")
+                outcomes.append(outcome)
+                print(json.dumps(asdict(outcome)), file=sys.stderr, flush=True)
+    return outcomes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("data", help="a data URI, as gan-search takes it")
-    parser.add_argument("--size", type=int)
-    parser.add_argument("--images", type=int, default=2000, help="of a set")
-    parser.add_argument("--features", help="random-conv (the default), inception or exported:PATH")
-    parser.add_argument("--inception-weights")
+    parser.add_argument("--storage", choices=["shared", "s3"], default="shared")
+    parser.add_argument("--faults", nargs="+", choices=FAULTS, help="all, if none is named")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    result = measure(args)
+    outcomes = measure(args)
     if args.json:
-        print(json.dumps(result))
+        print(json.dumps([asdict(outcome) for outcome in outcomes]))
     else:
-        show(result)
-    sys.exit(not all(result["monotone"].values()))
+        show(outcomes, args.storage)
+    sys.exit(any(outcome.lost or outcome.false_alarms > 0 for outcome in outcomes))
 
 
 if __name__ == "__main__":

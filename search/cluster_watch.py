@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import ray
 
-_SECONDS = 5.0
+_SECONDS = 2.0
 """Between two looks at the cluster: less than a thousandth of a core, and as fresh as people look."""
 
 

@@ -1,9 +1,8 @@
 """A run's folder: its layout, what identifies it, and who owns it.
 
 sweep.yaml        the resolved settings, what identifies the run, and the versions
-journal.jsonl     the truth (see `search.journal`)
+journal.jsonl     the truth (see `search.journal`); on an object store earlier parts of it are in journal/
 owner.json        the driver that runs it, with its last heartbeat
-journal/          earlier parts of it, on an object store
 trials/<id>/      checkpoints, sample grids and the best bundle of a trial
 tensorboard/      event files
 best/<id>/        bundles of the whole sweep's best finished trials

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults import trained_after_its_verdict
 
 from gan.storage import Storage
 from search.journal import read_events
+
+__all__ = ["trained_after_its_verdict"]
 
 TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500", "--seed", "3"]
 
@@ -41,15 +44,3 @@ def wait_for(run: Path, enough: Callable[[list[dict[str, Any]]], bool], process:
 
 def count(events: list[dict[str, Any]], kind: str) -> int:
     return sum(event["event"] == kind for event in events)
-
-
-def trained_after_its_verdict(events: list[dict[str, Any]]) -> list[str]:
-    ended: set[str] = set()
-    again = []
-    for event in events:
-        if event["event"] == "verdict":
-            again += [event["trial"]] if event["trial"] in ended else []
-            ended.add(event["trial"])
-        elif event["event"] in ("start", "report") and event["trial"] in ended:
-            again.append(event["trial"])
-    return again

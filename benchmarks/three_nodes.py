@@ -1,16 +1,20 @@
 """A real Ray cluster of three nodes on one machine: each in a network namespace, all under a token.
 
+Needs root. `faults.py` and `tests/cluster` run sweeps on it.
+
 The head runs no trial. Nothing outside the bridge is touched; what is started is ended by pid.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -107,7 +111,7 @@ def pids(node: int) -> list[int]:
 
 @contextmanager
 def three_nodes(folder: Path, **environment: str) -> Iterator[Cluster]:
-    """Run a cluster; everything of it is gone afterwards.
+    """Run a cluster, once no other process runs one; everything of it is gone afterwards.
 
     Args:
         folder: for the token.
@@ -118,6 +122,18 @@ def three_nodes(folder: Path, **environment: str) -> Iterator[Cluster]:
         file.write(secrets.token_hex(32))
     own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token), **HEALTH, **environment}
     cluster = Cluster({**os.environ, **own})
+    with _alone():
+        yield from _run(cluster)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with (Path(tempfile.gettempdir()) / "gan-search-three-nodes.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(cluster: Cluster) -> Iterator[Cluster]:
     _clear()
     try:
         _ip("link", "add", BRIDGE, "type", "bridge")
