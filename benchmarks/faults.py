@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import signal
 import subprocess
 import sys
 import tempfile
@@ -279,6 +280,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the moments and the victims")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # The cluster is cleared away all the same.
     outcomes = measure(args)
     if args.json:
         print(json.dumps([asdict(outcome) for outcome in outcomes]))

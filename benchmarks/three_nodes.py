@@ -150,14 +150,14 @@ def _run(cluster: Cluster) -> Iterator[Cluster]:
             cluster.start(node)
         yield cluster
     finally:
-        for node in (1, 2, 3):
-            cluster.kill(node)
-        time.sleep(0.5)
         _clear()
 
 
 def _clear() -> None:
-    """Take away what an earlier cluster that was killed may have left."""
+    """Take away what an earlier cluster that was killed may have left; while a process lives, its link does too."""
+    for node in (1, 2, 3):
+        Cluster({}).kill(node)
+    time.sleep(0.5)
     for arguments in (*(("netns", "del", name) for name in NAMES), ("link", "del", BRIDGE)):
         subprocess.run(["ip", *arguments], capture_output=True, check=False)
 
