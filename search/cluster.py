@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from gan.errors import InputError
 from gan.terminal import note
@@ -70,13 +71,8 @@ def _connect(spec: RunSpec) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if spec.address is None:
         # "local" starts a Ray of our own even where a stale or foreign cluster is advertised.
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=256 * 2**20,
-            _node_ip_address="127.0.0.1",
-            **quiet,
-        )
+        with _on_loopback():
+            ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         return
     _require_answer(spec.address)
     try:
@@ -84,6 +80,25 @@ def _connect(spec: RunSpec) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--address {spec.address}: no Ray cluster answers there ({reason})") from None
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Have Ray listen at 127.0.0.1 alone, as it does by itself on Windows and macOS.
+
+    Told `_node_ip_address="127.0.0.1"`, it takes the address that other machines see instead.
+    """
+    name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[name], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+        if before[0] is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before[0]
 
 
 def _require_answer(address: str) -> None:
