@@ -28,6 +28,10 @@ class SameConv2d(Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         (top, bottom), (left, right) = (same_padding(side, kernel, stride) for side in input.shape[2:])
+        if input.shape[2:] == (1, 1):
+            # The pixel meets one weight of each kernel. PyTorch (2.14, in bfloat16 on a CPU) would leave the
+            # gradients of all others as it found them in memory, instead of making them zero.
+            return convolve(input, self.weight[:, :, top : top + 1, left : left + 1], self.bias, 1, 0)
         if top == bottom == left == right:
             return convolve(input, self.weight, self.bias, stride, top)
         return convolve(F.pad(input, (left, right, top, bottom)), self.weight, self.bias, stride, 0)

@@ -63,3 +63,21 @@ def test_an_odd_zero_goes_to_the_end() -> None:
         (1, 1),
         (1, 1),
     ]
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_weights_that_meet_no_pixel_have_no_gradient(kernel: int) -> None:
+    """In bfloat16 too, whose gradients PyTorch leaves as it found them in memory where a kernel meets nothing."""
+    layer = SameConv2d(32, 64, kernel, 2).to(memory_format=torch.channels_last)
+    pixels = torch.randn(16, 32, 1, 1)
+    for _ in range(5):
+        rubbish = [torch.full((64 * 32 * kernel * kernel,), torch.nan) for _ in range(20)]
+        del rubbish  # For the gradient to find.
+        layer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(pixels).float().sum().backward()
+        assert layer.weight.grad is not None
+        wanted = torch.zeros_like(layer.weight)
+        middle = kernel // 2
+        wanted[:, :, middle, middle] = pixels.bfloat16().float().sum((0, 2, 3))
+        torch.testing.assert_close(layer.weight.grad, wanted, rtol=0.02, atol=0.1)
