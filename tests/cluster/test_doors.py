@@ -1,0 +1,73 @@
+"""The doors of a cluster open to its token alone: the Jobs API and the Ray Client's port, whoever stands on the head.
+
+They are there with `ray[default]` only, which the tests do not need otherwise: `pip install -e '.[cluster]'`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from three_nodes import Cluster, three_nodes, why_not
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("aiohttp_cors") is None, reason="needs pip install -e '.[cluster]'"),
+]
+JOBS = """
+import sys, urllib.error, urllib.request
+headers = {"Authorization": f"Bearer {sys.argv[1]}"} if len(sys.argv) > 1 else {}
+try:
+    print(urllib.request.urlopen(urllib.request.Request("http://127.0.0.1:8265/api/jobs/", headers=headers)).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+CLIENT = "import ray; ray.init('ray://127.0.0.1:10001', log_to_driver=False); print('in')"
+WRONG = "0" * 64
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with three_nodes(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def token(cluster: Cluster) -> str:
+    return Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).read_text()
+
+
+def ask(cluster: Cluster, program: str, *arguments: str, **environment: str) -> str:
+    """Run a program on the head, without what the cluster's own processes have in their environment."""
+    bare = {name: value for name, value in cluster.environment.items() if "AUTH" not in name} | environment
+    command = cluster.inside(1, "timeout", "100", sys.executable, "-c", program, *arguments)
+    done = subprocess.run(command, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode != 124, "neither let in nor refused"
+    return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+
+def test_the_jobs_api(cluster: Cluster, token: str) -> None:
+    for _ in range(60):  # It opens some seconds after the head.
+        if ask(cluster, JOBS, token) == "200":
+            break
+        time.sleep(1)
+    assert [ask(cluster, JOBS), ask(cluster, JOBS, WRONG), ask(cluster, JOBS, token)] == ["401", "403", "200"]
+
+
+def test_the_clients_port(cluster: Cluster, token: str, tmp_path: Path) -> None:
+    nobody = {"HOME": str(tmp_path)}  # The user's own token, if any, is not looked for.
+    assert ask(cluster, CLIENT, **nobody) != "in"
+    assert ask(cluster, CLIENT, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=WRONG, **nobody) != "in"
+    assert ask(cluster, CLIENT, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, **nobody) == "in"
+
+
+def test_the_token_is_its_owners_alone(cluster: Cluster) -> None:
+    assert Path(cluster.environment["RAY_AUTH_TOKEN_PATH"]).stat().st_mode & 0o777 == 0o600
