@@ -256,7 +256,7 @@ class Launch(ABC):
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
         total = left + sum(trial.final for trial in record.trials.values())
-        progress = Progress(record, total, watch=watch, quiet=self.quiet)
+        progress = Progress(record, total, watch=watch, quiet=self.quiet, time_left=self.time_left)
         with (
             _scratch() as scratch,
             watch,

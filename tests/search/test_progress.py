@@ -160,6 +160,17 @@ def test_time_left_is_never_less_than_one_running_trial_needs() -> None:
     assert Outlook([], 5, 60.0).seconds_left(0.0, 10.0) is None
 
 
+@pytest.mark.parametrize(
+    ("budget", "told"), [(None, "64 min"), (1e6, "64 min"), (120.0, "2 min"), (-3.0, "0 s")], ids=str
+)
+def test_time_left_is_at_most_what_is_left_of_the_budget(budget: float | None, told: str) -> None:
+    known = record()
+    progress = Progress(known, 400, time_left=lambda: budget)
+    known.trials = {each.id: each for each in MANY}
+    progress._began = time.monotonic() - 60.0
+    assert f"about {told} left" in "\n".join(screen(progress, 80))
+
+
 @pytest.mark.parametrize("slots", [1, 4])
 def test_the_estimate_of_a_simulated_sweep_comes_true(slots: int) -> None:
     """One kimg a second in each slot, two thirds of the trials stopped at 20 kimg."""
