@@ -26,7 +26,7 @@ from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
-from search.journal import FORMAT, JOURNAL, Journal, SweepRecord, read_record
+from search.journal import FORMAT, JOURNAL, TIME_BUDGET, Journal, SweepRecord, read_record
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
 from search.planner import Planner
@@ -154,7 +154,7 @@ class Launch(ABC):
         Raises:
             InputError: see the class; nothing has been written.
             SweepInterrupted: by Ctrl-C or SIGTERM; the run can be resumed. (When the time budget ends it,
-                the record says "interrupted".)
+                the record says "interrupted", and that cause.)
             SweepHalted: storage or data failed; the run can be resumed.
         """
         record = self._read_record()
@@ -185,6 +185,9 @@ class Launch(ABC):
             halted = self._train(claim)
             if halted is None and not self.trials_left(record):
                 self.conclude(claim)
+            left = self.time_left()
+            if halted is None and not self.done(record) and left is not None and left <= 0:
+                record.cause = TIME_BUDGET
         except (KeyboardInterrupt, SweepInterrupted):
             raise SweepInterrupted(self.run_storage.uri) from None
         finally:
@@ -192,7 +195,7 @@ class Launch(ABC):
             if not owner.lost:
                 # On a full disk this fails too, and must not hide what came before.
                 with suppress(OSError):
-                    claim.journal.append("end", state=record.ended)
+                    claim.journal.append("end", state=record.ended, cause=record.cause)
         if halted is not None and record.ended == "interrupted":
             raise SweepHalted(halted)
         return record
@@ -227,7 +230,8 @@ class Launch(ABC):
         write_settings(self.run_storage, settings, self.plan.identity(), versions())
         write_real(self.run_storage, self.plan.data)
         journal = Journal(self.run_storage)
-        record.settings, record.versions, record.ended = settings, versions(), None
+        record.settings, record.versions = settings, versions()
+        record.ended = record.cause = None
         record.evaluation = evaluator.identity.as_dict()
         record.command = record.command or self._command
         journal.append(

@@ -15,7 +15,7 @@ from gan.terminal import note
 from search.cluster_watch import ClusterWatch
 from search.estimate import Outlook
 from search.journal import SweepRecord, TrialRecord
-from search.report.text import duration
+from search.report.text import TO_COME, duration, standing
 from search.screen import View, clock, counted, distance, render, used
 
 _EVENTS = 4
@@ -98,8 +98,8 @@ class Progress:
     def view(self) -> View:
         """Return what there is to show now. (Called from the screen's own thread.)"""
         trials = list(self._record.trials.values())
-        counts = Counter(trial.state for trial in trials)
-        counts["pending"] += max(0, self._trials - len(trials))
+        counts = Counter(standing(trial.state, trial.kimg) for trial in trials)
+        counts[TO_COME] += max(0, self._trials - len(trials))
         ranked = self._record.ranked()
         return View(
             name=str(self._record.settings.get("name", "sweep")),

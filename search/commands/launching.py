@@ -31,6 +31,7 @@ def launch(made: Launch, json: bool) -> None:
 def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
     from search.export import GENERATOR, best_finalist, export_winner
     from search.report import build_report
+    from search.report.status import standing
 
     best = export_winner(run)
     data = build_report(run)
@@ -42,7 +43,7 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
             say(f"generator  {generator}\nsample it  gan-search sample {generator} -n 64 --grid --out samples.png")
         say_finalist(best_finalist(run))
         if record.ended == "interrupted":
-            say(f"go on      gan-search resume {shlex.quote(run.uri)}")
+            say(f"\n{standing(data)}")
     if best is None and record.ended == "finished":
         raise Failed("no trial produced a generator: see the reasons in the report, and try lower learning rates")
 

@@ -39,6 +39,7 @@ def collect(run: Storage) -> ReportData:
         name=str(settings.get("name") or run.root.rpartition("/")[2]),
         uri=run.uri,
         state=state,
+        cause=record.cause,
         rows=rows,
         curves={trial.id: _curve(trial) for trial in record.trials.values() if trial.reports},
         evaluations=_evaluations(events),

@@ -139,6 +139,7 @@ class ReportData:
     Attributes:
         name, uri: of the run.
         state: running, interrupted or finished.
+        cause: of an interruption, if its own time budget was: `TIME_BUDGET`.
         rows: every trial by id, those not made yet included.
         curves: by trial, for those that have reported.
         evaluations: in order of time.
@@ -169,6 +170,7 @@ class ReportData:
     command: str
     total_kimg: float | None
     identity: dict[str, Any] = field(default_factory=dict)
+    cause: str | None = None
     contest: Contest | None = None
     finalists: Contest | None = None
     rescoring: Rescoring | None = None

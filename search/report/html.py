@@ -41,8 +41,9 @@ def section(ident: str, title: str, content: str) -> str:
     )
 
 
-def state_badge(state: str) -> str:
-    return f'<span class="state {escape(state)}">{escape(state)}</span>'
+def state_badge(state: str, told: str | None = None) -> str:
+    """Return a state in its colour, in other words if there are any."""
+    return f'<span class="state {escape(state)}">{escape(told or state)}</span>'
 
 
 def swatch(recipe: int) -> str:

@@ -27,13 +27,11 @@ def header(data: ReportData) -> str:
     known = (data.settings.get("data"), f"{size} px" if size else None, f"as of {now}")
     what = " · ".join(str(part) for part in known if part)
     chips = "".join(
-        f'<li class="state {state}"><b>{count}</b> {state}</li>'
-        for state, count in ((state, data.counts.get(state)) for state in text.STATES)
-        if count
+        f'<li class="state {state}"><b>{count}</b> {state}</li>' for state, count in text.standings(data).items()
     )
     trials = f'<ul class="chips" aria-label="trials by state">{chips}</ul>' if chips else ""
     return (
-        f"<h1>{escape(data.name)} {state_badge(data.state)}</h1>"
+        f"<h1>{escape(data.name)} {state_badge(data.state, text.told(data, data.state))}</h1>"
         f'<p class="soft">{escape(what)}</p>{trials or "<p>no trials yet</p>"}'
     )
 
@@ -58,7 +56,7 @@ def hero(run: Storage, data: ReportData) -> str:
 
 def _winner(data: ReportData, winner: Row) -> str:
     how = "published settings" if winner.source == "published" else "found by the search"
-    where = f"{winner.id} · {winner.recipe} · {how} · {winner.state}"
+    where = f"{winner.id} · {winner.recipe} · {how} · {text.standing_of(winner)}"
     parts = [
         f'<h2 id="best-title">The best generator</h2><p class="big">{text.number(winner.best_fid)}</p>',
         f'<p class="soft">{escape(data.metric)}, {_samples(data)}; lower is better.',
@@ -154,7 +152,9 @@ def advice(data: ReportData) -> str:
         return ""
     tips = []
     if data.state == "interrupted":
-        tips.append(f"The sweep was interrupted. Go on with: <code>{escape(commands.resume(data))}</code>")
+        tips.append(
+            f"The sweep was {text.told(data, data.state)}. Go on with: <code>{escape(commands.resume(data))}</code>"
+        )
     if data.leaderboard and not data.counts.get("finished"):
         tips += ["No trial has run to its full length.", *map(escape, _remedies(data.counts))]
     elif not tips:

@@ -53,12 +53,12 @@ def _trial(row: Row, recipe: int, searched: list[str]) -> list[str | Cell]:
         escape(row.id),
         "" if row.rank is None else str(row.rank),
         Cell(text.number(row.best_fid), row.best_fid),
-        state_badge(row.state),
+        state_badge(text.standing_of(row)),
         f"{swatch(recipe)}{escape(str(row.recipe))}{published}",
         Cell(text.kimg(row.best_kimg), row.best_kimg),
         Cell(text.kimg(row.kimg), row.kimg),
         Cell(text.duration(row.seconds), row.seconds),
-        escape(text.one_line(row.reason)),
+        escape(text.why(row)),
         *(_setting(params.get(name)) for name in searched),
     ]
 

@@ -20,7 +20,7 @@ from gan.storage import Storage
 from gan.terminal import run_app, working
 from search import doctor
 from search.cli import app
-from search.journal import Journal
+from search.journal import TIME_BUDGET, Journal
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"torch", "gpu", "bf16", "memory", "data", "inception", "ray", "optuna", "storage", "report", "tensorboard"}
@@ -70,6 +70,8 @@ def test_alone_it_knows_the_runs_that_are_here(
     fabricate(Storage(tmp_path / "results" / "cut off"))
     Fabricated(Storage(tmp_path / "results" / "done"))
     Journal(Storage(tmp_path / "results" / "done")).append("end", state="finished")
+    Fabricated(Storage(tmp_path / "results" / "spent"))
+    Journal(Storage(tmp_path / "results" / "spent")).append("end", state="interrupted", cause=TIME_BUDGET)
     torn = tmp_path / "results" / "torn"
     torn.mkdir()
     (torn / "journal.jsonl").write_bytes(b'{"event": "swe')
@@ -78,6 +80,7 @@ def test_alone_it_knows_the_runs_that_are_here(
     out = " ".join(capsys.readouterr().out.split())
     assert "done finished gan-search report results/done" in out
     assert "cut off interrupted gan-search resume 'results/cut off'" in out
+    assert "spent ended by its time budget gan-search resume results/spent" in out
     assert "torn interrupted gan-search resume results/torn" in out
     assert "results/empty" not in out
 
