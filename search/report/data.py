@@ -69,6 +69,10 @@ class Curve:
     losses: list[tuple[float, float, float]]
     images_per_iteration: int | None = None
 
+    def best_at(self, kimg: float) -> float | None:
+        """Return the best FID within its first `kimg`."""
+        return next((fid for at, fid in reversed(self.best_fid) if at <= kimg + 1e-6), None)
+
 
 @dataclass(frozen=True)
 class Evaluated:

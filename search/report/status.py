@@ -15,7 +15,7 @@ from search.report import commands, contest_tables
 from search.report.collect import collect
 from search.report.contest import Contest
 from search.report.data import ReportData, Row
-from search.report.text import counts, duration, kimg, number, percent, standing_of, told, why
+from search.report.text import counts, duration, kimg, number, saved, standing_of, told, why
 
 METRIC = "best_fid"
 ROWS = 40
@@ -170,11 +170,12 @@ def _shown(data: ReportData) -> tuple[list[Row], int]:
 
 def _head(data: ReportData) -> list[str]:
     budget = data.budget
-    saved = f", {percent(budget.saved_fraction)} saved by stopping" if budget.saved_fraction else ""
+    share = saved(budget.saved_fraction)
+    spared = "" if share is None else f", {share} saved by stopping"
     return [
         f"{data.name}: {standing(data)}",
         counts(data),
-        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{saved}",
+        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{spared}",
     ]
 
 

@@ -108,17 +108,24 @@ def _use(data: ReportData) -> str:
 
 
 def _beyond(data: ReportData) -> str:
-    """Say how far the search came beyond the best of the published settings."""
+    """Say how far the search came beyond the best of the published settings, at equal training."""
     winner = data.winner
     known = [row for row in data.rows if row.source == "published" and row.best_fid is not None]
     if winner is None or not known:
         return ""
     if winner.source == "published":
-        return "Published settings are the best so far: the search has found none better."
+        longest = max((row.kimg or 0.0 for row in data.rows if row.source == "sampled"), default=0.0)
+        short = f" Its trials have had {text.kimg(longest)} kimg at most." if longest < (winner.kimg or 0.0) else ""
+        where = f"after {text.kimg(winner.kimg)} kimg"
+        return f"Published settings are the best so far, {where}: the search has found none better.{short}"
     best = min(known, key=lambda row: row.best_fid or 0.0)
-    share = 1 - (winner.best_fid or 0.0) / (best.best_fid or 1.0)
-    known_best = f"{best.recipe}: {text.number(best.best_fid)}"
-    return f"{text.percent(share)} lower than the best published settings ({known_best})."
+    kimg = min(winner.kimg or 0.0, best.kimg or 0.0)
+    mine, theirs = (data.curves[row.id].best_at(kimg) for row in (winner, best))
+    if mine is None or not theirs:
+        return ""
+    share = f"{text.percent(abs(1 - mine / theirs))} {'lower' if mine <= theirs else 'higher'}"
+    published = f"the best published settings ({best.recipe}: {text.number(theirs)})"
+    return f"{share} than {published}, both after {text.kimg(kimg)} kimg."
 
 
 def _samples(data: ReportData) -> str:

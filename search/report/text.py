@@ -36,6 +36,11 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.0f}%"
 
 
+def saved(fraction: float | None) -> str | None:
+    """Write the share of training that stopping saved; None where it was none to speak of."""
+    return percent(fraction) if fraction is not None and fraction >= 0.005 else None
+
+
 def duration(seconds: float | None) -> str:
     """Write a time as people say it: 45 s, 12 min, 3 h 20 min."""
     if seconds is None:

@@ -120,7 +120,7 @@ def test_a_run_that_its_time_budget_ended(writer, budget, written):
     lines = plain(data)
     assert lines[0] == f"demo: ended by its time budget of {written}; go on with: gan-search resume {run.uri}"
     assert lines[1] == "2 finished, 1 paused, 2 to come"
-    assert [line.split()[-6:] for line in lines if " t0002 " in line] == ["paused goes on from 3 kimg".split()]
+    assert [line.split()[-6:] for line in lines if " t0002 " in line] == [["paused", "goes", "on", "from", "3", "kimg"]]
     html = page(run, data, {})
     assert f">ended by its time budget of {written}</span></h1>" in html
     assert f"The sweep was ended by its time budget of {written}. Go on with: <code>gan-search resume" in html
