@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,8 @@ from typing import Any
 
 from search.report.pictures import Picture
 from search.report.style import PALETTE
+
+_FLAG = re.compile(r"(?<!\S)--?[a-z][\w-]*")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ def section(ident: str, title: str, content: str) -> str:
 def state_badge(state: str, told: str | None = None) -> str:
     """Return a state in its colour, in other words if there are any."""
     return f'<span class="state {escape(state)}">{escape(told or state)}</span>'
+
+
+def command(line: str) -> str:
+    """Return a command to be copied; on a narrow screen no line of it ends within the name of an option."""
+    flagged = _FLAG.sub(r'<span class="flag">\g<0></span>', escape(line))
+    return f"<pre>{flagged}</pre>"
 
 
 def swatch(recipe: int) -> str:

@@ -11,7 +11,7 @@ from gan.metric import FID
 from gan.storage import Storage
 from search.report import commands, text
 from search.report.data import ReportData, Row
-from search.report.html import Column, image, section, state_badge, table
+from search.report.html import Column, command, image, section, state_badge, table
 from search.report.pictures import winner_picture
 
 _ENDED_EARLY = ("diverged", "failed")
@@ -104,7 +104,7 @@ def _published(data: ReportData, winner: Row) -> dict[str, Any]:
 def _use(data: ReportData) -> str:
     if data.best is None or data.best.bundle is None:
         return "<p>Its generator is not kept.</p>"
-    return f"<h3>Use it</h3><pre>{escape(commands.use(data))}</pre>"
+    return f"<h3>Use it</h3>{command(commands.use(data))}"
 
 
 def _beyond(data: ReportData) -> str:

@@ -84,7 +84,7 @@ def published(run: Storage, data: ReportData) -> str:
         Column(_measure(data, "found "), "n"),
         Column("change", "n"),
         Column("both after", "n"),
-        Column("trials"),
+        Column("trials", "n"),
     ]
     rows = [_comparison(comparison) for comparison in data.comparisons]
     content = table(columns, rows, label="published settings against found ones")

@@ -283,6 +283,22 @@ def test_odd_runs_open_without_a_complaint(browser: Browser, tmp_path: Path, fat
         assert hostile in tooltip(browser)
 
 
+def test_the_leaderboard_scrolls_in_its_own_frame_and_says_so(browser: Browser, address: str) -> None:
+    for width, _ in ((1200, 900), PHONE):
+        browser.resize(width, 900)
+        show(browser, address)
+        browser.js("document.querySelector('.sortable').style.width = '3000px'")
+        region = "document.querySelector('.scroll:has(.sortable)')"
+        browser.js(f"{region}.scrollLeft = 1")
+        next_frame(browser)
+        hint = "getComputedStyle(document.querySelector('.sideways')).visibility"
+        assert browser.js("document.documentElement.scrollWidth <= innerWidth")
+        assert browser.js(f"{region}.classList.contains('beyond')") and browser.js(hint) == "visible"
+        browser.js(f"{region}.scrollLeft = 5000")
+        next_frame(browser)
+        assert not browser.js(f"{region}.classList.contains('beyond')") and browser.js(hint) == "hidden"
+
+
 def test_a_logarithmic_axis_begins_and_ends_with_a_label(browser: Browser, tmp_path: Path) -> None:
     writer = Writer(tmp_path / "wide")
     writer.begin(trials=1)

@@ -80,7 +80,7 @@ def test_what_was_found_is_compared_where_both_sides_have_been_trained_longest(w
     assert compared.gain == pytest.approx(1 - 80 / 90)
     assert data.winner.id == "t0001"
     html = page(run, data, {})
-    assert "4 kimg</td><td>t0000 → t0003<" in html
+    assert '4 kimg</td><td class="n">t0000 → t0003<' in html
     # At two kimg each: 50/90 of the distance, though published settings have come further since.
     assert "44% lower than the best published settings (dcgan: 138.7), both after 2 kimg." in html
 
