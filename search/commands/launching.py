@@ -68,27 +68,3 @@ def show(data: ReportData, json: bool) -> None:
         emit(as_json(data))
     else:
         show_status(data, Console())
-
-
-def show_plan(made: Launch, json: bool) -> None:
-    """Print what a run would do."""
-    from search.journal import SweepRecord
-
-    plan, spec = made.plan, made.spec
-    shown: dict[str, Any] = {
-        "run": made.run_storage.uri,
-        "settings": spec.model_dump(),
-        "identity": plan.identity(),
-        "trials": made.trials_left(SweepRecord()),
-        "interval_kimg": spec.interval,
-        "rungs": spec.rungs(),
-        "train_images": len(plan.data.train),
-        "held_out_images": len(plan.data.held_out),
-        "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
-    }
-    if json:
-        emit(shown)
-        return
-    import yaml
-
-    say(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip())

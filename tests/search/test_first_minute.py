@@ -20,7 +20,9 @@ from gan.storage import Storage
 from gan.terminal import run_app, working
 from search import doctor
 from search.cli import app
+from search.contestants import CompareSpec
 from search.journal import TIME_BUDGET, Journal
+from search.spec import RunSpec, SweepSpec
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"torch", "gpu", "bf16", "memory", "data", "inception", "ray", "optuna", "storage", "report", "tensorboard"}
@@ -48,6 +50,27 @@ def test_every_help_has_an_example_and_fits(
     assert max(map(len, out.splitlines())) <= 80
     if len(command) == 1 and command[0] not in ("data", "recipes"):
         assert "--json" in out
+
+
+@pytest.mark.parametrize(("command", "spec"), [("sweep", SweepSpec), ("compare", CompareSpec)])
+def test_help_tells_the_defaults_that_a_spec_has(command: str, spec: type[RunSpec]) -> None:
+    """They are filled in after the command line has been read, so typer does not know of them."""
+    told_otherwise = {"name": "the command's", "wait_for_nodes": "not at all"}
+    known: Any = typer.main.get_command(app)
+    seen = set()
+    for option in known.commands[command].params:
+        field = spec.model_fields.get("recipes" if option.name == "recipe" else option.name)
+        if field is None or option.param_type_name == "argument":
+            continue
+        seen.add(option.name)
+        told = option.help.rpartition("default")[2].strip(": ")
+        default = field.default
+        if default is None or option.name in told_otherwise:
+            assert told_otherwise.get(option.name, told) == told and told, option.name
+        else:
+            wanted = ", ".join(default) if isinstance(default, list) else str(default).removesuffix(".0")
+            assert told == wanted, option.name
+    assert {"data", "kimg", "samples", "time_budget", "concurrent", "device"} <= seen
 
 
 def test_alone_it_says_what_to_do_next(
