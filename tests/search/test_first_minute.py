@@ -142,15 +142,9 @@ def found(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dic
     return status, json.loads(capsys.readouterr().out)
 
 
-@pytest.fixture
-def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray takes seconds to start; one test does."""
-    monkeypatch.setattr(doctor, "_ray", lambda address: Check("ray", "ok", "not started"))
-
-
 def test_the_doctor_looks_at_everything_a_sweep_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a real Ray."""
-    status, told = found("--storage", str(tmp_path / "results"), capsys=capsys)
+    status, told = found("--ray", "--storage", str(tmp_path / "results"), capsys=capsys)
     checks = {check["name"]: check for check in told["checks"]}
     assert checks.keys() == KINDS | {"optuna-dashboard"}
     assert (status, told["ok"]) == (0, True), checks
@@ -161,7 +155,38 @@ def test_the_doctor_looks_at_everything_a_sweep_needs(tmp_path: Path, capsys: py
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.usefixtures("no_ray")
+def test_ray_is_started_when_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str | None] = []
+
+    def start(address: str | None) -> Check:
+        started.append(address)
+        return Check("ray", "ok", "started")
+
+    monkeypatch.setattr(doctor, "_ray", start)
+    place = ("--storage", str(tmp_path))
+    checks = {check["name"]: check for check in found(*place, capsys=capsys)[1]["checks"]}
+    assert checks["ray"]["state"] == "ok" and "not started (--ray starts it)" in checks["ray"]["found"]
+    assert started == []
+    found(*place, "--ray", capsys=capsys)
+    found(*place, "--address", "10.0.0.1:6379", capsys=capsys)
+    assert started == [None, "10.0.0.1:6379"]
+
+
+def test_each_finding_is_shown_as_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slow() -> Check:
+        shown = capsys.readouterr().out
+        return Check("optuna", "ok", f"{shown.count('ok ')} before it")
+
+    monkeypatch.setattr(doctor, "_optuna", slow)
+    assert run_app(app, ["doctor", "--storage", str(tmp_path)]) == 0
+    before = capsys.readouterr().out.splitlines()[0]
+    assert before.startswith("ok       optuna: ") and not before.endswith(" 0 before it")
+
+
 @pytest.mark.parametrize("storage", ["/proc/results", "ftp://host/x"])
 def test_storage_that_cannot_be_written(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, told = found("--storage", storage, capsys=capsys)
@@ -177,7 +202,6 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "127.0.0.1:1" in missing["found"]
 
 
-@pytest.mark.usefixtures("no_ray")
 def test_a_package_that_is_missing_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +217,6 @@ def test_a_package_that_is_missing_says_how_to_get_it(
     assert said.endswith("no sweep can run until what is MISSING is mended")
 
 
-@pytest.mark.usefixtures("no_ray")
 def test_the_doctor_on_forty_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
