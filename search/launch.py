@@ -166,9 +166,9 @@ class Launch(ABC):
             started()
             # What any node lacks is told before anything is written.
             check_nodes(spec, self.plan.data.content_hash)
-            caveat = evaluator.caveat()
-            if caveat is not None:
-                warn(caveat)
+            for caveat in (self.plan.data.caveat(), evaluator.caveat()):
+                if caveat is not None:
+                    warn(caveat)
             return self.run_connected(spec, evaluator, afterwards)
 
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: Afterwards) -> SweepRecord:

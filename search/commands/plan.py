@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gan.terminal import emit, say, table
+from gan.terminal import emit, say, table, warn
 from search.report.text import kimg, short, span
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 def show_plan(made: Launch, json: bool) -> None:
     """Print what a run would do."""
+    caveat = made.plan.data.caveat()
+    if caveat is not None:
+        warn(caveat)
     if json:
         emit(_resolved(made))
         return

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gan.terminal import run_app
 from search.cli import app
@@ -40,3 +42,19 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     assert not any(line[:1] == ["batch"] for line in searched)
     assert lines[-1].endswith("--dry-run --json")
     assert snapshot(tmp_path) == {}
+
+
+def test_grey_images_are_told_of_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("search.preflight.FEWEST_IMAGES", 100)
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (150, 16, 16), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    data = f"folder:{tmp_path}"
+    for query, channels, hints in (("", "3 channels", 1), ("?channels=1", "1 channel:", 0)):
+        arguments = ["--data", data + query, "--size", "16", "--features", "random-conv", "--kimg", "12"]
+        assert run_app(app, ["sweep", *arguments, "--storage", str(tmp_path / "runs"), "--dry-run"]) == 0
+        out, err = capsys.readouterr()
+        assert channels in out
+        assert err.count(f"give '{data}?channels=1'") == hints
