@@ -12,7 +12,8 @@ from typing import Any
 from search.report.pictures import Picture
 from search.report.style import PALETTE
 
-_FLAG = re.compile(r"(?<!\S)--?[a-z][\w-]*")
+_HYPHENED = re.compile(r"(?<!\S)(?=\S{2,30}(?!\S))\S*-\S*")
+"""A word that a browser would break at a hyphen, and that fits a line of the narrowest screen."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,9 @@ def state_badge(state: str, told: str | None = None) -> str:
 
 
 def command(line: str) -> str:
-    """Return a command to be copied; on a narrow screen no line of it ends within the name of an option."""
-    flagged = _FLAG.sub(r'<span class="flag">\g<0></span>', escape(line))
-    return f"<pre>{flagged}</pre>"
+    """Return a command to be copied; lines break between its words, not at the hyphens of an option."""
+    words = _HYPHENED.sub(r'<span class="whole">\g<0></span>', escape(line))
+    return f"<pre>{words}</pre>"
 
 
 def swatch(recipe: int) -> str:
