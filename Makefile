@@ -18,6 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 setup: $(READY)
+	@echo "now: source $(BIN)/activate"
 
 sweep: $(READY)
 	$(BIN)/gan-search sweep search/specs/demo.yaml

@@ -15,7 +15,7 @@ from search.commands import options as opt
 from search.commands.compare import compare
 from search.commands.doctor import doctor
 from search.commands.evaluate import evaluate
-from search.commands.launching import launch, show, show_plan
+from search.commands.launching import launch, show
 from search.commands.viewers import Run, Stored, dashboard, tensorboard
 from search.commands.welcome import welcome
 
@@ -30,11 +30,13 @@ app = make_app(
 @app.command()
 def sweep(
     spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="a sweep's settings")] = None,
-    recipe: Annotated[list[str] | None, typer.Option(help="recipe to search over; repeatable")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="recipe to search over; repeatable; default dcgan, l2, wgan")
+    ] = None,
     data: opt.Data = None,
     size: opt.Size = None,
     crop: opt.Crop = None,
-    trials: Annotated[int | None, typer.Option(help="trials in all")] = None,
+    trials: Annotated[int | None, typer.Option(help="trials in all; default 20")] = None,
     kimg: opt.Kimg = None,
     interval_kimg: opt.Interval = None,
     name: opt.Name = None,
@@ -43,10 +45,11 @@ def sweep(
     features: opt.Features = None,
     inception_weights: opt.Weights = None,
     samples: opt.Samples = None,
-    seed: Annotated[int | None, typer.Option(help="of the search")] = None,
-    top_k: Annotated[int | None, typer.Option(help="bundles kept of the whole sweep")] = None,
+    seed: Annotated[int | None, typer.Option(help="of the search; default 0")] = None,
+    top_k: Annotated[int | None, typer.Option(help="bundles kept of the whole sweep; default 3")] = None,
     finalists: Annotated[
-        int | None, typer.Option(metavar="K", help="at the end, train the K best and the published on fresh seeds")
+        int | None,
+        typer.Option(metavar="K", help="at the end, train the K best and the published on fresh seeds; default 0"),
     ] = None,
     finalist_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each finalist; default 3")] = None,
     concurrent: opt.Concurrent = None,
@@ -66,6 +69,7 @@ def sweep(
 
     Example: gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
     """
+    from search.commands.plan import show_plan
     from search.spec import make_spec, read_spec
     from search.sweep import Sweep
 
@@ -108,10 +112,13 @@ app.command()(compare)
 @app.command()
 def resume(
     run: Run,
-    trials: Annotated[str | None, typer.Option(help="+N: that many more trials of a sweep")] = None,
-    seeds: Annotated[str | None, typer.Option(help="+N: that many more seeds of a comparison")] = None,
+    trials: Annotated[str | None, typer.Option(help="+N: that many more trials of a sweep; default: none")] = None,
+    seeds: Annotated[str | None, typer.Option(help="+N: that many more seeds of a comparison; default: none")] = None,
     finalists: Annotated[
-        int | None, typer.Option(metavar="K", help="train the K best of a sweep, and the published, on fresh seeds")
+        int | None,
+        typer.Option(
+            metavar="K", help="train the K best of a sweep, and the published, on fresh seeds; default: as before"
+        ),
     ] = None,
     storage: Stored = "results",
     json: opt.Json = False,

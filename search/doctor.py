@@ -12,15 +12,16 @@ from gan.health import examine as examine_training
 from gan.storage import Storage, writing
 
 
-def examine(storage: str, address: str | None = None) -> Iterator[Check]:
+def examine(storage: str, address: str | None = None, *, start_ray: bool = False) -> Iterator[Check]:
     """Yield one check after the other; none of them raises.
 
     Args:
         storage: where runs are to be kept.
-        address: of a Ray cluster; None for this machine alone.
+        address: of a Ray cluster to join; None for this machine alone.
+        start_ray: start Ray on this machine, which takes longer than all the rest.
     """
     yield from examine_training()
-    yield attempt("ray", partial(_ray, address))
+    yield attempt("ray", partial(_ray, address) if start_ray or address else _ray_installed)
     yield attempt("optuna", _optuna)
     yield attempt("storage", partial(_storage, storage))
     yield attempt("report", _report)
@@ -31,6 +32,10 @@ def examine(storage: str, address: str | None = None) -> Iterator[Check]:
 def can_run(checks: Iterable[Check]) -> bool:
     """Tell whether a sweep can run."""
     return all(check.state != "missing" for check in checks)
+
+
+def _ray_installed() -> Check:
+    return Check("ray", "ok", f"{require_package('ray')}, not started (--ray starts it)")
 
 
 def _ray(address: str | None) -> Check:

@@ -43,6 +43,9 @@ _FIELDS = {
 AFTERWARDS = ("rescore", "rescored")
 """Events of no driver: they may come days after the sweep has ended, and take none of its time."""
 
+TIME_BUDGET = "time budget"
+"""The cause of an end that the run's own time budget brought."""
+
 FINAL = ("finished", "stopped", "diverged", "failed")
 """States of a trial that is never trained again."""
 
@@ -285,6 +288,7 @@ class SweepRecord:
         trials: by id, in the order of their making.
         wall_seconds: that drivers have spent, over all launches.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
+        cause: `TIME_BUDGET` if that ended the last launch, else None.
         rescoring: the last re-scoring that came to its end: {"trials", "evaluation"}.
     """
 
@@ -296,6 +300,7 @@ class SweepRecord:
     events: list[dict[str, Any]] = field(default_factory=list)
     wall_seconds: float = 0.0
     ended: str | None = None
+    cause: str | None = None
     rescoring: dict[str, Any] | None = None
 
     def ranked(self) -> list[TrialRecord]:
@@ -359,7 +364,7 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
         trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
         record.trials[trial.id] = trial
     elif kind == "end":
-        record.ended = event["state"]
+        record.ended, record.cause = event["state"], event.get("cause")
     elif kind == "rescored":
         record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
     elif event.get("trial") in record.trials:
@@ -375,7 +380,7 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
     record.versions = event["versions"]
     # The first launch's: "gan-search resume …" makes nothing by itself.
     record.command = record.command or event["command"]
-    record.ended = None
+    record.ended = record.cause = None
     for trial in record.trials.values():
         if not trial.final:
             trial.state = "pending"

@@ -27,7 +27,7 @@ from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
-from search.journal import FORMAT, JOURNAL, Journal, SweepRecord, read_record
+from search.journal import FORMAT, JOURNAL, TIME_BUDGET, Journal, SweepRecord, read_record
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
 from search.planner import Planner
@@ -155,7 +155,7 @@ class Launch(ABC):
         Raises:
             InputError: see the class; nothing has been written.
             SweepInterrupted: by Ctrl-C or SIGTERM; the run can be resumed. (When the time budget ends it,
-                the record says "interrupted".)
+                the record says "interrupted", and that cause.)
             SweepHalted: storage or data failed; the run can be resumed.
         """
         record = self._read_record()
@@ -167,9 +167,9 @@ class Launch(ABC):
             started()
             # What any node lacks is told before anything is written.
             check_nodes(spec, self.plan.data.content_hash)
-            caveat = evaluator.caveat()
-            if caveat is not None:
-                warn(caveat)
+            for caveat in (self.plan.data.caveat(), evaluator.caveat()):
+                if caveat is not None:
+                    warn(caveat)
             return self.run_connected(spec, evaluator, afterwards)
 
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: Afterwards) -> SweepRecord:
@@ -188,6 +188,9 @@ class Launch(ABC):
             halted = self._train(claim)
             if halted is None and not self.trials_left(record):
                 self.conclude(claim)
+            left = self.time_left()
+            if halted is None and not self.done(record) and left is not None and left <= 0:
+                record.cause = TIME_BUDGET
         except (KeyboardInterrupt, SweepInterrupted):
             raise SweepInterrupted(self.run_storage.uri) from None
         except OSError as error:
@@ -197,7 +200,7 @@ class Launch(ABC):
             if not owner.lost:
                 # On a full disk this fails too, and must not hide what came before.
                 with suppress(OSError):
-                    claim.journal.append("end", state=record.ended)
+                    claim.journal.append("end", state=record.ended, cause=record.cause)
         if halted is not None and record.ended == "interrupted":
             raise SweepHalted(halted)
         return record
@@ -232,7 +235,8 @@ class Launch(ABC):
         write_settings(self.run_storage, settings, self.plan.identity(), versions())
         write_real(self.run_storage, self.plan.data)
         journal = Journal(self.plan.run)
-        record.settings, record.versions, record.ended = settings, versions(), None
+        record.settings, record.versions = settings, versions()
+        record.ended = record.cause = None
         record.evaluation = evaluator.identity.as_dict()
         record.command = record.command or self._command
         journal.append(
@@ -261,7 +265,7 @@ class Launch(ABC):
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
         total = left + sum(trial.final for trial in record.trials.values())
-        progress = Progress(record, total, watch=watch, quiet=self.quiet)
+        progress = Progress(record, total, watch=watch, quiet=self.quiet, time_left=self.time_left)
         with (
             _scratch() as scratch,
             watch,

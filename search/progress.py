@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console, Group
@@ -14,7 +15,7 @@ from gan.terminal import note
 from search.cluster_watch import ClusterWatch
 from search.estimate import Outlook
 from search.journal import SweepRecord, TrialRecord
-from search.report.text import duration
+from search.report.text import TO_COME, duration, standing
 from search.screen import View, clock, counted, distance, render, used
 
 _EVENTS = 4
@@ -30,15 +31,23 @@ class Progress:
         trials: how many there will be.
         watch: of the cluster.
         quiet: show nothing.
+        time_left: gives what is left of the time budget in seconds; None without one.
     """
 
     def __init__(
-        self, record: SweepRecord, trials: int, *, watch: ClusterWatch | None = None, quiet: bool = False
+        self,
+        record: SweepRecord,
+        trials: int,
+        *,
+        watch: ClusterWatch | None = None,
+        quiet: bool = False,
+        time_left: Callable[[], float | None] = lambda: None,
     ) -> None:
         self._record = record
         self._trials = trials
         self._watch = watch
         self._quiet = quiet
+        self._time_left = time_left
         self._console = Console(stderr=True)
         self._live: Live | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_EVENTS)
@@ -89,8 +98,8 @@ class Progress:
     def view(self) -> View:
         """Return what there is to show now. (Called from the screen's own thread.)"""
         trials = list(self._record.trials.values())
-        counts = Counter(trial.state for trial in trials)
-        counts["pending"] += max(0, self._trials - len(trials))
+        counts = Counter(standing(trial.state, trial.kimg) for trial in trials)
+        counts[TO_COME] += max(0, self._trials - len(trials))
         ranked = self._record.ranked()
         return View(
             name=str(self._record.settings.get("name", "sweep")),
@@ -111,7 +120,9 @@ class Progress:
         if self._began is None or not total:
             return None
         shown = sum(trial.kimg for trial in trials) - self._kimg_before
-        return Outlook(trials, self._trials, total).seconds_left(shown, time.monotonic() - self._began)
+        left = Outlook(trials, self._trials, total).seconds_left(shown, time.monotonic() - self._began)
+        budget = self._time_left()
+        return left if left is None or budget is None else max(0.0, min(left, budget))
 
     def _sum_up(self) -> None:
         """Among plain lines, say now and then how all of it stands."""

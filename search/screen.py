@@ -15,13 +15,12 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from search.cluster_watch import Use
-from search.journal import TrialRecord
-from search.report.text import NOTHING, duration, kimg, number, one_line, short
+from search.journal import FINAL, TrialRecord
+from search.report.text import NOTHING, STATES, duration, kimg, number, one_line, short, standing
 
 NARROW = 60
 """Under this many columns a row tells only what matters most."""
 
-STATES = ("finished", "stopped", "diverged", "failed", "running", "pending")
 STYLES = {"finished": "green", "running": "cyan", "diverged": "red", "failed": "red", "pending": "dim"}
 _DOT = " · "
 _WIDEST_RECIPE = 24
@@ -37,7 +36,7 @@ class View:
     Attributes:
         name: of the run.
         metric: what its distances are called in a column: FID or FD.
-        counts: trials by state, those not made yet among the pending ones.
+        counts: how many trials stand how: see `STATES`.
         elapsed, left: seconds since the launch, and about how many are still to come.
         best: the trial of the lowest distance so far.
         best_settings: of what is searched, the values it trains with.
@@ -77,7 +76,7 @@ def clock(seconds: float) -> str:
 
 
 def counted(counts: Counter[str]) -> list[str]:
-    """Write how many trials are in each state, of those states that there are."""
+    """Write how many trials stand how."""
     return [f"{counts[state]} {state}" for state in STATES if counts[state]]
 
 
@@ -99,7 +98,7 @@ def distance(trial: TrialRecord, metric: str) -> str:
 
 
 def _head(view: View, width: int) -> list[Text]:
-    ended = sum(view.counts[state] for state in STATES[:4])
+    ended = sum(view.counts[state] for state in FINAL)
     told = [view.name, f"{ended} of {view.counts.total()} ended", clock(view.elapsed)]
     if view.left is not None:
         told.append(f"about {duration(view.left)} left")
@@ -179,10 +178,11 @@ def _titles(metric: str, width: int) -> tuple[str, ...]:
 def _cells(trial: TrialRecord, width: int) -> tuple[str, ...]:
     name = f"{trial.recipe}*" if trial.source == "published" else trial.recipe
     if width < NARROW:
-        return (trial.id, name, number(trial.best_fid), trial.state)
+        return (trial.id, name, number(trial.best_fid), standing(trial.state, trial.kimg))
     last = trial.last
     losses = (_loss(last.get("g_loss")), _loss(last.get("d_loss")))
-    return (trial.id, name, kimg(trial.kimg), number(trial.best_fid), number(last.get("fid")), *losses, trial.state)
+    measured = (kimg(trial.kimg), number(trial.best_fid), number(last.get("fid")))
+    return (trial.id, name, *measured, *losses, standing(trial.state, trial.kimg))
 
 
 def _loss(value: float | None) -> str:

@@ -40,6 +40,7 @@ def test_targets_run_what_they_promise(target: str, runs: list[str]) -> None:
 def test_set_up_installs_the_project_with_the_tested_versions() -> None:
     done = subprocess.run(["make", "--dry-run", "-B", "setup"], capture_output=True, text=True, check=True, cwd=ROOT)
     assert "-m venv .venv" in done.stdout and "-c constraints.txt -e '.[test]'" in done.stdout
+    assert planned("setup").splitlines()[-1] == 'echo "now: source .venv/bin/activate"'
 
 
 def test_the_first_target_only_tells_what_there_is() -> None:

@@ -45,10 +45,16 @@ Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="folder of an expo
 Data = Annotated[
     str, typer.Option(metavar="URI", help="faces, mnist:DIR, fashion-mnist:DIR, celeba:DIR, folder:DIR, packed:URI")
 ]
-Size = Annotated[int | None, whole_number(help="side of the images in pixels", low=4, high=4096)]
+Size = Annotated[
+    int | None,
+    whole_number(help="side of the images in pixels; default: what recipe or data say", low=4, high=4096),
+]
 Crop = Annotated[
     str | None,
-    typer.Option(metavar="CROP", help="center, center-N or top-bottom-N: the square to cut out before resizing"),
+    typer.Option(
+        metavar="CROP",
+        help="center, center-N or top-bottom-N: the square to cut out before resizing; default: the data's own",
+    ),
 ]
 Seed = Annotated[int, whole_number(help="decides all that is random", low=0, high=2**31 - 1)]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")]
@@ -56,7 +62,8 @@ Features = Annotated[
     str | None, typer.Option(metavar="NAME", help="inception, random-conv or exported:PATH; default: by data")
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--inception-weights", metavar="PATH", help="file of the Inception weights")
+    Path | None,
+    typer.Option("--inception-weights", metavar="PATH", help="file of the Inception weights; default: fetched once"),
 ]
 Samples = Annotated[int, whole_number(help="generated images a FID is computed on", low=2, high=MOST_SAMPLES)]
 Kimg = Annotated[float, typer.Option(metavar="KIMG", callback=_positive, help="thousands of real images to train on")]
@@ -64,7 +71,8 @@ Interval = Annotated[
     float | None, typer.Option(metavar="KIMG", callback=_positive, help="kimg between reports; default: kimg / 12")
 ]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a setting of the recipe; repeatable")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="change a setting of the recipe; repeatable; default: as it says"),
 ]
 
 

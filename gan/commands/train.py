@@ -132,9 +132,9 @@ def _train(request: _Request) -> None:
             _require_same(request, saved, identity)
         with writing(folder.uri):
             write_real(folder, run.trainer.data)
-        caveat = run.evaluator.caveat()
-        if caveat is not None:
-            warn(caveat)
+        for caveat in (run.trainer.data.caveat(), run.evaluator.caveat()):
+            if caveat is not None:
+                warn(caveat)
         _finish(request, run, _continue(request, run))
 
 

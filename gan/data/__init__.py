@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gan.data.dataset import DataSet, Rows, Source, describe
 from gan.data.packing import Progress, open_cached, open_packed, pack
 from gan.data.subset import limited
-from gan.data.uri import PACKED, DataUri, limit_suffix
+from gan.data.uri import PACKED, DataUri
 from gan.errors import InputError, nearest
 from gan.registry import Registry
 
@@ -61,7 +61,8 @@ def open_data(
 
     Args:
         uri: "SCHEME" or "SCHEME:PATH" with a name in `SOURCES`, or "packed:URI". All but packed sets may
-            have "?limit=N" behind it: N images, chosen evenly by a fixed seed, are then the whole set.
+            have "?limit=N" behind it: N images, chosen evenly by a fixed seed, are then the whole set. Folders
+            and CelebA may have "?channels=1": their images are then grey, of one channel.
         size: pixels a side; None takes what the data has by itself, if it has a size.
         crop: for sources that crop: "center", "center-N" of N pixels a side, or "top-bottom-N", which
             cuts N rows off at either end first.
@@ -106,7 +107,7 @@ def public_name(uri: str) -> str:
         return uri
     # What follows the question mark of a packed set tells how to reach its store.
     path = parsed.path.partition("?")[0] if parsed.scheme == PACKED else parsed.path
-    return f"{parsed.scheme}:{PurePosixPath(path).name}{limit_suffix(parsed.limit)}"
+    return parsed.with_path(PurePosixPath(path).name)
 
 
 def open_source(uri: str, size: int | None = None, crop: str | None = None) -> Source:
@@ -123,7 +124,7 @@ def open_source(uri: str, size: int | None = None, crop: str | None = None) -> S
         raise InputError(f"size: {size} is out of range, it must be from 4 to {_LARGEST}")
     kind = SOURCES[scheme]
     takes = inspect.signature(kind).parameters
-    given = {"path": parsed.path, "size": size, "crop": crop}
+    given = {"path": parsed.path, "size": size, "crop": crop, "channels": parsed.channels}
     for name, value in given.items():
         if value is not None and name not in takes:
             raise InputError(f"{scheme} takes no {name}, but '{value}' was given" + _usage(scheme, takes))

@@ -41,7 +41,7 @@ class _Album:
 
 
 class Celeba(ImageFiles):
-    """The aligned images of CelebA (Liu et al. 2015), in the order of their numbers, as RGB.
+    """The aligned images of CelebA (Liu et al. 2015), in the order of their numbers.
 
     Where the official `list_eval_partition.txt` is beside the images or their folder, its test part is
     held out (and comes last); else 5% are, as of any set.
@@ -50,6 +50,7 @@ class Celeba(ImageFiles):
         path: a folder that holds the images, or `img_align_celeba` with them; or a zip archive, which is
             read as it is: the images in it are in one folder, or in none.
         size: pixels a side.
+        channels: 3 for colour, 1 for grey.
         crop: as of `Folder`; "center-178" keeps the whole width, as "top-bottom-20" does.
 
     Raises:
@@ -57,9 +58,9 @@ class Celeba(ImageFiles):
             the images cannot be read or are not of 178×218 pixels.
     """
 
-    def __init__(self, path: str, size: int, crop: str = "center-178") -> None:
+    def __init__(self, path: str, size: int, crop: str = "center-178", channels: int = 3) -> None:
         root = Path(path).expanduser().resolve()
-        decoder = Decoder(size, Crop.parse(crop), GEOMETRY)
+        decoder = Decoder(size, Crop.parse(crop), GEOMETRY, channels)
         album = _zip_album(root) if root.is_file() else _folder_album(root)
         images = sorted(album.images, key=lambda image: _number(image[0]))
         _require_distinct(root, [name for name, _, _ in images])

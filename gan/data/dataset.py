@@ -8,10 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gan.data.uri import with_option
 from gan.errors import InputError
 
 MOST_UNREADABLE = 0.01
 """Share of a source's files that may be unreadable: beyond it the data is not what it was taken for."""
+
+GREY_LOOKED_AT = 64
+"""Images that are looked at to tell whether a set is grey."""
 
 Piece = Callable[[], Iterable[np.ndarray | str]]
 """The work of reading some rows, for each of which it gives the row, or a line on why there is none."""
@@ -24,7 +28,7 @@ class Source(Protocol):
     the wanted size, or float32 vectors in [-1, 1] for data that is not images.
 
     A source's constructor declares what it takes by the names of its parameters, any of: `path`
-    (what follows the colon of its URI), `size` (pixels a side) and `crop`.
+    (what follows the colon of its URI), `size` (pixels a side), `crop` and `channels` (1 for grey).
 
     It may also offer
 
@@ -118,6 +122,19 @@ class DataSet:
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
+
+    def caveat(self) -> str | None:
+        """Return a line on grey images that are kept as colour; a look at some of them tells."""
+        if not self.is_image or self.shape[2] != 3:
+            return None
+        some = some_rows(self.train, GREY_LOOKED_AT)
+        if (some != some[..., :1]).any():
+            return None
+        if self.uri.startswith("packed:"):
+            how = "pack them again, with ?channels=1 behind their source"
+        else:
+            how = f"give '{with_option(self.uri, 'channels', 1)}'"
+        return f"{self.uri}: the images look grey, but are kept as colour; for one channel {how}"
 
 
 def some_rows(rows: Rows, count: int) -> np.ndarray:

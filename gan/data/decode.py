@@ -84,14 +84,16 @@ class Decoder:
         size: pixels a side of a row.
         crop: what is cut out of each image.
         exactly: width and height that each image must have; None takes any.
+        channels: 3 for colour, 1 for grey.
     """
 
     size: int
     crop: Crop = Crop()
     exactly: tuple[int, int] | None = None
+    channels: int = 3
 
     def __call__(self, data: bytes) -> np.ndarray:
-        """Return an encoded image as uint8 RGB [size, size, 3].
+        """Return an encoded image as uint8 [size, size, channels], RGB or grey.
 
         It is turned as its EXIF data says, transparency is laid over white, the square in the middle
         is cut out, and that is resized once with an antialiased filter (Lanczos). Of an animation the
@@ -114,7 +116,13 @@ class Decoder:
             width, height, scale = _reduce(image, square / (2 * self.size))
             row = _resize(_rgb(image), (width, height), square / scale, self.size)
             turn = _TURNS.get(orientation)
-            return np.asarray(row if turn is None else row.transpose(turn))
+            row = row if turn is None else row.transpose(turn)
+            # What is grey already keeps its values.
+            return np.asarray(row if self.channels == 3 else row.convert("L")).reshape(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, self.channels
 
     def _check(self, width: int, height: int) -> None:
         """Raise `ValueError` unless an image of this size is to be decoded."""

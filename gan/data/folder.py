@@ -15,7 +15,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 class Folder(ImageFiles):
-    """All JPEG, PNG and WebP files below a folder, in the order of their relative paths, as RGB.
+    """All JPEG, PNG and WebP files below a folder, in the order of their relative paths.
 
     Hidden files and folders are left out. Files that cannot be read are skipped and listed.
 
@@ -24,15 +24,16 @@ class Folder(ImageFiles):
         size: pixels a side.
         crop: "center", the largest square in the middle; "center-N", N pixels a side; "top-bottom-N",
             what remains of it without N rows at either end.
+        channels: 3 for colour, 1 for grey.
 
     Raises:
         InputError: no such folder, no image in it, or an unknown crop; from iterating also: more than
             1% of the files cannot be read.
     """
 
-    def __init__(self, path: str, size: int, crop: str = "center") -> None:
+    def __init__(self, path: str, size: int, crop: str = "center", channels: int = 3) -> None:
         self._root = Path(path).expanduser().resolve()
-        decoder = Decoder(size, Crop.parse(crop))
+        decoder = Decoder(size, Crop.parse(crop), channels=channels)
         if not self._root.is_dir():
             raise InputError(f"folder: {self._root} is not a folder")
         try:

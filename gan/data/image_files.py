@@ -17,6 +17,7 @@ import numpy as np
 
 from gan.data.dataset import check_skipped
 from gan.data.decode import MOST_BYTES, Decoder
+from gan.data.uri import with_option
 from gan.errors import InputError
 
 
@@ -137,9 +138,9 @@ class ImageFiles:
     dtype: np.dtype[Any] = np.dtype(np.uint8)
 
     def __init__(self, uri: str, files: Files, items: Sequence[tuple[str, Any]], decoder: Decoder, crop: str) -> None:
-        self.uri = uri
+        self.uri = with_option(uri, "channels", decoder.channels if decoder.channels != 3 else None)
         self.crop = crop
-        self.shape = (decoder.size, decoder.size, 3)
+        self.shape = decoder.shape
         self.skipped: list[str] = []
         self.held_out: range | None = None
         self._files = files

@@ -10,7 +10,7 @@ import numpy as np
 
 from gan.data.dataset import Piece, Source
 from gan.data.parts import Pieces
-from gan.data.uri import limit_suffix
+from gan.data.uri import with_option
 
 _SEED = 20_150_716
 """Fixed for all time: another seed would choose other images for every limit."""
@@ -28,7 +28,7 @@ class Subset:
 
     def __init__(self, source: Source, limit: int) -> None:
         self._source = source
-        self.uri = source.uri + limit_suffix(limit)
+        self.uri = with_option(source.uri, "limit", limit)
         self.shape = source.shape
         self.dtype: np.dtype[Any] = source.dtype
         self.default_features = source.default_features

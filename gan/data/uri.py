@@ -1,4 +1,4 @@
-"""How users name data: "SCHEME", "SCHEME:PATH", either with "?limit=N" behind it."""
+"""How users name data: "SCHEME", "SCHEME:PATH", either with options behind it: "?limit=N", "?channels=1"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 from gan.errors import InputError, nearest
 
 PACKED = "packed"
-OPTIONS = ("limit",)
+OPTIONS = ("limit", "channels")
 _OPTIONS = re.compile(r"(?s)(.*)\?([a-z_]+=.*)")
 
 
@@ -22,24 +22,27 @@ class DataUri:
         scheme: a data source's name, or "packed".
         path: what follows the colon; None without one.
         limit: how many images are wanted at most; None for all.
+        channels: 1 for grey; None for what the source makes by itself.
     """
 
     scheme: str
     path: str | None = None
     limit: int | None = None
+    channels: int | None = None
 
     @classmethod
     def parse(cls, uri: str) -> Self:
         """Take a data URI apart.
 
         Raises:
-            InputError: an option that there is not, a limit that is none, or one for a packed set.
+            InputError: an option that there is not, a value that is none of it, or one for a packed set.
         """
         scheme, colon, path = uri.partition(":")
         match = _OPTIONS.fullmatch(uri)
         if scheme == PACKED:
-            if match and "limit" in (option.partition("=")[0] for option in match[2].split("&")):
-                raise InputError(f"{uri}: a packed set takes no limit; give it when packing")
+            for name in (option.partition("=")[0] for option in match[2].split("&")) if match else ():
+                if name in OPTIONS:
+                    raise InputError(f"{uri}: a packed set takes no {name}; give it when packing")
             match = None  # What follows the question mark is for the storage; see `gan.storage.resolve`.
         if match is None:
             return cls(scheme, path if colon else None)
@@ -48,19 +51,31 @@ class DataUri:
         for name in options:
             if name not in OPTIONS:
                 raise InputError(f"{uri}: data has no option '{name}': {nearest(name, OPTIONS)}")
-        return cls(scheme, path if colon else None, _positive(uri, options["limit"]))
+        limit = _positive(uri, options["limit"]) if "limit" in options else None
+        if options.get("channels", "1") != "1":
+            raise InputError(f"{uri}: channels: can only be 1, which makes images grey; leave it out for colour")
+        return cls(scheme, path if colon else None, limit, 1 if "channels" in options else None)
 
     def absolute(self) -> str:
         """Return the URI with an absolute path, where it has a local one: the same from any folder."""
         path = self.path
         if path and "://" not in path:
             path = str(Path(path).expanduser().absolute())
-        return self.scheme + ("" if path is None else f":{path}") + limit_suffix(self.limit)
+        return self.with_path(path)
+
+    def with_path(self, path: str | None) -> str:
+        """Return the URI with another path."""
+        uri = self.scheme + ("" if path is None else f":{path}")
+        for name in OPTIONS:
+            uri = with_option(uri, name, getattr(self, name))
+        return uri
 
 
-def limit_suffix(limit: int | None) -> str:
-    """Return how a limit is written behind a URI."""
-    return "" if limit is None else f"?limit={limit}"
+def with_option(uri: str, name: str, value: int | None) -> str:
+    """Return a URI with one more option behind it; None adds none."""
+    if value is None:
+        return uri
+    return f"{uri}{'&' if _OPTIONS.fullmatch(uri) else '?'}{name}={value}"
 
 
 def _positive(uri: str, value: str) -> int:

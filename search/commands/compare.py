@@ -30,7 +30,7 @@ def compare(
     features: opt.Features = None,
     inception_weights: opt.Weights = None,
     samples: opt.Samples = None,
-    seed: Annotated[int | None, typer.Option(help="the first training seed; the others follow it")] = None,
+    seed: Annotated[int | None, typer.Option(help="the first training seed; the others follow it; default 0")] = None,
     concurrent: opt.Concurrent = None,
     cpus_per_trial: opt.Cpus = None,
     gpus_per_trial: opt.Gpus = None,
@@ -53,7 +53,8 @@ def compare(
       gan-search compare dcgan wgan results/photos:1 --data folder:photos \\
           --size 64 --seeds 5 --kimg 500 --name fair
     """
-    from search.commands.launching import launch, show_plan
+    from search.commands.launching import launch
+    from search.commands.plan import show_plan
     from search.compare import Compare
     from search.contestants import CompareSpec
     from search.spec import validate

@@ -22,6 +22,7 @@ def doctor(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="look at this Ray cluster, not this machine")
     ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="start Ray on this machine as well, which takes longer")] = False,
     json: Annotated[bool, typer.Option("--json", help="machine-readable output on stdout")] = False,
 ) -> None:
     """Check what a sweep needs: PyTorch, GPU, Ray, Optuna, data, weights, storage, trackers.
@@ -31,12 +32,13 @@ def doctor(
     \b
     Examples:
       gan-search doctor
+      gan-search doctor --ray
       gan-search doctor --storage s3://bucket/runs --address 10.0.0.1:6379
     """
     from search.doctor import can_run, examine
 
     checks = []
-    for check in examine(storage, address):
+    for check in examine(storage, address, start_ray=ray):
         checks.append(check)
         if not json:
             _show(check)

@@ -23,7 +23,10 @@ def evaluate(
     data: Annotated[str | None, typer.Option(metavar="URI", help="what the generator was trained on")] = None,
     crop: gan_options.Crop = None,
     top: Annotated[
-        int | None, gan_options.whole_number(help="re-score that many of a run's best", low=1, high=1000)
+        int | None,
+        gan_options.whole_number(
+            help="re-score that many of a run's best; default: none, judge a bundle", low=1, high=1000
+        ),
     ] = None,
     samples: gan_options.Samples = 5000,
     repeats: one.Repeats = 3,

@@ -31,6 +31,7 @@ def launch(made: Launch, json: bool) -> None:
 def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
     from search.export import GENERATOR, best_finalist, export_winner
     from search.report import build_report
+    from search.report.status import standing
 
     best = export_winner(run)
     data = build_report(run)
@@ -42,7 +43,7 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
             say(f"generator  {generator}\nsample it  gan-search sample {generator} -n 64 --grid --out samples.png")
         say_finalist(best_finalist(run))
         if record.ended == "interrupted":
-            say(f"go on      gan-search resume {shlex.quote(run.uri)}")
+            say(f"\n{standing(data)}")
     if best is None and record.ended == "finished":
         raise Failed("no trial produced a generator: see the reasons in the report, and try lower learning rates")
 
@@ -67,27 +68,3 @@ def show(data: ReportData, json: bool) -> None:
         emit(as_json(data))
     else:
         show_status(data, Console())
-
-
-def show_plan(made: Launch, json: bool) -> None:
-    """Print what a run would do."""
-    from search.journal import SweepRecord
-
-    plan, spec = made.plan, made.spec
-    shown: dict[str, Any] = {
-        "run": made.run_storage.uri,
-        "settings": spec.model_dump(),
-        "identity": plan.identity(),
-        "trials": made.trials_left(SweepRecord()),
-        "interval_kimg": spec.interval,
-        "rungs": spec.rungs(),
-        "train_images": len(plan.data.train),
-        "held_out_images": len(plan.data.held_out),
-        "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
-    }
-    if json:
-        emit(shown)
-        return
-    import yaml
-
-    say(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True).rstrip())

@@ -39,22 +39,23 @@ def welcome() -> None:
     runs = _runs(Path(_RESULTS))
     if runs:
         say(f"Runs in {_RESULTS}/, the latest first:")
-        rows = [(f"  {run.name}", state, _NEXT[state].format(shlex.quote(str(run)))) for run, state in runs]
+        rows = [(f"  {run.name}", told, _NEXT[state].format(shlex.quote(str(run)))) for run, state, told in runs]
         say(table(rows) + "\n")
     say("All commands: gan-search --help; one of them, with an example: gan-search sweep --help")
 
 
-def _runs(folder: Path) -> list[tuple[Path, str]]:
-    """Return the runs that were written to last, and how they stand, without reading all of their journals."""
+def _runs(folder: Path) -> list[tuple[Path, str, str]]:
+    """Return the runs written to last, their state, and how to tell it, without reading all of their journals."""
     try:
         journals = sorted(folder.glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-        return [(journal.parent, _state(journal)) for journal in journals[:_SHOWN]]
+        return [(journal.parent, *_state(journal)) for journal in journals[:_SHOWN]]
     except OSError:
         return []
 
 
-def _state(journal: Path) -> str:
+def _state(journal: Path) -> tuple[str, str]:
     from gan.storage import Storage
+    from search.journal import TIME_BUDGET
     from search.run_folder import is_driven
 
     with journal.open("rb") as file:
@@ -63,7 +64,10 @@ def _state(journal: Path) -> str:
     try:
         event = json.loads(last)
         if event["event"] == "end" and event["state"] == "finished":
-            return "finished"
+            return "finished", "finished"
+        if event["event"] == "end" and event.get("cause") == TIME_BUDGET:
+            return "interrupted", "ended by its time budget"
     except (ValueError, KeyError, TypeError):
         pass  # Cut short by a driver that was killed, or is writing.
-    return "running" if is_driven(Storage(journal.parent)) else "interrupted"
+    state = "running" if is_driven(Storage(journal.parent)) else "interrupted"
+    return state, state

@@ -48,8 +48,8 @@ def parameters(data: ReportData, judged: list[Importance]) -> str:
     content += _chart(
         "scatter",
         f"Best {data.metric_short} against each parameter",
-        "Full marks ran to their end, hollow ones were stopped, crosses were lost; those without any evaluation"
-        " lie along the top.",
+        "Full marks ran to their end, hollow ones did not or have not yet, crosses were lost; those without any"
+        " evaluation lie along the top.",
     )
     return section("parameters", "Parameters", content)
 

@@ -39,6 +39,7 @@ def collect(run: Storage) -> ReportData:
         name=str(settings.get("name") or run.root.rpartition("/")[2]),
         uri=run.uri,
         state=state,
+        cause=record.cause,
         rows=rows,
         curves={trial.id: _curve(trial) for trial in record.trials.values() if trial.reports},
         evaluations=_evaluations(events),
@@ -193,15 +194,15 @@ def _comparisons(record: SweepRecord) -> list[Comparison]:
 
 
 def _compare(published: TrialRecord, record: SweepRecord) -> Comparison:
-    """Compare at the kimg that both have reached: training on would have helped either."""
-    sampled = (trial for trial in record.ranked() if trial.source != "published")
-    found = next((trial for trial in sampled if trial.recipe == published.recipe), None)
-    if found is None:
-        kimg = published.kimg or None
-        return Comparison(published.recipe, published.id, None, kimg, published.best_fid, None)
-    kimg = min(published.kimg, found.kimg)
-    fids = published.best_fid_at(kimg), found.best_fid_at(kimg)
-    return Comparison(published.recipe, published.id, found.id, kimg, *fids)
+    """Compare with the best that was found at equal kimg, the most that both sides have: more helps either."""
+    sampled = [trial for trial in record.ranked() if (trial.recipe, trial.source) == (published.recipe, "sampled")]
+    kimg = min(published.kimg, max((trial.kimg for trial in sampled), default=0.0))
+    reached = [(trial.best_fid_at(kimg), trial.id) for trial in sampled if trial.kimg >= kimg]
+    known = [(fid, trial) for fid, trial in reached if fid is not None]
+    if not known:
+        return Comparison(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
+    fid, found = min(known)
+    return Comparison(published.recipe, published.id, found, kimg, published.best_fid_at(kimg), fid)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

@@ -12,11 +12,11 @@ PROGRAM = "gan-search"
 
 def use(data: ReportData) -> str:
     """Return how to export the winner and sample it."""
-    return f"{export(data)}\n{PROGRAM} sample my-gan -n 64 --seed 0 --grid --out samples.png"
+    return f"{export(data)}\n{PROGRAM} sample my-generator -n 64 --seed 0 --grid --out samples.png"
 
 
 def export(data: ReportData) -> str:
-    return f"{PROGRAM} export {shlex.quote(data.uri)} --out my-gan"
+    return f"{PROGRAM} export {shlex.quote(data.uri)} --out my-generator"
 
 
 def resume(data: ReportData, more: int = 0) -> str:

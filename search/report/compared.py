@@ -49,7 +49,8 @@ def _contest(data: ReportData, title: str, contest: Contest | None, plots: Mappi
         Column("± over latent draws", "n"),
         Column("lost", "n"),
     ]
-    note = f"Each was trained on {contest.seeds} seeds for {text.kimg(contest.kimg)} kimg ({contest.state})."
+    state = text.told(data, contest.state)
+    note = f"Each was trained on {contest.seeds} seeds for {text.kimg(contest.kimg)} kimg ({state})."
     content = table(columns, [_standing(standing) for standing in contest.standings], label=title)
     return f'<h3>{title}</h3><p class="soft">{escape(note)}</p>{content}{pictures}'
 

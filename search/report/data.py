@@ -69,6 +69,10 @@ class Curve:
     losses: list[tuple[float, float, float]]
     images_per_iteration: int | None = None
 
+    def best_at(self, kimg: float) -> float | None:
+        """Return the best FID within its first `kimg`."""
+        return next((fid for at, fid in reversed(self.best_fid) if at <= kimg + 1e-6), None)
+
 
 @dataclass(frozen=True)
 class Evaluated:
@@ -139,6 +143,7 @@ class ReportData:
     Attributes:
         name, uri: of the run.
         state: running, interrupted or finished.
+        cause: of an interruption, if its own time budget was: `TIME_BUDGET`.
         rows: every trial by id, those not made yet included.
         curves: by trial, for those that have reported.
         evaluations: in order of time.
@@ -169,6 +174,7 @@ class ReportData:
     command: str
     total_kimg: float | None
     identity: dict[str, Any] = field(default_factory=dict)
+    cause: str | None = None
     contest: Contest | None = None
     finalists: Contest | None = None
     rescoring: Rescoring | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -81,12 +82,34 @@ def scale(axes: Axes, values: Iterable[float]) -> None:
     positive = [value for value in values if value > 0]
     if not positive or max(positive) < 3 * min(positive):
         return
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_locator(FixedLocator(log_ticks(*axes.get_ylim())))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
+    """Return round numbers for a logarithmic axis, one near each end among them; as `logTicks` in scales.js."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: list[float] = []
+    for factors in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
+        values = [factor * 10.0**power for power in powers for factor in factors]
+        ticks = [value for value in values if low <= value <= high]
+        if len(ticks) <= most:
+            break
+    # Without these, an axis from 28 to 480 would begin at 50.
+    near = math.log(high / low) / (2 * most)
+    first, last = _two_digits(low, math.ceil), _two_digits(high, math.floor)
+    before = [first] if first <= high and (not ticks or math.log(ticks[0] / first) > near) else []
+    after = [last] if last > first and (not ticks or math.log(last / ticks[-1]) > near) else []
+    return [*before, *ticks, *after]
+
+
+def _two_digits(value: float, towards: Callable[[float], int]) -> float:
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return towards(value / unit) * unit
 
 
 def place_legend(axes: Axes, handles: list[Any], theme: Theme) -> None:

@@ -38,7 +38,7 @@ def _spread(data: ReportData) -> str:
 
 
 def _row(row: Row) -> list[str]:
-    return [escape(row.id), escape(str(row.recipe)), text.percent(row.spread), escape(row.state)]
+    return [escape(row.id), escape(str(row.recipe)), text.percent(row.spread), escape(text.standing_of(row))]
 
 
 def _assessed(run: Storage, data: ReportData) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -10,6 +11,9 @@ from typing import Any
 
 from search.report.pictures import Picture
 from search.report.style import PALETTE
+
+_HYPHENED = re.compile(r"(?<!\S)(?=\S{2,30}(?!\S))\S*-\S*")
+"""A word that a browser would break at a hyphen, and that fits a line of the narrowest screen."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,15 @@ def section(ident: str, title: str, content: str) -> str:
     )
 
 
-def state_badge(state: str) -> str:
-    return f'<span class="state {escape(state)}">{escape(state)}</span>'
+def state_badge(state: str, told: str | None = None) -> str:
+    """Return a state in its colour, in other words if there are any."""
+    return f'<span class="state {escape(state)}">{escape(told or state)}</span>'
+
+
+def command(line: str) -> str:
+    """Return a command to be copied; lines break between its words, not at the hyphens of an option."""
+    words = _HYPHENED.sub(r'<span class="whole">\g<0></span>', escape(line))
+    return f"<pre>{words}</pre>"
 
 
 def swatch(recipe: int) -> str:

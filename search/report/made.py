@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from search.report import commands
 from search.report.data import ReportData
-from search.report.html import facts, section
+from search.report.html import command, facts, section
 
 
 def how_it_was_made(data: ReportData) -> str:
@@ -29,4 +27,4 @@ def _commands(data: ReportData) -> str:
         "The best generator": commands.use(data) if data.best is not None and data.best.bundle else "",
         "The winner's training by itself": (commands.retrain(data, winner) or "") if winner is not None else "",
     }
-    return "".join(f"<h3>{title}</h3><pre>{escape(command)}</pre>" for title, command in told.items() if command)
+    return "".join(f"<h3>{title}</h3>{command(line)}" for title, line in told.items() if line)

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 _TEXT = frozenset({"trial", "recipe", "objective", "source", "state", "command"})
-_TEXT_OR_NONE = frozenset({"reason"})
+_TEXT_OR_NONE = frozenset({"reason", "cause"})
 _NUMBER = frozenset({"time", "kimg", "format"})
 _NUMBER_OR_NONE = frozenset({"fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread"})
 _MAPPING = frozenset({"params", "settings", "versions"})

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from gan.metric import FID
 from gan.storage import Storage
-from search.report import contest_tables
+from search.report import commands, contest_tables
 from search.report.collect import collect
 from search.report.contest import Contest
 from search.report.data import ReportData, Row
-from search.report.text import counts, duration, kimg, number, one_line, percent
+from search.report.text import counts, duration, kimg, number, saved, standing_of, told, why
 
 METRIC = "best_fid"
 ROWS = 40
@@ -37,7 +37,14 @@ _TRIAL = (
     "rescored_fid",
     "rescored_std",
 )
-_STYLES = {"finished": "green", "running": "cyan", "diverged": "red", "failed": "red", "pending": "dim"}
+_STYLES = {
+    "finished": "green",
+    "running": "cyan",
+    "diverged": "red",
+    "failed": "red",
+    "paused": "yellow",
+    "pending": "dim",
+}
 
 
 def status(run: Storage) -> dict[str, Any]:
@@ -70,6 +77,12 @@ def _contests(data: ReportData) -> list[tuple[str, Contest]]:
     return [(name, contest) for name, contest in found.items() if contest is not None]
 
 
+def standing(data: ReportData) -> str:
+    """Return how a run stands, and how to go on with one that was cut short."""
+    how = told(data, data.state)
+    return f"{how}; go on with: {commands.resume(data)}" if data.state == "interrupted" else how
+
+
 def show(data: ReportData, console: Console) -> None:
     """Print how a run stands: a table that fits the terminal, or plain lines where there is none."""
     if console.is_terminal:
@@ -96,11 +109,15 @@ def render(data: ReportData, width: int = 80) -> Group:
     shown, left_out = _shown(data)
     for row in shown:
         cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
-        table.add_row(*cells, style=_STYLES.get(row.state, ""))
+        table.add_row(*cells, style=_STYLES.get(standing_of(row), ""))
     parts: list[Any] = [Text(line, style="" if i else "bold") for i, line in enumerate(_head(data))]
     parts += [Text(), table] if shown else []
     for name, contest in _contests(data):
-        parts += [Text(), Text(f"{name}: {contest.state}", style="bold"), contest_tables.as_table(contest, data)]
+        parts += [
+            Text(),
+            Text(f"{name}: {told(data, contest.state)}", style="bold"),
+            contest_tables.as_table(contest, data),
+        ]
     return Group(*parts, *(Text(line, style="dim") for line in _tail(data, left_out)))
 
 
@@ -118,7 +135,7 @@ def plain(data: ReportData) -> list[str]:
         for row in rows
     ]
     for name, contest in _contests(data):
-        lines += ["", f"{name}: {contest.state}", *contest_tables.as_lines(contest, data)]
+        lines += ["", f"{name}: {told(data, contest.state)}", *contest_tables.as_lines(contest, data)]
     return [*_head(data), *(["", *lines] if shown else []), *_tail(data, left_out)]
 
 
@@ -136,12 +153,12 @@ def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
 def _cells(row: Row, data: ReportData, *, narrow: bool) -> tuple[str, ...]:
     recipe = f"{row.recipe}*" if row.source == "published" else str(row.recipe)
     if narrow:
-        return (row.id, recipe, number(row.best_fid), row.state)
+        return (row.id, recipe, number(row.best_fid), standing_of(row))
     rank = "" if row.rank is None else str(row.rank)
     measured = [kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid)]
     if data.rescoring is not None:
         measured.insert(0, number(row.rescored_fid))
-    return (rank, row.id, recipe, *measured, row.state, one_line(row.reason))
+    return (rank, row.id, recipe, *measured, standing_of(row), why(row))
 
 
 def _shown(data: ReportData) -> tuple[list[Row], int]:
@@ -153,11 +170,12 @@ def _shown(data: ReportData) -> tuple[list[Row], int]:
 
 def _head(data: ReportData) -> list[str]:
     budget = data.budget
-    saved = f", {percent(budget.saved_fraction)} saved by stopping" if budget.saved_fraction else ""
+    share = saved(budget.saved_fraction)
+    spared = "" if share is None else f", {share} saved by stopping"
     return [
-        f"{data.name}: {data.state}",
+        f"{data.name}: {standing(data)}",
         counts(data),
-        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{saved}",
+        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{spared}",
     ]
 
 
@@ -168,8 +186,8 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:
-        told = data.rescoring
-        lines.append(f"re-scored: the best {told.trials}, {told.metric}, {told.evaluation.get('samples')} samples")
+        by = data.rescoring
+        lines.append(f"re-scored: the best {by.trials}, {by.metric}, {by.evaluation.get('samples')} samples")
     if data.best is not None and data.best.bundle is not None:
         lines.append(f"best generator: {data.best.bundle}")
     return lines

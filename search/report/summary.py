@@ -11,7 +11,7 @@ from gan.metric import FID
 from gan.storage import Storage
 from search.report import commands, text
 from search.report.data import ReportData, Row
-from search.report.html import Column, image, section, state_badge, table
+from search.report.html import Column, command, image, section, state_badge, table
 from search.report.pictures import winner_picture
 
 _ENDED_EARLY = ("diverged", "failed")
@@ -27,13 +27,11 @@ def header(data: ReportData) -> str:
     known = (data.settings.get("data"), f"{size} px" if size else None, f"as of {now}")
     what = " · ".join(str(part) for part in known if part)
     chips = "".join(
-        f'<li class="state {state}"><b>{count}</b> {state}</li>'
-        for state, count in ((state, data.counts.get(state)) for state in text.STATES)
-        if count
+        f'<li class="state {state}"><b>{count}</b> {state}</li>' for state, count in text.standings(data).items()
     )
     trials = f'<ul class="chips" aria-label="trials by state">{chips}</ul>' if chips else ""
     return (
-        f"<h1>{escape(data.name)} {state_badge(data.state)}</h1>"
+        f"<h1>{escape(data.name)} {state_badge(data.state, text.told(data, data.state))}</h1>"
         f'<p class="soft">{escape(what)}</p>{trials or "<p>no trials yet</p>"}'
     )
 
@@ -58,7 +56,7 @@ def hero(run: Storage, data: ReportData) -> str:
 
 def _winner(data: ReportData, winner: Row) -> str:
     how = "published settings" if winner.source == "published" else "found by the search"
-    where = f"{winner.id} · {winner.recipe} · {how} · {winner.state}"
+    where = f"{winner.id} · {winner.recipe} · {how} · {text.standing_of(winner)}"
     parts = [
         f'<h2 id="best-title">The best generator</h2><p class="big">{text.number(winner.best_fid)}</p>',
         f'<p class="soft">{escape(data.metric)}, {_samples(data)}; lower is better.',
@@ -106,21 +104,28 @@ def _published(data: ReportData, winner: Row) -> dict[str, Any]:
 def _use(data: ReportData) -> str:
     if data.best is None or data.best.bundle is None:
         return "<p>Its generator is not kept.</p>"
-    return f"<h3>Use it</h3><pre>{escape(commands.use(data))}</pre>"
+    return f"<h3>Use it</h3>{command(commands.use(data))}"
 
 
 def _beyond(data: ReportData) -> str:
-    """Say how far the search came beyond the best of the published settings."""
+    """Say how far the search came beyond the best of the published settings, at equal training."""
     winner = data.winner
     known = [row for row in data.rows if row.source == "published" and row.best_fid is not None]
     if winner is None or not known:
         return ""
     if winner.source == "published":
-        return "Published settings are the best so far: the search has found none better."
+        longest = max((row.kimg or 0.0 for row in data.rows if row.source == "sampled"), default=0.0)
+        short = f" Its trials have had {text.kimg(longest)} kimg at most." if longest < (winner.kimg or 0.0) else ""
+        where = f"after {text.kimg(winner.kimg)} kimg"
+        return f"Published settings are the best so far, {where}: the search has found none better.{short}"
     best = min(known, key=lambda row: row.best_fid or 0.0)
-    share = 1 - (winner.best_fid or 0.0) / (best.best_fid or 1.0)
-    known_best = f"{best.recipe}: {text.number(best.best_fid)}"
-    return f"{text.percent(share)} lower than the best published settings ({known_best})."
+    kimg = min(winner.kimg or 0.0, best.kimg or 0.0)
+    mine, theirs = (data.curves[row.id].best_at(kimg) for row in (winner, best))
+    if mine is None or not theirs:
+        return ""
+    share = f"{text.percent(abs(1 - mine / theirs))} {'lower' if mine <= theirs else 'higher'}"
+    published = f"the best published settings ({best.recipe}: {text.number(theirs)})"
+    return f"{share} than {published}, both after {text.kimg(kimg)} kimg."
 
 
 def _samples(data: ReportData) -> str:
@@ -154,7 +159,9 @@ def advice(data: ReportData) -> str:
         return ""
     tips = []
     if data.state == "interrupted":
-        tips.append(f"The sweep was interrupted. Go on with: <code>{escape(commands.resume(data))}</code>")
+        tips.append(
+            f"The sweep was {text.told(data, data.state)}. Go on with: <code>{escape(commands.resume(data))}</code>"
+        )
     if data.leaderboard and not data.counts.get("finished"):
         tips += ["No trial has run to its full length.", *map(escape, _remedies(data.counts))]
     elif not tips:

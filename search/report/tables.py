@@ -53,12 +53,12 @@ def _trial(row: Row, recipe: int, searched: list[str]) -> list[str | Cell]:
         escape(row.id),
         "" if row.rank is None else str(row.rank),
         Cell(text.number(row.best_fid), row.best_fid),
-        state_badge(row.state),
+        state_badge(text.standing_of(row)),
         f"{swatch(recipe)}{escape(str(row.recipe))}{published}",
         Cell(text.kimg(row.best_kimg), row.best_kimg),
         Cell(text.kimg(row.kimg), row.kimg),
         Cell(text.duration(row.seconds), row.seconds),
-        escape(text.one_line(row.reason)),
+        escape(text.why(row)),
         *(_setting(params.get(name)) for name in searched),
     ]
 
@@ -83,12 +83,15 @@ def published(run: Storage, data: ReportData) -> str:
         Column(_measure(data, "published "), "n"),
         Column(_measure(data, "found "), "n"),
         Column("change", "n"),
-        Column("at kimg", "n"),
-        Column("trials"),
+        Column("both after", "n"),
+        Column("trials", "n"),
     ]
     rows = [_comparison(comparison) for comparison in data.comparisons]
     content = table(columns, rows, label="published settings against found ones")
-    note = '<p class="soft">The best of each at equal training: as many images as both have seen.</p>'
+    note = (
+        "The best of each at equal training: after as many kimg as the row says, the most that both have had. With more"
+        " training either may have come further, and the leaderboard tells how far."
+    )
     settings = "".join(_changes(run, data, comparison) for comparison in data.comparisons)
     return section(
         "published", "Published settings against found ones", f'<p class="soft">{note}</p>{content}{settings}'
@@ -107,7 +110,7 @@ def _comparison(comparison: Comparison) -> list[str | Cell]:
         text.number(comparison.published_fid),
         text.number(comparison.found_fid),
         change,
-        text.kimg(comparison.kimg),
+        text.NOTHING if comparison.kimg is None else f"{text.kimg(comparison.kimg)} kimg",
         escape(trials),
     ]
 
@@ -155,9 +158,13 @@ def saved(data: ReportData) -> str:
     budget = data.budget
     spent, trained = text.duration(budget.wall_seconds), text.duration(budget.trial_seconds)
     known: dict[str, Any] = {"time": f"{spent} in all; the trials' own times add up to {trained}"}
-    if budget.saved_fraction is not None:
-        known["saved"] = f"{text.percent(budget.saved_fraction)} of the training that full trials would have taken"
-    return section("saved", "What stopping saved", facts(known) + _bars(data) + _by_state(data))
+    share = text.saved(budget.saved_fraction)
+    if share is not None:
+        known["saved"] = f"{share} of the training that full trials would have taken"
+    elif budget.saved_fraction is not None:
+        known["saved"] = "nothing: every trial that has ended ran to its full length"
+    bars = "" if share is None else _bars(data)
+    return section("saved", "What stopping saved", facts(known) + bars + _by_state(data))
 
 
 def _ended(data: ReportData) -> dict[str, tuple[int, float]]:
@@ -187,6 +194,7 @@ def _bars(data: ReportData) -> str:
     return (
         f'<svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" role="img" aria-label="{label}">'
         f'<rect class="rest" x="0" y="0" width="100" height="6"></rect>{bars}</svg>'
+        '<p class="soft">The whole bar is the training of these trials at full length; what is grey was saved.</p>'
     )
 
 
@@ -198,7 +206,7 @@ def _by_state(data: ReportData) -> str:
             str(count),
             f"{kimg:,.1f}",
             text.NOTHING if total is None else f"{count * total:,.1f}",
-            text.NOTHING if not total else text.percent(max(0.0, 1 - kimg / (count * total))),
+            (text.saved(1 - kimg / (count * total)) if total else None) or text.NOTHING,
         ]
         for state, (count, kimg) in _ended(data).items()
     ]

@@ -222,4 +222,9 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     assert plan["rungs"] == []
     assert plan["trials"] == 8
     assert plan["identity"]["recipes"]["wgan"]["settings"]["clip"] == 0.01
+    arguments.remove("--json")
+    assert run_app(app, [*arguments, "--seeds", "4", "--kimg", "12"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "trials: 8: 2 recipes on 4 seeds each" in shown
+    assert "reports: 96 at most" in shown and "no trial is stopped" in shown and "searched" not in shown
     assert snapshot(tmp_path) == {}

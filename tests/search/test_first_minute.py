@@ -20,7 +20,9 @@ from gan.storage import Storage
 from gan.terminal import run_app, working
 from search import doctor
 from search.cli import app
-from search.journal import Journal
+from search.contestants import CompareSpec
+from search.journal import TIME_BUDGET, Journal
+from search.spec import RunSpec, SweepSpec
 
 ROOT = Path(__file__).parents[2]
 KINDS = {"torch", "gpu", "bf16", "memory", "data", "inception", "ray", "optuna", "storage", "report", "tensorboard"}
@@ -50,6 +52,27 @@ def test_every_help_has_an_example_and_fits(
         assert "--json" in out
 
 
+@pytest.mark.parametrize(("command", "spec"), [("sweep", SweepSpec), ("compare", CompareSpec)])
+def test_help_tells_the_defaults_that_a_spec_has(command: str, spec: type[RunSpec]) -> None:
+    """They are filled in after the command line has been read, so typer does not know of them."""
+    told_otherwise = {"name": "the command's", "wait_for_nodes": "not at all"}
+    known: Any = typer.main.get_command(app)
+    seen = set()
+    for option in known.commands[command].params:
+        field = spec.model_fields.get("recipes" if option.name == "recipe" else option.name)
+        if field is None or option.param_type_name == "argument":
+            continue
+        seen.add(option.name)
+        told = option.help.rpartition("default")[2].strip(": ")
+        default = field.default
+        if default is None or option.name in told_otherwise:
+            assert told_otherwise.get(option.name, told) == told and told, option.name
+        else:
+            wanted = ", ".join(default) if isinstance(default, list) else str(default).removesuffix(".0")
+            assert told == wanted, option.name
+    assert {"data", "kimg", "samples", "time_budget", "concurrent", "device"} <= seen
+
+
 def test_alone_it_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +93,8 @@ def test_alone_it_knows_the_runs_that_are_here(
     fabricate(Storage(tmp_path / "results" / "cut off"))
     Fabricated(Storage(tmp_path / "results" / "done"))
     Journal(Storage(tmp_path / "results" / "done")).append("end", state="finished")
+    Fabricated(Storage(tmp_path / "results" / "spent"))
+    Journal(Storage(tmp_path / "results" / "spent")).append("end", state="interrupted", cause=TIME_BUDGET)
     torn = tmp_path / "results" / "torn"
     torn.mkdir()
     (torn / "journal.jsonl").write_bytes(b'{"event": "swe')
@@ -78,6 +103,7 @@ def test_alone_it_knows_the_runs_that_are_here(
     out = " ".join(capsys.readouterr().out.split())
     assert "done finished gan-search report results/done" in out
     assert "cut off interrupted gan-search resume 'results/cut off'" in out
+    assert "spent ended by its time budget gan-search resume results/spent" in out
     assert "torn interrupted gan-search resume results/torn" in out
     assert "results/empty" not in out
 
@@ -116,15 +142,9 @@ def found(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dic
     return status, json.loads(capsys.readouterr().out)
 
 
-@pytest.fixture
-def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray takes seconds to start; one test does."""
-    monkeypatch.setattr(doctor, "_ray", lambda address: Check("ray", "ok", "not started"))
-
-
 def test_the_doctor_looks_at_everything_a_sweep_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With a real Ray."""
-    status, told = found("--storage", str(tmp_path / "results"), capsys=capsys)
+    status, told = found("--ray", "--storage", str(tmp_path / "results"), capsys=capsys)
     checks = {check["name"]: check for check in told["checks"]}
     assert checks.keys() == KINDS | {"optuna-dashboard"}
     assert (status, told["ok"]) == (0, True), checks
@@ -135,7 +155,38 @@ def test_the_doctor_looks_at_everything_a_sweep_needs(tmp_path: Path, capsys: py
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.usefixtures("no_ray")
+def test_ray_is_started_when_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str | None] = []
+
+    def start(address: str | None) -> Check:
+        started.append(address)
+        return Check("ray", "ok", "started")
+
+    monkeypatch.setattr(doctor, "_ray", start)
+    place = ("--storage", str(tmp_path))
+    checks = {check["name"]: check for check in found(*place, capsys=capsys)[1]["checks"]}
+    assert checks["ray"]["state"] == "ok" and "not started (--ray starts it)" in checks["ray"]["found"]
+    assert started == []
+    found(*place, "--ray", capsys=capsys)
+    found(*place, "--address", "10.0.0.1:6379", capsys=capsys)
+    assert started == [None, "10.0.0.1:6379"]
+
+
+def test_each_finding_is_shown_as_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def slow() -> Check:
+        shown = capsys.readouterr().out
+        return Check("optuna", "ok", f"{shown.count('ok ')} before it")
+
+    monkeypatch.setattr(doctor, "_optuna", slow)
+    assert run_app(app, ["doctor", "--storage", str(tmp_path)]) == 0
+    before = capsys.readouterr().out.splitlines()[0]
+    assert before.startswith("ok       optuna: ") and not before.endswith(" 0 before it")
+
+
 @pytest.mark.parametrize("storage", ["/proc/results", "ftp://host/x"])
 def test_storage_that_cannot_be_written(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, told = found("--storage", storage, capsys=capsys)
@@ -151,7 +202,6 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "127.0.0.1:1" in missing["found"]
 
 
-@pytest.mark.usefixtures("no_ray")
 def test_a_package_that_is_missing_says_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,7 +217,6 @@ def test_a_package_that_is_missing_says_how_to_get_it(
     assert said.endswith("no sweep can run until what is MISSING is mended")
 
 
-@pytest.mark.usefixtures("no_ray")
 def test_the_doctor_on_forty_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

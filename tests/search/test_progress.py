@@ -67,7 +67,7 @@ def test_the_screen_fits_and_tells_what_matters(width: int, capsys: pytest.Captu
     lines = screen(progress, width)
     assert max(map(cell_len, lines)) <= width
     text = " ".join(" ".join(lines).split())
-    for said in ("démo", "4 of 40 ended", "2 finished", "1 stopped", "1 diverged", "2 running", "34 pending"):
+    for said in ("démo", "4 of 40 ended", "2 finished", "1 stopped", "1 diverged", "2 running", "34 to come"):
         assert said in text
     for said in ("best FD 48.2: t0001 dcgan at 60 kimg", "lr_g 0.000123", "beta1 0.5", "2 of 2 CPUs, 1.5 of 4 GPUs, 3"):
         assert said in text
@@ -101,7 +101,14 @@ def test_only_distances_of_the_reference_inception_network_are_called_fid() -> N
 
 def test_nothing_has_happened_yet() -> None:
     lines = screen(Progress(record(), 5), 40)
-    assert [line.strip() for line in lines if line.strip()] == ["démo · 0 of 5 ended · 0:00", "5 pending"]
+    assert [line.strip() for line in lines if line.strip()] == ["démo · 0 of 5 ended · 0:00", "5 to come"]
+
+
+def test_half_trained_trials_that_wait_are_told_from_those_that_never_began() -> None:
+    waiting = [trial(0, "pending", 30, 61.0), trial(1, "pending")]
+    shown = "\n".join(screen(Progress(record(*waiting), 5), 80))
+    assert "1 paused · 1 pending · 3 to come" in shown
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("t0000")] == ["paused"]
 
 
 def test_plain_lines_where_there_is_no_terminal(
@@ -122,7 +129,7 @@ def test_plain_lines_where_there_is_no_terminal(
         "t0004 dcgan: 30 kimg, FD 61.0 (best 61.0), 1000 img/s",
         f"t0003 dcgan: diverged at 15 kimg ({REASON})",
         "t0004 dcgan: its process was lost, it goes on from its checkpoint",
-        "2 finished, 1 stopped, 1 diverged, 2 running, 34 pending; best FD 48.2: t0001 dcgan at 60 kimg",
+        "2 finished, 1 stopped, 1 diverged, 2 running, 34 to come; best FD 48.2: t0001 dcgan at 60 kimg",
     ):
         assert said in err
 
@@ -158,6 +165,17 @@ def test_time_left_is_never_less_than_one_running_trial_needs() -> None:
     left = Outlook([trial(0, "finished", 60, 50.0), slow], 2, 60.0).seconds_left(shown_kimg=70.0, elapsed=70.0)
     assert left == pytest.approx(50 * 100)
     assert Outlook([], 5, 60.0).seconds_left(0.0, 10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"), [(None, "64 min"), (1e6, "64 min"), (120.0, "2 min"), (-3.0, "0 s")], ids=str
+)
+def test_time_left_is_at_most_what_is_left_of_the_budget(budget: float | None, told: str) -> None:
+    known = record()
+    progress = Progress(known, 400, time_left=lambda: budget)
+    known.trials = {each.id: each for each in MANY}
+    progress._began = time.monotonic() - 60.0
+    assert f"about {told} left" in "\n".join(screen(progress, 80))
 
 
 @pytest.mark.parametrize("slots", [1, 4])

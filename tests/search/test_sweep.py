@@ -18,7 +18,7 @@ from driving import count, run_cli, sweep_arguments, trained_after_its_verdict, 
 
 from gan.storage import Storage
 from search.asha import Asha
-from search.journal import FINAL, SweepRecord, read_events, read_record
+from search.journal import FINAL, TIME_BUDGET, SweepRecord, read_events, read_record
 from search.scheduler import AshaScheduler
 
 
@@ -255,6 +255,9 @@ def test_a_time_budget_ends_cleanly(tiny_data: str, tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert told["state"] == "interrupted"
     assert len(told["trials"]) == 50
+    assert read_record(Storage(tmp_path / "short")).cause == TIME_BUDGET
+    status = run_cli("status", str(tmp_path / "short")).stdout
+    assert status.startswith("short: ended by its time budget of 12s; go on with: gan-search resume ")
 
 
 def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -> None:

@@ -26,17 +26,20 @@ function chooseTheme() {
   }
 }
 
-/** Have the keyboard stop at a region only while there is something to scroll. */
-function stopWhereItScrolls(region) {
-  new ResizeObserver(() => {
+/** Have the keyboard stop at a region only while there is something to scroll, and show where more lies to the right. */
+function tellWhereItScrolls(region) {
+  const look = () => {
     region.tabIndex = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight ? 0 : -1;
-  }).observe(region);
+    region.classList.toggle("beyond", region.scrollLeft + region.clientWidth < region.scrollWidth - 1);
+  };
+  new ResizeObserver(look).observe(region);
+  region.addEventListener("scroll", look, { passive: true });
 }
 
 recipeChoice(document.getElementById("recipe-choice"), () => drawCharts(["parallel", "scatter"]));
 drawCharts();
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
-document.querySelectorAll(".scroll[tabindex]").forEach(stopWhereItScrolls);
+document.querySelectorAll(".scroll[tabindex]").forEach(tellWhereItScrolls);
 chooseTheme();
 // Charts are drawn as soon as the page is laid out, which is before the second frame.
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("charts-drawn")));

@@ -53,10 +53,10 @@ function fade(host, long, short) {
   host.style.setProperty("--short", Math.max(0.12, Math.min(0.6, 30 / short)));
 }
 
-/** Return the class of a trial's mark: full, hollow where it was stopped, or a cross where it was lost. */
+/** Return the class of a trial's mark: full, hollow where it has not come to its end, or a cross where it was lost. */
 function markClass(trial) {
   if (LOST.includes(trial.state)) return "mark lost";
-  return `mark ${trial.state === "stopped" ? "hollow" : "full"} ${colour(trial.recipe)}`;
+  return `mark ${trial.state === "finished" ? "full" : "hollow"} ${colour(trial.recipe)}`;
 }
 
 function markPath(trial, x, y) {
@@ -80,7 +80,8 @@ function recipeEntries(places = DATA.recipes.map((_, place) => place)) {
 function stateEntries(trials) {
   const there = (...states) => trials.some((trial) => states.includes(trial.state));
   const entries = [];
-  if (there("stopped")) entries.push({ label: "stopped early", kind: "mark hollow plain", path: shape(0, 12, 7) });
+  const short = there("paused", "running") ? "stopped early, or not at its end yet" : "stopped early";
+  if (there("stopped", "paused", "running")) entries.push({ label: short, kind: "mark hollow plain", path: shape(0, 12, 7) });
   if (there(...LOST)) entries.push({ label: "diverged or failed", kind: "mark lost", path: cross(12, 7) });
   return entries;
 }

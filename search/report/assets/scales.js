@@ -86,9 +86,25 @@ function logTicks(low, high, count) {
         if (value >= low && value <= high) values.push(value);
       }
     }
-    if (values.length <= count || factors.length === 1) return values.length < 2 ? niceTicks(low, high, count) : values.map(tick);
+    if (values.length > count && factors.length > 1) continue;
+    const ticks = withEnds(values, low, high, count);
+    return ticks.length < 2 ? niceTicks(low, high, count) : ticks.map(tick);
   }
   return [];
+}
+
+/** Add a round number near either end of a logarithmic axis that lacks one: from 28 to 480 it would begin at 50. */
+function withEnds(values, low, high, count) {
+  const near = Math.log(high / low) / (2 * count);
+  const [first, last] = [twoDigits(low, Math.ceil), twoDigits(high, Math.floor)];
+  const before = first <= high && (!values.length || Math.log(values[0] / first) > near) ? [first] : [];
+  const after = last > first && (!values.length || Math.log(last / values.at(-1)) > near) ? [last] : [];
+  return [...before, ...values, ...after];
+}
+
+function twoDigits(value, towards) {
+  const unit = 10 ** (Math.floor(Math.log10(value)) - 1);
+  return Number((towards(value / unit) * unit).toPrecision(2));
 }
 
 function tick(value) {

@@ -58,7 +58,8 @@ function laterRows(table) {
 function filter(changed) {
   const input = element("input", { type: "search", id: "filter", placeholder: "t0012, wgan, diverged …", autocomplete: "off" });
   input.addEventListener("input", () => changed(input.value.trim().toLowerCase()));
-  return element("div", { class: "controls" }, element("label", { for: "filter" }, "Show only "), input);
+  return element("div", { class: "controls" }, element("label", { for: "filter" }, "Show only "), input,
+    element("span", { class: "soft sideways", "aria-hidden": "true" }, "more columns to the right →"));
 }
 
 /** Return rows sorted by a column: numbers as numbers, the empty last in either direction. */

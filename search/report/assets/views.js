@@ -58,7 +58,8 @@ function curves(host) {
       const points = trial.curve.map(([kimg, fid]) => [across.to(kimg), up.to(fid)]);
       const trace = line(points);
       // A trial that was stopped at the first rung is one point, and no line.
-      paths.push(drawn("path", { class: curveClass(trial), d: points.length > 1 ? trace : `${trace}h0` }));
+      const [single, d] = points.length > 1 ? ["", trace] : [" single", `${trace}h0`];
+      paths.push(drawn("path", { class: curveClass(trial) + single, d }));
       if (LOST.includes(trial.state)) paths.push(drawn("path", { class: "mark lost", d: cross(...points.at(-1)) }));
       points.forEach(([x, y], index) => {
         const [kimg, fid] = trial.curve[index];

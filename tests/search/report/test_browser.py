@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -280,6 +281,40 @@ def test_odd_runs_open_without_a_complaint(browser: Browser, tmp_path: Path, fat
         browser.js("document.querySelector('[data-chart=\"curves\"] .plot').focus()")
         browser.press("Home", 36)
         assert hostile in tooltip(browser)
+
+
+def test_the_leaderboard_scrolls_in_its_own_frame_and_says_so(browser: Browser, address: str) -> None:
+    for width, _ in ((1200, 900), PHONE):
+        browser.resize(width, 900)
+        show(browser, address)
+        browser.js("document.querySelector('.sortable').style.width = '3000px'")
+        region = "document.querySelector('.scroll:has(.sortable)')"
+        browser.js(f"{region}.scrollLeft = 1")
+        next_frame(browser)
+        hint = "getComputedStyle(document.querySelector('.sideways')).visibility"
+        assert browser.js("document.documentElement.scrollWidth <= innerWidth")
+        assert browser.js(f"{region}.classList.contains('beyond')") and browser.js(hint) == "visible"
+        browser.js(f"{region}.scrollLeft = 5000")
+        next_frame(browser)
+        assert not browser.js(f"{region}.classList.contains('beyond')") and browser.js(hint) == "hidden"
+
+
+def test_a_logarithmic_axis_begins_and_ends_with_a_label(browser: Browser, tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "wide")
+    writer.begin(trials=1)
+    writer.trial(0, "dcgan", "published", "finished", 6, 31.0)
+    for line, event in enumerate(map(json.loads, writer.lines)):
+        if event["event"] == "report":  # From 480 down to 28.
+            event["fid"] = event["best_fid"] = 480 * (28 / 480) ** ((event["kimg"] - 1) / 5)
+            writer.lines[line] = json.dumps(event)
+    run = writer.write()
+    write_page(run, collect(run), {})
+    browser.resize(*DESKTOP)
+    show(browser, address_of(run))
+    labels = (
+        '[...document.querySelectorAll(\'[data-chart="curves"] .tick[text-anchor="end"]\')].map((t) => t.textContent)'
+    )
+    assert browser.js(labels) == ["27", "50", "100", "200", "500"]
 
 
 def test_of_many_trials_the_first_are_shown_and_all_are_sorted(browser: Browser, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_json_in_a_script_holds_no_markup():
 def test_page_escapes_what_others_wrote(run):
     html = page(run, collect(run), {})
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; more" in html
-    assert "--name demo &lt;b&gt;" in html
+    assert '<span class="whole">--name</span> demo &lt;b&gt;' in html
 
 
 def test_damaged_pictures_are_left_out(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from pyarrow import parquet
@@ -11,9 +12,12 @@ from pyarrow import parquet
 from gan.metric import REFERENCE_INCEPTION
 from search.journal import JOURNAL
 from search.report import collect
+from search.report.drawing import log_ticks
 from search.report.leaderboard import CSV, PARQUET, write_leaderboard
+from search.report.page import page
 from search.report.pictures import over_training
 from search.report.plots import LIGHT, draw, loss_panels
+from search.report.status import plain
 
 
 def read_csv(run):
@@ -60,6 +64,62 @@ def test_published_is_compared_at_equal_kimg(run):
     assert found["wgan"].found == "t0008"
     assert found["wgan"].kimg == 4.0
     assert found["wgan"].gain == pytest.approx(1 - 120 / 140)
+
+
+def test_what_was_found_is_compared_where_both_sides_have_been_trained_longest(writer):
+    """A trial cut short that looks best by its few kimg is not what published settings are measured against."""
+    writer.begin(trials=4)
+    writer.trial(0, "dcgan", "published", "finished", 6, 90.0)
+    writer.trial(1, "dcgan", "sampled", "running", 2, 50.0)
+    writer.trial(2, "dcgan", "sampled", "stopped", 4, 100.0)
+    writer.trial(3, "dcgan", "sampled", "stopped", 4, 80.0)
+    run = writer.write()
+    data = collect(run)
+    (compared,) = data.comparisons
+    assert (compared.found, compared.kimg) == ("t0003", 4.0)
+    assert compared.gain == pytest.approx(1 - 80 / 90)
+    assert data.winner.id == "t0001"
+    html = page(run, data, {})
+    assert '4 kimg</td><td class="n">t0000 → t0003<' in html
+    # At two kimg each: 50/90 of the distance, though published settings have come further since.
+    assert "44% lower than the best published settings (dcgan: 138.7), both after 2 kimg." in html
+
+
+def test_published_settings_that_lead_say_how_far_the_others_came(writer):
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "finished", 6, 50.0)
+    writer.trial(1, "dcgan", "sampled", "running", 2, 60.0)
+    run = writer.write()
+    told = "after 6 kimg: the search has found none better. Its trials have had 2 kimg at most."
+    assert told in page(run, collect(run), {})
+
+
+@pytest.mark.parametrize(("reports", "told"), [(6, False), (4, True)])
+def test_nothing_saved_is_not_told_as_nought_beside_a_full_bar(writer, reports, told):
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "finished", 6, 50.0)
+    writer.trial(1, "dcgan", "sampled", "finished" if reports == 6 else "stopped", reports, 60.0)
+    run = writer.write()
+    html = page(run, collect(run), {})
+    assert ("17% of the training" in html) == told
+    assert ('class="share"' in html) == told
+    assert ("every trial that has ended ran to its full length" in html) != told
+    assert ("17% saved by stopping" in plain(collect(run))[2]) == told
+    assert not re.search(r"\b0%", html)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (28, 480, [28, 50, 100, 200, 480]),
+        (30, 500, [30, 50, 100, 200, 500]),
+        (1, 10, [1, 2, 5, 10]),
+        (260, 380, [260, 300, 380]),
+        (3, 3e6, [3, 10, 100, 1000, 10000, 100000, 1e6, 3e6]),
+    ],
+)
+def test_a_logarithmic_axis_has_a_label_near_either_end(low, high, wanted):
+    assert log_ticks(low, high) == pytest.approx(wanted)
 
 
 def test_losses_show_winner_published_and_diverged(run):

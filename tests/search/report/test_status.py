@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -13,11 +14,13 @@ from collections import Counter
 
 import pytest
 from rich.console import Console
+from run_writer import TRIALS
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import JOURNAL
+from search.journal import JOURNAL, TIME_BUDGET
 from search.report.collect import collect
+from search.report.page import page
 from search.report.status import plain, show, status
 from search.run_folder import OWNER, process_start
 
@@ -101,6 +104,37 @@ def test_finished(writer):
     writer.trial(0, "dcgan", "published", "finished", 6, 50.0)
     writer.event("end", state="finished")
     assert status(writer.write())["state"] == "finished"
+
+
+@pytest.mark.parametrize(("budget", "written"), [(7200.0, "2h"), (90.0, "90s"), (86400.0, "1d"), (1800, "30m")])
+def test_a_run_that_its_time_budget_ended(writer, budget, written):
+    writer.begin(trials=5, time_budget=budget)
+    for index, trial in enumerate(TRIALS[:2]):
+        writer.trial(index, *trial)
+    writer.trial(2, "l2", "sampled", "running", 3, 80.0)
+    writer.event("end", state="interrupted", cause=TIME_BUDGET)
+    run = writer.write()
+    told = status(run)
+    assert (told["state"], told["trials"][2]["state"]) == ("interrupted", "pending")
+    data = collect(run)
+    lines = plain(data)
+    assert lines[0] == f"demo: ended by its time budget of {written}; go on with: gan-search resume {run.uri}"
+    assert lines[1] == "2 finished, 1 paused, 2 to come"
+    assert [line.split()[-6:] for line in lines if " t0002 " in line] == [["paused", "goes", "on", "from", "3", "kimg"]]
+    html = page(run, data, {})
+    assert f">ended by its time budget of {written}</span></h1>" in html
+    assert f"The sweep was ended by its time budget of {written}. Go on with: <code>gan-search resume" in html
+    assert "<b>1</b> paused" in html and "goes on from 3 kimg" in html
+    # Gone on with, it is no longer what ended it.
+    writer.begin(trials=5)
+    assert plain(collect(writer.write()))[0].startswith("demo: interrupted; go on with: ")
+
+
+def test_the_counts_are_those_of_the_table(run):
+    data = collect(run)
+    lines = plain(data)
+    assert lines[1] == "5 finished, 2 stopped, 1 diverged, 1 failed, 1 paused, 1 pending, 3 to come"
+    assert len([line for line in lines if re.match(r" *\d* +t\d{4} ", line)]) == 5 + 2 + 1 + 1 + 1 + 1
 
 
 def test_time_between_launches_does_not_count(writer):

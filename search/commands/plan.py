@@ -1,0 +1,129 @@
+"""What `--dry-run` shows: a run as it would be, on a screen; and all of it, resolved, with `--json`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from gan.terminal import emit, say, table, warn
+from search.report.text import kimg, short, span
+
+if TYPE_CHECKING:
+    from gan.settings import Space
+    from search.launch import Launch
+
+
+def show_plan(made: Launch, json: bool) -> None:
+    """Print what a run would do."""
+    caveat = made.plan.data.caveat()
+    if caveat is not None:
+        warn(caveat)
+    if json:
+        emit(_resolved(made))
+        return
+    say(table([(f"{name}:", told) for name, told in _facts(made).items()]))
+    searched = _searched(made) if made.spec.kind == "sweep" else []
+    if searched:
+        say("\n" + table(searched, head=("searched", "range", "of")))
+    say("\nnothing was started; every setting, resolved: --dry-run --json")
+
+
+def _resolved(made: Launch) -> dict[str, Any]:
+    from search.journal import SweepRecord
+
+    plan, spec = made.plan, made.spec
+    return {
+        "run": made.run_storage.uri,
+        "settings": spec.model_dump(),
+        "identity": plan.identity(),
+        "trials": made.trials_left(SweepRecord()),
+        "interval_kimg": spec.interval,
+        "rungs": spec.rungs(),
+        "train_images": len(plan.data.train),
+        "held_out_images": len(plan.data.held_out),
+        "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
+    }
+
+
+def _facts(made: Launch) -> dict[str, str]:
+    from search.journal import SweepRecord
+    from search.run_folder import SETTINGS
+
+    plan, spec = made.plan, made.spec
+    trials = made.trials_left(SweepRecord())
+    rungs = ", ".join(map(kimg, spec.rungs()))
+    there = " (there already: it goes on)" if made.run_storage.exists(SETTINGS) else ""
+    facts = {
+        "run": f"{made.run_storage.uri}{there}",
+        "recipes": ", ".join(plan.recipes),
+        "parameters": ", ".join(f"{_count(g)} + {_count(d)}" for g, d in plan.parameters.values())
+        + " (generator + discriminator)",
+        "trials": f"{trials:,}: {_made_of(made, trials)}",
+        "length": f"{kimg(spec.kimg)} kimg at most, a report every {kimg(spec.interval)} kimg",
+        "reports": f"{trials * math.ceil(spec.kimg / spec.interval - 1e-9):,} at most",
+        "rungs": f"{rungs} kimg: at each, trials that fall behind are stopped"
+        if rungs
+        else "none: no trial is stopped",
+        "data": _data(made),
+        "evaluation": f"{spec.features}, {spec.samples:,} samples against"
+        f" {min(spec.samples, len(plan.data.train)):,} real ones",
+        "resources": _resources(made),
+    }
+    if spec.time_budget is not None:
+        facts["time budget"] = span(spec.time_budget)
+    return facts
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters / 1e6:.3g} M" if parameters >= 1e5 else f"{parameters:,}"
+
+
+def _made_of(made: Launch, trials: int) -> str:
+    from search.contestants import CompareSpec
+    from search.spec import SweepSpec
+
+    spec, recipes = made.spec, len(made.plan.recipes)
+    if isinstance(spec, CompareSpec):
+        return f"{recipes} recipes on {spec.seeds} seeds each, every best generator judged again on {spec.draws} draws"
+    assert isinstance(spec, SweepSpec)
+    published = min(trials, recipes) if spec.published else 0
+    told = f"{published} of published settings, {trials - published:,} sampled; the best {spec.top_k} are kept"
+    if spec.finalists:
+        told += f"; then {spec.finalists} finalists and the published on {spec.finalist_seeds} fresh seeds each"
+    return told
+
+
+def _data(made: Launch) -> str:
+    data, spec = made.plan.data, made.spec
+    shape = f", {data.shape[0]} px, {data.shape[2]} channel{'s' if data.shape[2] > 1 else ''}" if data.is_image else ""
+    crop = f", crop {spec.crop}" if spec.crop else ""
+    skipped = f", {data.skipped:,} unreadable" if data.skipped else ""
+    return f"{spec.data}{shape}{crop}: {len(data.train):,} to train on, {len(data.held_out):,} held out{skipped}"
+
+
+def _resources(made: Launch) -> str:
+    spec = made.spec
+    gpus = "a GPU where there is one" if spec.gpus_per_trial is None else f"{spec.gpus_per_trial:g} GPU"
+    at_once = "as many at once as fit" if spec.concurrent is None else f"{spec.concurrent} at once"
+    where = "this machine" if spec.address is None else f"the cluster at {spec.address}"
+    return f"a trial takes {spec.cpus_per_trial:g} CPU and {gpus}; {at_once}; on {where}"
+
+
+def _searched(made: Launch) -> list[tuple[str, str, str]]:
+    """Return each parameter that is searched with its range, and the recipes that share it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for recipe in made.plan.recipes.values():
+        for name, (_, space) in recipe.searchable().items():
+            found.setdefault((name, _range(space)), []).append(recipe.name)
+    every = len(made.plan.recipes)
+    return [
+        (name, told, "all" if len(recipes) == every else ", ".join(recipes)) for (name, told), recipes in found.items()
+    ]
+
+
+def _range(space: Space) -> str:
+    from gan.settings import Choices
+
+    if isinstance(space, Choices):
+        return ", ".join(map(short, space.values))
+    return f"{short(space.low)} to {short(space.high)}" + (", log" if space.log else "")
