@@ -154,11 +154,12 @@ def _run(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def _clear() -> None:
-    """Take away what an earlier cluster that was killed may have left; while a process lives, its link does too."""
+    """Take away what an earlier cluster that was killed may have left."""
     for node in (1, 2, 3):
         Cluster({}).kill(node)
     time.sleep(0.5)
-    for arguments in (*(("netns", "del", name) for name in NAMES), ("link", "del", BRIDGE)):
+    links = ("gsv1", "gsv2", "gsv3", BRIDGE)
+    for arguments in (*(("netns", "del", name) for name in NAMES), *(("link", "del", link) for link in links)):
         subprocess.run(["ip", *arguments], capture_output=True, check=False)
 
 
