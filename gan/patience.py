@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 from gan.storage import Storage
 from gan.terminal import warn
 
-PATIENCE_SECONDS = 90.0
-"""How long an operation is tried again: longer than a server takes to start anew."""
+PATIENCE_SECONDS = 45.0
+"""How long an operation is tried again: longer than most servers take to start anew, and shorter than the minute after
+which a run whose driver gives no sign of life may be taken over."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
-_LASTING = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT)
+_LASTING = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT}
+_LASTING |= {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG}
 """Errors that do not pass by themselves; who waits for a full disk only learns of it later."""
 
 Result = TypeVar("Result")

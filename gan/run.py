@@ -133,6 +133,7 @@ class TrainingRun:
         self._lost: str | None = None
         self._last: dict[str, Any] | None = None
         self._begin = 0
+        self._bests: set[str] = set()
         self._monitor = Monitor(trainer.recipe.objective, trainer.data.shape)
         self._checkpoints = Checkpoints(storage.child("checkpoints"))
         settings = trainer.recipe.training
@@ -159,6 +160,7 @@ class TrainingRun:
         self.seconds = state["seconds"]
         self._lost = state["lost"]
         self._last = state["report"]
+        self._claim()
         if state["best"] is not None:
             self.best = _Best(**state["best"])
             self._write_best()
@@ -177,10 +179,19 @@ class TrainingRun:
         if self._last is not None:
             # Whoever was to hear of it may have been gone before it did.
             yield Report(**self._last)
-        if self._lost is None and self.trainer.due < self.total:
-            self._checkpoints.claim()
-        while self._lost is None and self.trainer.due < self.total:
+        self._claim()
+        while self._goes_on:
             yield self._interval()
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._lost is None and self.trainer.due < self.total
+
+    def _claim(self) -> None:
+        """Make the folder this process's, if there is anything left to write."""
+        if self._goes_on and not self._checkpoints.claimed:
+            self._checkpoints.claim()
+            self._bests = {name for name in self.storage.list() if name.startswith("best-")}
 
     # ---- one interval
 
@@ -189,7 +200,6 @@ class TrainingRun:
         target = min(self.total, (self.trainer.due // self.interval + 1) * self.interval)
         windows, lost = self._train_to(target)
         trained = time.perf_counter()
-        self._checkpoints.require_mine()
         fid, spread = None, None
         if lost is None:
             fid, spread, lost = self._judge()
@@ -253,16 +263,23 @@ class TrainingRun:
             content = encode_png(grid(self._sample(0, GRID).cpu().numpy(), columns=8))
         else:
             content = plot_vectors(self._sample(0, VECTORS).cpu().numpy(), some_rows(data.train, VECTORS))
+        self._require_mine()
         self.storage.write_bytes(f"samples/{_stem(self.kimg)}.png", content)
 
     def _write_best(self) -> None:
-        """Write the best generator as a bundle, then drop the one it replaces."""
+        """Write the best generator as a bundle, then drop what it replaces of what this process wrote or found."""
         assert self.best is not None
         name = f"best-{_stem(self.best.kimg)}"
+        self._require_mine()
         write_bundle(self.storage.child(name), self.best.weights, self._config(self.best))
-        for other in self.storage.list(""):
-            if other.startswith("best-") and other != name:
-                self.storage.delete(other)
+        self._require_mine()
+        for other in self._bests - {name}:
+            self.storage.delete(other)
+        self._bests = {name}
+
+    def _require_mine(self) -> None:
+        if self._checkpoints.claimed:
+            self._checkpoints.require_mine()
 
     def _config(self, best: _Best) -> dict[str, Any]:
         recipe, data = self.trainer.recipe, self.trainer.data

@@ -61,7 +61,7 @@ def run_finalists(sweep: Launch, claim: Claim) -> None:
     chosen = choose(claim.record, spec.finalists) if spec.finalists else []
     if not chosen or (left is not None and left <= 0):
         return
-    folder = sweep.run_storage.child(FINALISTS)
+    folder = sweep.plan.run.child(FINALISTS)
     wanted = compare_spec(spec, chosen + _former(folder, chosen), time_budget=left)
     names = [contestant.name for contestant in chosen]
     claim.journal.append("finalists", recipes=names, seeds=wanted.training_seeds())

@@ -14,13 +14,13 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from gan.errors import InputError
-from gan.patience import patiently
+from gan.patience import PATIENCE_SECONDS, patiently
 from gan.storage import Storage
 
 JOURNAL = "journal.jsonl"
@@ -55,17 +55,26 @@ class Journal:
 
     Args:
         storage: the run's folder.
+        allowed: raises an error if this process may no longer write; asked before every attempt.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, allowed: Callable[[], None] = lambda: None) -> None:
         self._storage = storage
+        self._allowed = allowed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Tune pickles those who hold a journal with its own state, which nothing here reads.
+        return Journal, (self._storage,)
 
     def append(self, event: str, **fields: Any) -> None:
         """Write one event, on storage before this returns."""
         self.append_all([(event, fields)])
 
-    def append_all(self, events: list[tuple[str, dict[str, Any]]]) -> None:
+    def append_all(self, events: list[tuple[str, dict[str, Any]]], patience: float = PATIENCE_SECONDS) -> None:
         """Write events that belong together (a report and the verdict that follows from it) at once.
+
+        Args:
+            patience: seconds for which it is tried again.
 
         Raises:
             OSError: they could not all be written.
@@ -75,10 +84,15 @@ class Journal:
             json.dumps({"event": kind, "time": now, **fields}, allow_nan=False) + "\n" for kind, fields in events
         ).encode()
         folder = self._storage.local_path
-        if folder is None:
-            patiently(lambda: self._put(lines), f"{self._storage.uri}/{JOURNAL}")
-        else:
-            patiently(lambda: _append(folder / JOURNAL, lines), str(folder / JOURNAL))
+
+        def attempt() -> None:
+            self._allowed()
+            if folder is None:
+                self._put(lines)
+            else:
+                _append(folder / JOURNAL, lines)
+
+        patiently(attempt, f"{self._storage.uri}/{JOURNAL}", patience)
 
     def _put(self, lines: bytes) -> None:
         """Append on an object store, which cannot: the journal's end is written anew, whole or not at all.
@@ -88,6 +102,8 @@ class Journal:
         killed before that is not counted, and is written again.
         """
         segments, end = _read_end(self._storage)
+        if end.endswith(lines):
+            return  # An earlier attempt had written it, and its answer was lost.
         if len(end) > SEGMENT_BYTES:
             self._storage.write_bytes(_segment(segments), end)
             segments, end = segments + 1, b""
@@ -145,10 +161,8 @@ def read_journal(storage: Storage) -> bytes:
     """Return a run's whole journal, as one file; of one that was copied from an object store, too.
 
     Raises:
-        FileNotFoundError: there is none, or a part of it is missing.
+        FileNotFoundError: a part of it is missing.
     """
-    if not storage.exists(JOURNAL):
-        raise FileNotFoundError(f"{storage.uri}/{JOURNAL}")
     segments, end = _read_end(storage)
     return b"".join([*(storage.read_bytes(_segment(number)) for number in range(segments)), end])
 
@@ -159,10 +173,12 @@ def read_events(storage: Storage) -> list[dict[str, Any]]:
     Raises:
         InputError: there is no journal, so this is no run.
     """
+    if not storage.exists(JOURNAL):
+        raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})")
     try:
         content = read_journal(storage)
-    except OSError:
-        raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})") from None
+    except FileNotFoundError as error:
+        raise InputError(f"{storage.uri}: a part of its journal is missing ({error}); copy the folder whole") from None
     events = []
     for line in content.decode("utf-8", errors="replace").splitlines():
         try:
@@ -176,6 +192,18 @@ def read_events(storage: Storage) -> list[dict[str, Any]]:
         ):
             events.append(event)
     return events
+
+
+def trained_after_its_verdict(events: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the trials that had a final verdict and went on, or got another one: there must be none."""
+    ended: set[str] = set()
+    again = []
+    for event in events:
+        if event["event"] in ("start", "report", "verdict") and event["trial"] in ended:
+            again.append(event["trial"])
+        if event["event"] == "verdict":
+            ended.add(event["trial"])
+    return again
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,10 @@ EVALUATION_SEED = 0
 """One for all runs, as for single trainings: their scores can be compared."""
 
 
+_LAST_PATIENCE = 5.0
+"""Seconds for which the last event is tried again: somebody waits for this process to end."""
+
+
 class SweepInterrupted(Exception):
     """The run was told to stop; everything needed to go on is on storage."""
 
@@ -175,14 +179,15 @@ class Launch(ABC):
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: Afterwards) -> SweepRecord:
         """Do as `run`, where Ray is there already."""
         owner = Owner(self.run_storage)
-        # What has begun outlives a storage that does not answer for a while.
-        self.run_storage = PatientStorage.of(self.run_storage)
+        # What has begun outlives a storage that does not answer for a while. Not so the owner's heartbeat, where
+        # the next one makes good for one that failed, and the journal, which has patience of its own.
+        self.run_storage = PatientStorage.of(self.plan.run)
         afterwards(owner.release)
         # Another driver may have come and gone while this one was getting ready.
         record = self._read_record()
         if self.done(record):
             return record
-        claim = Claim(spec, record, self._begin(record, evaluator), evaluator, owner, afterwards)
+        claim = Claim(spec, record, self._begin(record, evaluator, owner), evaluator, owner, afterwards)
         halted: str | None = None
         try:
             halted = self._train(claim)
@@ -194,14 +199,14 @@ class Launch(ABC):
         except (KeyboardInterrupt, SweepInterrupted):
             raise SweepInterrupted(self.run_storage.uri) from None
         except OSError as error:
-            raise SweepHalted(f"{self.run_storage.uri}: {one_line(error)}") from error
+            raise SweepHalted(one_line(error)) from error
         finally:
-            record.ended = "finished" if self.done(record) else "interrupted"
-            if not owner.lost:
-                # On a full disk this fails too, and must not hide what came before.
-                with suppress(OSError):
-                    claim.journal.append("end", state=record.ended, cause=record.cause)
-        if halted is not None and record.ended == "interrupted":
+            # Where storage is what failed, this fails too, and must not hide what came before.
+            with suppress(OSError):
+                record.ended = "finished" if self.done(record) else "interrupted"
+                end = {"state": record.ended, "cause": record.cause}
+                claim.journal.append_all([("end", end)], patience=_LAST_PATIENCE)
+        if halted is not None and record.ended != "finished":
             raise SweepHalted(halted)
         return record
 
@@ -228,13 +233,13 @@ class Launch(ABC):
             require_same(EvaluationIdentity.from_dict(record.evaluation), evaluator.identity)
         return evaluator
 
-    def _begin(self, record: SweepRecord, evaluator: Evaluator) -> Journal:
+    def _begin(self, record: SweepRecord, evaluator: Evaluator, owner: Owner) -> Journal:
         """Write down what is launched, and clear up after an earlier driver that was killed."""
         settings = self.spec.model_dump()
         self.run_storage.make_dirs("trials")
         write_settings(self.run_storage, settings, self.plan.identity(), versions())
         write_real(self.run_storage, self.plan.data)
-        journal = Journal(self.plan.run)
+        journal = Journal(self.plan.run, owner.require_mine)
         record.settings, record.versions = settings, versions()
         record.ended = record.cause = None
         record.evaluation = evaluator.identity.as_dict()

@@ -13,6 +13,7 @@ from ray.tune.experiment import Trial
 from gan.errors import InputError
 from gan.settings import to_images
 from gan.storage import Storage
+from gan.terminal import one_line
 from search.cluster_watch import ClusterWatch
 from search.journal import Journal, SweepRecord, TrialRecord
 from search.lost_workers import why
@@ -80,20 +81,19 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         for change, node in self._watch.changes() if self._watch else ():
-            self._journal.append("node", node=node, state=change)
+            self._write(("node", {"node": node, "state": change}))
             self._notice(f"node {node}: {change}")
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._find(trial)
-        self._journal.append("start", trial=record.id)
-        record.state = "running"
-        self._tell("start", record)
+        if self._write(("start", {"trial": record.id})):
+            record.state = "running"
+            self._tell("start", record)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         record = self._find(trial)
-        reason = _reason(trial)
-        self._journal.append("retry", trial=record.id, reason=reason)
-        self._tell("retry", record)
+        if self._write(("retry", {"trial": record.id, "reason": _reason(trial)})):
+            self._tell("retry", record)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -101,7 +101,7 @@ class Recorder(Callback):  # type: ignore[misc]
         record = self._find(trial)
         if result["outcome"] == HALT:
             self.halted = str(result["reason"])
-            self._journal.append("problem", trial=record.id, reason=self.halted)
+            self._write(("problem", {"trial": record.id, "reason": self.halted}))
             return
         if result["outcome"] == INFEASIBLE:
             self._conclude(record, "failed", result["reason"])
@@ -111,7 +111,8 @@ class Recorder(Callback):  # type: ignore[misc]
         events = [("report", {"trial": record.id, **report})]
         if verdict is not None:
             events.append(("verdict", {"trial": record.id, "state": verdict[0], "reason": verdict[1]}))
-        self._journal.append_all(events)
+        if not self._write(*events):
+            return
         record.add_report(report)
         self._tell("report", record)
         if verdict is not None:
@@ -140,8 +141,7 @@ class Recorder(Callback):  # type: ignore[misc]
         return self._record.trials[name]
 
     def _conclude(self, record: TrialRecord, state: str, reason: str | None) -> None:
-        if not record.final:
-            self._journal.append("verdict", trial=record.id, state=state, reason=reason)
+        if not record.final and self._write(("verdict", {"trial": record.id, "state": state, "reason": reason})):
             self._settle(record, state, reason)
 
     def _settle(self, record: TrialRecord, state: str, reason: str | None) -> None:
@@ -152,7 +152,7 @@ class Recorder(Callback):  # type: ignore[misc]
         try:
             settle(self._run, self._record, record, self._top_k)
         except (OSError, InputError) as error:
-            self._journal.append("problem", trial=record.id, reason=f"clearing up failed: {error}")
+            self._write(("problem", {"trial": record.id, "reason": f"clearing up failed: {error}"}))
 
     def _tell(self, event: str, record: TrialRecord) -> None:
         for listener in self._listeners:
@@ -166,7 +166,19 @@ class Recorder(Callback):  # type: ignore[misc]
         """Write down what is wrong with a tracker, once: it may be wrong at every report."""
         if reason not in self._problems:
             self._problems.add(reason)
-            self._journal.append("problem", trial=record.id, reason=reason)
+            self._write(("problem", {"trial": record.id, "reason": reason}))
+
+    def _write(self, *events: tuple[str, dict[str, Any]]) -> bool:
+        """Write events to the journal; tell whether they are there, and are to be acted on.
+
+        If they cannot be written, no trial can go on. Tune would hide an error that is raised here in one of its own.
+        """
+        try:
+            self._journal.append_all(list(events))
+        except OSError as error:
+            self.halted = self.halted or f"the journal cannot be written: {one_line(error)}"
+            return False
+        return True
 
 
 class Halt(Stopper):  # type: ignore[misc]

@@ -6,6 +6,7 @@ After a re-scoring that is the winner's as well, should it not be among the K by
 from __future__ import annotations
 
 from gan.bundle_files import copy_bundle, is_bundle
+from gan.settings import to_images
 from gan.storage import Storage
 from search.journal import SweepRecord, TrialRecord
 
@@ -17,15 +18,20 @@ def trial_folder(run: Storage, trial: str) -> Storage:
     return run.child(f"trials/{trial}")
 
 
-def trial_bundle(run: Storage, trial: str) -> str | None:
-    """Return the path, within the run, of a trial's best bundle; None if it keeps none."""
+def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | None:
+    """Return the path, within the run, of a trial's best bundle; None if it keeps none.
+
+    Args:
+        kimg: after which it was the best; another may be there that was written as its process was cut off.
+    """
     kept = f"{BEST}/{trial}"
     if is_bundle(run.child(kept)):
         return kept
     folder = trial_folder(run, trial)
     names = sorted(name for name in folder.list("") if name.startswith("best-")) if folder.exists("") else []
     whole = [name for name in names if is_bundle(folder.child(name))]
-    return f"trials/{trial}/{whole[-1]}" if whole else None
+    wanted = [name for name in whole if kimg is not None and int(name.removeprefix("best-")) == to_images(kimg)]
+    return f"trials/{trial}/{[*whole, *wanted][-1]}" if whole else None
 
 
 def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
@@ -35,7 +41,7 @@ def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) ->
     after it is there: killed at any point, a sweep has its best K, and doing this again ends well.
     """
     winners = {winner.id for winner in _finals(record)[:top_k]} | _rescored_best(record)
-    bundle = trial_bundle(run, trial.id)
+    bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
     if trial.id in winners and bundle is not None and bundle.startswith("trials/"):
         copy_bundle(run.child(bundle), run.child(f"{BEST}/{trial.id}"))
     folder = trial_folder(run, trial.id)

@@ -13,11 +13,13 @@ leaderboard.csv, leaderboard.parquet, plots/, report.html
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,7 @@ class Owner:
     def __init__(self, run: Storage) -> None:
         self.lost = False
         self._run = run
+        self._last_beat = _clock()
         self._stop = threading.Event()
         self._me = {
             "host": socket.gethostname(),
@@ -143,8 +146,15 @@ class Owner:
         """Let go of the run, at the end of a sweep or an orderly interruption."""
         self._stop.set()
         self._thread.join(timeout=HEARTBEAT_SECONDS)
-        if self._is_mine():
-            self._run.delete(OWNER)
+        with suppress(OSError):  # What stays says that this process is dead, or grows old.
+            if self._is_mine():
+                self._run.delete(OWNER)
+
+    def require_mine(self) -> None:
+        """Raise `PermissionError` if another driver has taken the run over, or may have, unseen by this one."""
+        if self.lost or _clock() - self._last_beat > ABANDONED_SECONDS - HEARTBEAT_SECONDS:
+            reason = "this driver could give no sign of life for a minute, so that another may have taken the run over"
+            raise PermissionError(errno.EPERM, reason, f"{self._run.uri}/{OWNER}")
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
@@ -158,11 +168,22 @@ class Owner:
                 continue
 
     def _is_mine(self) -> bool:
-        holder = read_owner(self._run)
-        return holder is not None and holder.get("token") == self._me["token"]
+        """Tell whether the file is this process's. That it cannot be read says nothing: then OSError is raised."""
+        try:
+            holder = json.loads(self._run.read_bytes(OWNER))
+        except (FileNotFoundError, ValueError):
+            return False
+        return isinstance(holder, dict) and holder.get("token") == self._me["token"]
 
     def _beat(self) -> None:
+        now = _clock()
         self._run.write_bytes(OWNER, json.dumps({**self._me, "beat": time.time()}).encode())
+        self._last_beat = now
+
+
+def _clock() -> float:
+    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def require_free(run: Storage) -> None:

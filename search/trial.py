@@ -15,7 +15,6 @@ from gan.errors import InputError
 from gan.evaluation import Evaluator
 from gan.recipe import Recipe
 from gan.run import DIVERGED_SCORE, Report, TrainingRun
-from gan.state import Superseded
 from gan.storage import Storage
 from gan.trainer import Trainer
 
@@ -66,8 +65,6 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
         if not _is_out_of_memory(error):
             raise
         _give_up(config, INFEASIBLE, f"out of memory: {_first_line(error)}")
-    except Superseded:
-        raise  # The trial goes on somewhere else, and nobody listens here.
     except (InputError, OSError) as error:
         _give_up(config, HALT, _first_line(error))
     finally:

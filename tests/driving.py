@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults import trained_after_its_verdict
 
 from gan.storage import Storage
 from search.journal import read_events
-
-__all__ = ["trained_after_its_verdict"]
 
 TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500", "--seed", "3"]
 

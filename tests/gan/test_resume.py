@@ -13,7 +13,7 @@ from training_fixtures import lines, one_thread, pictures, run_python, small_rec
 from gan import state as state_module
 from gan.data import DataSet
 from gan.errors import InputError
-from gan.state import Checkpoints, load_state_dict, state_dict
+from gan.state import Checkpoints, Superseded, load_state_dict, state_dict
 from gan.storage import Storage
 from gan.trainer import Trainer
 
@@ -208,14 +208,20 @@ def test_only_the_last_two_are_kept(folder: Path) -> None:
     store = Checkpoints(Storage(folder))
     for kimg in (3.0, 11.0):
         store.save(kimg, {"at": torch.tensor(int(kimg))})
-    assert {path.stem for path in folder.iterdir()} == {"000000003000", "000000011000"}
+    assert kept(folder) == ["000000003000.json", "000000003000.pt", "000000011000.json", "000000011000.pt"]
     assert latest(folder) == 11
     assert store.latest(before=11.0)[0] == 3  # type: ignore[index]
     assert store.latest(before=3.0) is None
 
 
+def kept(folder: Path) -> list[str]:
+    """Return the files of checkpoints, without the process that wrote each."""
+    return sorted(path.name.partition("-")[0] + path.suffix for path in folder.iterdir() if path.name != "holder")
+
+
 def newest(folder: Path, suffix: str) -> Path:
-    return folder / f"000000002000{suffix}"
+    (path,) = folder.glob(f"000000002000-*{suffix}")
+    return path
 
 
 def truncate(folder: Path) -> None:
@@ -281,7 +287,40 @@ def test_a_checkpoint_cut_short_while_written_does_not_count(folder: Path, monke
     monkeypatch.undo()
     assert latest(folder) == 2
     Checkpoints(Storage(folder)).save(4.0, {"at": torch.tensor(4)})
-    assert {path.stem for path in folder.iterdir()} == {"000000002000", "000000004000"}  # no orphan stays
+    # No orphan stays.
+    assert kept(folder) == ["000000002000.json", "000000002000.pt", "000000004000.json", "000000004000.pt"]
+
+
+def test_a_process_that_was_out_of_reach_touches_nothing_of_its_successors(tmp_path: Path) -> None:
+    first, second = Checkpoints(Storage(tmp_path)), Checkpoints(Storage(tmp_path))
+    first.save(1.0, {"at": torch.tensor(1)})
+    second.claim()
+    for kimg in (2.0, 3.0):
+        second.save(kimg, {"at": torch.tensor(kimg)})
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(Superseded):
+        first.save(2.0, {"at": torch.tensor(2)})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_nor_does_one_whose_write_was_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its storage came back only after the successor had saved: what was written late is there beside, unsealed."""
+    first, second = Checkpoints(Storage(tmp_path)), Checkpoints(Storage(tmp_path))
+    first.save(1.0, {"at": torch.tensor(1)})
+    whole = Storage.write_bytes
+
+    def hang(storage: Storage, path: str, data: bytes) -> None:
+        monkeypatch.undo()
+        second.claim()
+        for kimg in (2.0, 3.0):
+            second.save(kimg, {"at": torch.tensor(kimg)})
+        whole(storage, path, data)
+
+    monkeypatch.setattr(Storage, "write_bytes", hang)
+    with pytest.raises(Superseded):
+        first.save(2.0, {"at": torch.tensor(9)})
+    assert latest(tmp_path) == 3
+    assert int(second.latest(before=3.0)[1]["at"]) == 2  # type: ignore[index]
 
 
 def test_what_a_checkpoint_holds_is_never_unpickled(folder: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import TINY, count, run_cli, sweep_arguments, trained_after_its_verdict, wait_for
+from driving import TINY, count, run_cli, sweep_arguments, wait_for
 from PIL import Image
 
 from gan.storage import Storage
 from gan.terminal import run_app
 from search.cli import app
-from search.journal import FINAL, read_events, read_record
+from search.journal import FINAL, read_events, read_record, trained_after_its_verdict
 
 LENGTH = ("--kimg", "0.4", "--interval-kimg", "0.2")
 ONE = ("--concurrent", "1")

@@ -124,6 +124,44 @@ def test_on_an_object_store_an_event_costs_no_more_as_the_journal_grows(
     assert [event["kimg"] for event in read_events(run) if event["event"] == "report"] == list(range(40))
 
 
+def test_an_answer_that_was_lost_doubles_nothing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, whole, calls = Storage(s3.uri("run")), Storage.write_bytes, 0
+
+    def lose_the_answer(self: Storage, path: str, data: bytes) -> None:
+        nonlocal calls
+        whole(self, path, data)
+        calls += 1
+        if calls == 1:
+            raise OSError("connection reset")
+
+    monkeypatch.setattr(Storage, "write_bytes", lose_the_answer)
+    monkeypatch.setattr("gan.patience.time.sleep", lambda seconds: None)
+    write(run, ("sweep", LAUNCH), ("problem", {"reason": "one"}))
+    assert [event["event"] for event in read_events(run)] == ["sweep", "problem"]
+
+
+def test_who_may_no_longer_write_does_not_even_after_an_outage(run: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked before every attempt: the run may have been taken over while the storage did not answer."""
+    answers = [OSError("no answer"), PermissionError(1, "taken over")]
+
+    def allowed() -> None:
+        raise answers.pop(0)
+
+    monkeypatch.setattr("gan.patience.time.sleep", lambda seconds: None)
+    with pytest.raises(PermissionError, match="taken over"):
+        Journal(run, allowed).append("problem")
+    assert answers == [] and not run.exists(JOURNAL)
+
+
+def test_a_missing_part_of_a_journal_is_named(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
+    run = Storage(s3.uri("run"))
+    write(run, ("sweep", LAUNCH), ("problem", {"reason": "one"}))
+    run.delete("journal")
+    with pytest.raises(InputError, match="a part of its journal is missing"):
+        read_events(run)
+
+
 def test_a_driver_killed_between_segment_and_end_doubles_nothing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
     run = Storage(s3.uri("run"))

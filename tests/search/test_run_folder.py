@@ -72,6 +72,42 @@ def test_an_owner_that_was_replaced_notices_and_leaves_the_other_alone(
     assert read_owner(run) == other
 
 
+def test_an_owner_whose_file_cannot_be_read_for_a_while_has_lost_nothing(
+    run: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.run_folder.HEARTBEAT_SECONDS", 0.02)
+    owner, whole, refused = Owner(run), Storage.read_bytes, 0
+
+    def refuse(self: Storage, path: str) -> bytes:
+        nonlocal refused
+        refused += 1
+        if refused <= 5:
+            raise OSError(5, "Input/output error")
+        return whole(self, path)
+
+    monkeypatch.setattr(Storage, "read_bytes", refuse)
+    for _ in range(200):
+        if refused > 8:
+            break
+        time.sleep(0.02)
+    assert refused > 8 and not owner.lost
+    owner.require_mine()
+    owner.release()
+    assert read_owner(run) is None
+
+
+def test_an_owner_that_gave_no_sign_of_life_for_a_minute_may_not_write(
+    run: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(run)
+    owner.require_mine()
+    now = time.monotonic()
+    monkeypatch.setattr("search.run_folder._clock", lambda: now + 1e6)
+    with pytest.raises(PermissionError, match="another may have taken the run over"):
+        owner.require_mine()
+    owner.release()
+
+
 def test_a_dead_owner_of_this_host_is_replaced_at_once(run: Storage) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     holder = {"host": socket.gethostname(), "pid": child.pid, "started": process_start(child.pid), "beat": time.time()}
@@ -125,6 +161,18 @@ def test_only_the_best_of_the_whole_sweep_and_running_trials_keep_their_bundles(
     assert trial_bundle(run, "t3") == "best/t3"
     assert trial_bundle(run, "t0") is None
     assert running.state == "running"
+
+
+def test_the_bundle_that_is_kept_is_the_one_whose_distance_the_journal_holds(run: Storage) -> None:
+    """A process that was cut off may have written another, which nobody ever heard of."""
+    record = SweepRecord()
+    ended = trial(record, run, "t0", 50.0)
+    ended.reports[-1]["best_kimg"] = 8.0
+    for name in ("config.json", "generator.safetensors", "README.md"):
+        run.write_bytes(f"trials/t0/best-000009000/{name}", b'{"fid": 1.0}')
+    settle(run, record, ended, top_k=1)
+    assert run.read_bytes("best/t0/config.json") == b'{"fid": 50.0}'
+    assert run.list("trials/t0") == ["samples"]
 
 
 def test_settling_again_after_being_killed_in_between_ends_well(run: Storage) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from driving import count, run_cli, sweep_arguments, trained_after_its_verdict, wait_for
+from driving import count, run_cli, sweep_arguments, wait_for
 
 from gan.storage import Storage
 from search.asha import Asha
-from search.journal import FINAL, TIME_BUDGET, SweepRecord, read_events, read_record
+from search.journal import FINAL, TIME_BUDGET, SweepRecord, read_events, read_record, trained_after_its_verdict
 from search.scheduler import AshaScheduler
 
 
@@ -380,6 +380,27 @@ def test_storage_that_fails_halts_the_sweep_and_burns_no_trial(tiny_data: str, t
     assert "gan-search resume" in halted.stderr.strip().splitlines()[-1]
     assert not any(trial.final for trial in read_record(Storage(run)).trials.values())
     (run / "trials" / "t0000").unlink()
+    done = run_cli("resume", str(run), "--json")
+    assert done.returncode == 0, done.stderr
+    assert [trial["state"] in FINAL for trial in json.loads(done.stdout)["trials"]] == [True] * 4
+
+
+@pytest.mark.slow
+def test_a_journal_that_cannot_be_written_halts_the_sweep(
+    tiny_data: str, tmp_path: Path, started: Callable[..., Any]
+) -> None:
+    """Nothing is acted on that is not in the journal; mended, the sweep goes on."""
+    more = ("--name", "torn", "--trials", "4", "--recipe", "dcgan", "--kimg", "4", "--interval-kimg", "0.2", "--json")
+    driver = started(*sweep_arguments(tiny_data, tmp_path / "results", *more))
+    run = tmp_path / "results" / "torn"
+    wait_for(run, lambda events: count(events, "report") >= 3, driver)
+    journal = (run / "journal.jsonl").rename(run / "kept")
+    (run / "journal.jsonl").mkdir()
+    assert driver.wait(120) == 1
+    last = (tmp_path / "log0").read_text().strip().splitlines()[-1]
+    assert "the journal cannot be written" in last and "gan-search resume" in last
+    (run / "journal.jsonl").rmdir()
+    (run / "kept").rename(journal.with_name("journal.jsonl"))
     done = run_cli("resume", str(run), "--json")
     assert done.returncode == 0, done.stderr
     assert [trial["state"] in FINAL for trial in json.loads(done.stdout)["trials"]] == [True] * 4

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driving import TINY, count, run_cli, trained_after_its_verdict
+from driving import TINY, count, run_cli
 from object_store import S3, new_bucket
 
 from gan import load_bundle
 from gan.storage import Storage
-from search.journal import FINAL, read_events, read_record
+from search.journal import FINAL, read_events, read_record, trained_after_its_verdict
 
 SECRET = "a-secret-that-nobody-may-read"
 TRIALS, TOP_K = 6, 2
