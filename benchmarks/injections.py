@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from three_nodes import SUBNET, Cluster, pids, three_nodes
 
 from gan.storage import Storage
+from search.journal import read_events
 
 WORKERS = (2, 3)
 CUT_SECONDS, REFUSED_SECONDS = 20.0, 30.0
@@ -31,8 +32,8 @@ class Stage:
         storage: URI under which runs lie.
         disk: the small file system that holds them; None on an object store.
         refuse: while it exists, the object store refuses writes.
-        driver: of the sweep.
-        rng: chooses victims.
+        driver, run: of the sweep.
+        rng: chooses moments and victims.
     """
 
     cluster: Cluster
@@ -41,6 +42,25 @@ class Stage:
     refuse: Path
     rng: random.Random
     driver: subprocess.Popen[str] | None = None
+    run: Storage | None = None
+
+    def training(self) -> list[int]:
+        """Wait until a trial trains that has reported; return the processes of all such."""
+        assert self.run is not None
+        for _ in range(300):
+            events = read_events(self.run)
+            ended = {event["trial"] for event in events if event["event"] == "verdict"}
+            last = {event["trial"]: event["pid"] for event in events if event["event"] == "report"}
+            found = [pid for trial, pid in last.items() if trial not in ended and Path(f"/proc/{pid}").exists()]
+            if found:
+                return found
+            time.sleep(0.1)
+        raise RuntimeError("no trial trains")
+
+    def busy_node(self) -> int:
+        """Return a node on which a trial trains."""
+        busy = set(self.training())
+        return self.rng.choice([node for node in WORKERS if busy & set(pids(node))])
 
 
 @contextmanager
@@ -48,20 +68,25 @@ def stage(folder: Path, kind: str, seed: int) -> Iterator[Stage]:
     """Build a cluster whose storage is a shared folder ("shared") or an S3 server ("s3")."""
     disk, refuse = folder / "disk", folder / "refuse"
     disk.mkdir(parents=True)
-    if kind == "shared":
-        _mount("-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "tmpfs", str(disk))
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
-    os.environ.update(credentials)
-    try:
-        with three_nodes(folder, GAN_SEARCH_CACHE=str(folder / "cache"), **credentials) as cluster:
-            if kind == "shared":
-                yield Stage(cluster, str(disk / "runs"), disk, refuse, random.Random(seed))
-            else:
-                with _object_store(refuse) as storage:
-                    yield Stage(cluster, storage, None, refuse, random.Random(seed))
-    finally:
+    with ExitStack() as stack:
+        for name, value in credentials.items():
+            stack.callback(_restore, name, os.environ.get(name))
+            os.environ[name] = value
         if kind == "shared":
-            subprocess.run(["umount", "--lazy", str(disk)], check=False)
+            # Before the nodes, which then see it.
+            _mount("-t", "tmpfs", "-o", f"size={_DISK_MIB}m", "tmpfs", str(disk))
+            stack.callback(subprocess.run, ["umount", "--lazy", str(disk)], check=False)
+        cluster = stack.enter_context(three_nodes(folder, GAN_SEARCH_CACHE=str(folder / "cache"), **credentials))
+        storage = str(disk / "runs") if kind == "shared" else stack.enter_context(_object_store(refuse))
+        yield Stage(cluster, storage, disk if kind == "shared" else None, refuse, random.Random(seed))
+
+
+def _restore(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 @contextmanager
@@ -75,6 +100,13 @@ def _object_store(refuse: Path) -> Iterator[str]:
     try:
         import boto3
 
+        for _ in range(300):
+            with suppress(OSError):
+                socket.create_connection((host, port), timeout=1).close()
+                break
+            if server.poll() is not None:
+                raise RuntimeError(f"no S3 server can be started at {host}:{port}")
+            time.sleep(0.1)
         client = boto3.client("s3", endpoint_url=f"http://{host}:{port}", region_name="us-east-1")
         client.create_bucket(Bucket="runs")
         yield f"s3://runs/all?endpoint_override={host}:{port}&scheme=http&region=us-east-1"
@@ -87,91 +119,131 @@ def _mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True, capture_output=True)
 
 
-# ---- injections: each returns when it is over; what it gives back is the node that must be started anew, if any
-
-Inject = Callable[[Stage, list[dict[str, Any]]], int | None]
+# ---- injections
 
 
-def nothing(on: Stage, events: list[dict[str, Any]]) -> None:
+@dataclass(frozen=True)
+class Injected:
+    """A fault that is over.
+
+    Attributes:
+        when: it came, in seconds since 1970.
+        node: that Ray must notice as lost, and that must be started again.
+    """
+
+    when: float
+    node: int | None = None
+
+
+Inject = Callable[[Stage], Injected]
+
+
+def nothing(on: Stage) -> Injected:
     """Nothing goes wrong: whatever is lost then is a false alarm."""
+    return Injected(time.time())
 
 
-def kill_trial(on: Stage, events: list[dict[str, Any]]) -> None:
-    os.kill(on.rng.choice(_training(events)), signal.SIGKILL)
+def kill_trial(on: Stage) -> Injected:
+    victim = on.rng.choice(on.training())
+    when = time.time()
+    os.kill(victim, signal.SIGKILL)
+    return Injected(when)
 
 
-def kill_raylet(on: Stage, events: list[dict[str, Any]]) -> int:
-    node = on.rng.choice(WORKERS)
+def kill_raylet(on: Stage) -> Injected:
+    node = on.busy_node()
     (raylet,) = (pid for pid in pids(node) if Path(f"/proc/{pid}/comm").read_text().strip() == "raylet")
+    when = time.time()
     os.kill(raylet, signal.SIGKILL)
-    return node
+    return Injected(when, node)
 
 
-def kill_node(on: Stage, events: list[dict[str, Any]]) -> int:
-    node = on.rng.choice(WORKERS)
+def kill_node(on: Stage) -> Injected:
+    node, when = on.busy_node(), time.time()
     on.cluster.kill(node)
-    return node
+    return Injected(when, node)
 
 
-def kill_driver(on: Stage, events: list[dict[str, Any]]) -> None:
+def kill_driver(on: Stage) -> Injected:
     assert on.driver is not None
+    on.training()
+    when = time.time()
     on.driver.kill()
     on.driver.wait()
+    return Injected(when)
 
 
-def cut_for_a_while(on: Stage, events: list[dict[str, Any]]) -> int:
-    """A node is out of reach for 20 s: Ray has given it up by then, and what ran there ends as it comes back."""
-    node = cut_for_ever(on, events)
-    time.sleep(CUT_SECONDS)
-    on.cluster.mend(node)
-    return node
-
-
-def cut_for_ever(on: Stage, events: list[dict[str, Any]]) -> int:
-    node = on.rng.choice(WORKERS)
+def cut_off(on: Stage) -> Injected:
+    node, when = on.busy_node(), time.time()
     on.cluster.cut(node)
-    return node
+    return Injected(when, node)
 
 
-def fill_disk(on: Stage, events: list[dict[str, Any]]) -> None:
+def cut_for_a_while(on: Stage) -> Injected:
+    """A node is out of reach for 20 s: Ray has given it up by then, and what ran there ends as it comes back."""
+    injected = cut_off(on)
+    assert injected.node is not None
+    time.sleep(CUT_SECONDS)
+    on.cluster.mend(injected.node)
+    return injected
+
+
+def fill_disk(on: Stage) -> Injected:
     """Nothing is left of the disk until the sweep has halted, or for as long as it may wait."""
     assert on.disk is not None and on.driver is not None
-    ballast = on.disk / "ballast"
-    with ballast.open("wb") as file, suppress(OSError):
-        while True:
-            file.write(bytes(1 << 16))
-            file.flush()
-    with suppress(subprocess.TimeoutExpired):
+    on.training()
+    ballast, when = on.disk / "ballast", time.time()
+    try:
+        with ballast.open("wb") as file, suppress(OSError):
+            while True:
+                file.write(bytes(1 << 16))
+                file.flush()
         on.driver.wait(120)
-    ballast.unlink()
+    finally:
+        ballast.unlink()
+    return Injected(when)
 
 
-def refuse_writes(on: Stage, events: list[dict[str, Any]]) -> None:
+def refuse_writes(on: Stage) -> Injected:
     """The storage can be read, but takes nothing for 30 s."""
-    if on.disk is None:
-        on.refuse.touch()
+    with _read_only(on.disk) if on.disk is not None else _refusing(on.refuse):
+        when = time.time()
         time.sleep(REFUSED_SECONDS)
-        on.refuse.unlink()
-        return
+    return Injected(when)
+
+
+@contextmanager
+def _refusing(flag: Path) -> Iterator[None]:
+    flag.touch()
+    try:
+        yield
+    finally:
+        flag.unlink()
+
+
+@contextmanager
+def _read_only(disk: Path) -> Iterator[None]:
     for _ in range(200):  # Refused for as long as a file is open for writing.
         with suppress(subprocess.CalledProcessError):
-            _mount("-o", "remount,ro", str(on.disk))
+            _mount("-o", "remount,ro", str(disk))
             break
         time.sleep(0.02)
     else:
         raise RuntimeError("the file system is never free to be made read-only")
-    time.sleep(REFUSED_SECONDS)
-    _mount("-o", "remount,rw", str(on.disk))
+    try:
+        yield
+    finally:
+        _mount("-o", "remount,rw", str(disk))
 
 
 def damage(change: Callable[[bytes, random.Random], bytes]) -> Inject:
     """Kill the driver, and damage the newest checkpoint of every trial before it goes on."""
 
-    def inject(on: Stage, events: list[dict[str, Any]]) -> None:
-        kill_driver(on, events)
+    def inject(on: Stage) -> Injected:
+        assert on.run is not None
+        injected = kill_driver(on)
         time.sleep(5)  # Its workers end after it, and may yet write.
-        trials = Storage(on.storage).child(f"{events[0]['settings']['name']}/trials")
-        damaged = 0
+        trials, damaged = on.run.child("trials"), 0
         for trial in trials.list():
             folder = trials.child(f"{trial}/checkpoints")
             newest = max((name for name in folder.list() if name.endswith(".pt")), default=None)
@@ -179,6 +251,7 @@ def damage(change: Callable[[bytes, random.Random], bytes]) -> Inject:
                 folder.write_bytes(newest, change(folder.read_bytes(newest), on.rng))
                 damaged += 1
         assert damaged, "no trial had a checkpoint"
+        return injected
 
     return inject
 
@@ -189,13 +262,6 @@ def _cut_short(content: bytes, rng: random.Random) -> bytes:
 
 def _rubbish(content: bytes, rng: random.Random) -> bytes:
     return rng.randbytes(len(content))
-
-
-def _training(events: list[dict[str, Any]]) -> list[int]:
-    """Return the processes of trials that have reported and have no verdict."""
-    ended = {event["trial"] for event in events if event["event"] == "verdict"}
-    last = {event["trial"]: event["pid"] for event in events if event["event"] == "report"}
-    return [pid for trial, pid in last.items() if trial not in ended and Path(f"/proc/{pid}").exists()]
 
 
 @dataclass(frozen=True)
@@ -224,7 +290,7 @@ FAULTS = {
     "node": Fault(kill_node, "SIGKILL of a whole node", loses_node=True),
     "driver": Fault(kill_driver, "SIGKILL of the driver, then resume", ends_driver=True),
     "cut": Fault(cut_for_a_while, "link cut for 20 s; Ray is started anew there", loses_node=True),
-    "cut-off": Fault(cut_for_ever, "link cut for ever", loses_node=True),
+    "cut-off": Fault(cut_off, "link cut for ever", loses_node=True),
     "refuse": Fault(refuse_writes, "storage refuses writes for 30 s"),
     "full": Fault(fill_disk, "disk full until the sweep halts, then resume", ends_driver=True, shared_only=True),
     "cut-short": Fault(damage(_cut_short), "driver killed, newest checkpoints truncated, resume", ends_driver=True),

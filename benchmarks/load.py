@@ -2,9 +2,9 @@
 
 A real sweep through the whole stack (Ray, Optuna, ASHA, journal, checkpoints, trackers) whose trials train next to
 nothing: points of the toy task `curves`, one report each. What is left is overhead. The driver's memory and processor
-time are read from the system as verdicts come; a straight line through the later half says what 10,000 trials would
-take, if nothing grows faster than it did so far. There is no peer: the goal is 0.5 s of driver a trial, and that the
-last hundred cost what the first did.
+time are read from the system as verdicts come (of the driver's process, without Ray's own); a line through the
+memory and a parabola through the time of the later half say what 10,000 trials would take, if all goes on so. There is
+no peer: the goal is 0.5 s of driver a trial, and that the last hundred cost what the first did.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def watch(trials: int, concurrent: int, folder: Path) -> list[Point]:
             ended += sum(event == "verdict" for event, _, _ in follower.news()) if run.exists("journal.jsonl") else 0
             if ended and (not points or ended > points[-1].trials):
                 began = began or time.perf_counter()
-                points.append(_look(driver.pid, ended, time.perf_counter() - began, folder / "load" / "journal.jsonl"))
+                point = _look(driver.pid, ended, time.perf_counter() - began, folder / "load" / "journal.jsonl")
+                points += [point] if point.memory else []  # It has just ended.
     finally:
         driver.kill()
     if driver.returncode:

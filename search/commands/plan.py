@@ -52,7 +52,7 @@ def _facts(made: Launch) -> dict[str, str]:
     plan, spec = made.plan, made.spec
     trials = made.trials_left(SweepRecord())
     rungs = ", ".join(map(kimg, spec.rungs()))
-    there = " (there already: it goes on)" if made.run_storage.exists(SETTINGS) else ""
+    there = " (there already: it goes on, and what has ended stays)" if made.run_storage.exists(SETTINGS) else ""
     facts = {
         "run": f"{made.run_storage.uri}{there}",
         "recipes": ", ".join(plan.recipes),
