@@ -22,6 +22,8 @@ LENGTH = ("--kimg", "0.4", "--interval-kimg", "0.2")
 ONE = ("--concurrent", "1")
 """Trainings this short cost less than a second worker's start."""
 
+pytestmark = pytest.mark.slow
+
 
 def compare_arguments(data: str, storage: Path, *more: str) -> list[str]:
     return ["compare", "--data", data, "--storage", str(storage), *TINY, *more]
@@ -214,7 +216,6 @@ def test_real_images_are_kept_beside_the_generated(sweep: tuple[Path, dict[str, 
 # ---- slow: whole comparisons more
 
 
-@pytest.mark.slow
 def test_a_killed_comparison_trains_nothing_twice_and_ends_with_the_same_figures(
     tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -236,7 +237,6 @@ def test_a_killed_comparison_trains_nothing_twice_and_ends_with_the_same_figures
     assert trainings(json.loads(done.stdout)) == trainings(json.loads(whole.stdout))
 
 
-@pytest.mark.slow
 def test_a_comparison_killed_among_its_draws_goes_on_with_those_that_are_missing(
     tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -257,7 +257,6 @@ def test_a_comparison_killed_among_its_draws_goes_on_with_those_that_are_missing
     assert count(events, "start") == 3
 
 
-@pytest.mark.slow
 def test_a_comparison_grows_by_seeds_and_by_recipes(tiny_data: str, tmp_path: Path) -> None:
     def compare(*more: str) -> dict[str, Any]:
         done = run_cli(*compare_arguments(tiny_data, tmp_path, "--name", "grow", *LENGTH, *more, "--json"))
@@ -279,7 +278,6 @@ def test_a_comparison_grows_by_seeds_and_by_recipes(tiny_data: str, tmp_path: Pa
     assert "--seeds +N" in refused.stderr
 
 
-@pytest.mark.slow
 def test_a_training_is_the_same_as_by_itself(tiny_data: str, tmp_path: Path) -> None:
     """A comparison's trial and `gan-search train` with its seed: the same numbers, to the bit."""
     told = run_cli(*compare_arguments(tiny_data, tmp_path, "wgan", "--seeds", "1", "--name", "one", *LENGTH, "--json"))
@@ -292,7 +290,6 @@ def test_a_training_is_the_same_as_by_itself(tiny_data: str, tmp_path: Path) -> 
     assert (tmp_path / "alone" / "real.png").read_bytes() == (tmp_path / "one" / "real.png").read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_sweep_ended_among_its_finalists_goes_on_with_them(
     number: signal.Signals, tiny_data: str, tmp_path: Path, started: Callable[..., Any]
@@ -321,7 +318,6 @@ def test_a_sweep_ended_among_its_finalists_goes_on_with_them(
     assert count(read_events(Storage(run)), "start") == sweep_events
 
 
-@pytest.mark.slow
 def test_finalists_can_be_asked_for_when_a_sweep_has_ended_and_former_ones_stay(tiny_data: str, tmp_path: Path) -> None:
     more = ("--name", "later", "--recipe", "dcgan", "--trials", "3", *LENGTH, "--json")
     done = run_cli(*sweep_arguments(tiny_data, tmp_path, *more))
@@ -344,7 +340,6 @@ def test_finalists_can_be_asked_for_when_a_sweep_has_ended_and_former_ones_stay(
     assert trained_after_its_verdict(events) == []
 
 
-@pytest.mark.slow
 def test_a_time_budget_covers_the_finalists(tiny_data: str, tmp_path: Path) -> None:
     more = ("--name", "short", "--recipe", "dcgan", "--trials", "2", *LENGTH, "--finalists", "1")
     budget = ("--finalist-seeds", "500", "--time-budget", "25s", "--json")

@@ -223,7 +223,7 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
     assert read_record(Storage(run)).trials["t0000"].state == "finished"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_saves_the_state_and_prints_how_to_go_on(
     number: signal.Signals, tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -362,6 +362,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert snapshot(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_storage_that_fails_halts_the_sweep_and_burns_no_trial(tiny_data: str, tmp_path: Path) -> None:
     """Once the data behind it has changed, no trial is to blame: the sweep stops, and can be resumed."""
     data = tmp_path / "tiny.arrow"

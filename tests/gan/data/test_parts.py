@@ -244,7 +244,7 @@ def large(tmp_path: Path) -> Path:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's account of processes")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_killed_packing_ends_its_processes_and_decodes_no_part_again(
     how: signal.Signals, large: Path, tmp_path: Path
 ) -> None:
