@@ -135,6 +135,7 @@ def run_one(on: Stage, name: str, data: list[str], label: str) -> Outcome:
     if expected is not None and noticed is None:
         wrong.append("the lost node was never noticed")
     interrupted = _interrupted(events, injected.when)
+    Storage(on.storage).delete(label)  # The disk is small.
     return Outcome(
         name,
         after,
@@ -216,6 +217,8 @@ def _judge(run: Storage, events: Events, before: dict[str, str]) -> list[str]:
         told = [round(report["kimg"], 6) for report in trial.reports if not report["diverged"]]
         if told != [round(INTERVAL * (index + 1), 6) for index in range(len(told))]:
             wrong.append(f"{trial.id}: reports are missing, so rungs are not complete")
+    if not record.ranked():
+        return [*wrong, "there is no best"]
     best = record.ranked()[0]
     bundle = load_bundle(run.child(f"best/{best.id}").uri)
     if bundle.config["fid"] != best.best_fid or bundle.sample(4).shape[0] != 4:

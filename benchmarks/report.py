@@ -30,7 +30,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 # The browser that tests drive.
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path += [str(ROOT), str(ROOT / "tests")]  # tests/gan must not pass for the package.
 
 TARGETS = {"build_seconds": 10.0, "load_seconds": 3.0, "megabytes": 10.0}
 SCREENS = {"desktop": (1280, 900, 1), "phone": (390, 844, 4)}
