@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from three_nodes import SUBNET, Cluster, three_nodes, why_not
+from three_nodes import SUBNET, Cluster
 
 pytestmark = pytest.mark.slow
 TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500", "--seed", "3"]
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with three_nodes(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
 
 
 def sweep(cluster: Cluster, data: str, storage: str, *more: str) -> list[str]:

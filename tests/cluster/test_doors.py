@@ -9,11 +9,10 @@ import importlib.util
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from three_nodes import Cluster, three_nodes, why_not
+from three_nodes import Cluster
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,15 +28,6 @@ except urllib.error.HTTPError as error:
 """
 CLIENT = "import ray; ray.init('ray://127.0.0.1:10001', log_to_driver=False); print('in')"
 WRONG = "0" * 64
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    reason = why_not()
-    if reason is not None:
-        pytest.skip(reason)
-    with three_nodes(tmp_path_factory.mktemp("cluster")) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
