@@ -61,7 +61,7 @@ BOXES = (
     Box("objectives", ("gan.objectives",), 20, 830),
     Box("networks", ("gan.networks",), 260, 830),
     Box("what all use", ("gan", "gan.errors", "gan.settings", "gan.registry", "gan.storage", "gan.images",
-        "gan.latents", "gan.metric", "gan.assessment_lines", "gan.device", "gan.terminal",
+        "gan.latents", "gan.metric", "gan.assessment_lines", "gan.device", "gan.patience", "gan.terminal",
         "gan.versions"), 20, 920, 820, 46),
 )  # fmt: skip
 GROUND = BOXES[-1]

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def planned(target: str) -> str:
     """Return the commands that `make TARGET` would run, its set-up left out."""
     done = subprocess.run(
-        ["make", "--dry-run", "--old-file=.venv/.ready", target],
+        ["make", "--no-print-directory", "--dry-run", "--old-file=.venv/.ready", target],
         capture_output=True,
         text=True,
         check=True,
