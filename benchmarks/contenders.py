@@ -30,7 +30,8 @@ from gan.run import DIVERGED_SCORE
 from gan.settings import Choices, Range
 from gan.storage import Storage
 from search.asha import Asha
-from search.journal import Journal, SweepRecord, TrialRecord
+from search.journal import Journal
+from search.record import SweepRecord, TrialRecord
 from search.scheduler import AshaScheduler
 from search.searcher import StudySearcher
 from search.space import RECIPE, label, suggest

@@ -33,10 +33,12 @@ from typing import Any
 import yaml
 from injections import FAULTS, Fault, Injected, Stage, stage
 from three_nodes import SUBNET
+from verdicts import trained_after_its_verdict
 
 from gan import load_bundle
 from gan.storage import Storage
-from search.journal import FINAL, fold, read_events, trained_after_its_verdict
+from search.journal import read_events
+from search.record import FINAL, fold
 
 TRIALS, KIMG, INTERVAL = 4, 4.0, 0.4
 SPEC = {

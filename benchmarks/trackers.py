@@ -36,8 +36,8 @@ from gan.recipe import DEFAULTS, load_recipe
 from gan.settings import Range
 from gan.storage import Storage
 from search.event_files import event_files, is_whole
-from search.journal import SweepRecord, TrialRecord
 from search.progress import Progress
+from search.record import SweepRecord, TrialRecord
 from search.study import FILE, StudyFile
 from search.tensorboard import FOLDER, TensorBoard
 

@@ -13,9 +13,10 @@ from gan.recipe import Recipe
 from gan.storage import Storage
 from search.asha import Asha
 from search.contestants import CompareSpec, Contestant, resolve
-from search.journal import Journal, SweepRecord, TrialRecord
+from search.journal import Journal
 from search.launch import Claim, Launch
 from search.planner import Planner
+from search.record import SweepRecord, TrialRecord
 from search.redraw import owed_draws, redraw
 
 

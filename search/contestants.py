@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gan.errors import InputError, nearest
 from gan.recipe import Recipe, load_recipe, parse_recipe, read_yaml, shipped
 from gan.storage import Storage
-from search.journal import SweepRecord, TrialRecord, read_record
+from search.record import SweepRecord, TrialRecord, read_record
 from search.run_folder import open_run
 from search.spec import RunSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
-from search.journal import TrialRecord
+from search.record import TrialRecord
 
 _FEWEST = 3
 """Ended trials that it takes to tell how far another will go."""

@@ -8,7 +8,7 @@ from gan.bundle_files import copy_bundle
 from gan.errors import InputError
 from gan.metric import metric_of
 from gan.storage import Storage
-from search.journal import read_record
+from search.record import read_record
 from search.report.collect import finalists_of
 from search.retention import trial_bundle
 from search.run_folder import FINALISTS

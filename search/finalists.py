@@ -10,8 +10,9 @@ from gan.storage import Storage
 from gan.terminal import note
 from search.compare import Compare, missing
 from search.contestants import CompareSpec, Contestant, of_trial
-from search.journal import JOURNAL, SweepRecord, read_record
+from search.journal import JOURNAL
 from search.launch import Claim, Launch
+from search.record import SweepRecord, read_record
 from search.redraw import owed_draws
 from search.run_folder import FINALISTS, SETTINGS, read_settings
 from search.searcher import SEEDS_APART

@@ -8,7 +8,8 @@ from typing import Any
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import JOURNAL, SweepRecord, TrialRecord, apply, read_events
+from search.journal import JOURNAL, read_events
+from search.record import SweepRecord, TrialRecord, apply
 
 _TOLD = ("trial", "start", "report", "retry", "verdict")
 """Events of a trial, as `search.recorder.Listener` has them."""

@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from gan.metric import label
 from search.in_force import Recipes, declared, has_effect, is_number, searched, values_of
-from search.journal import TrialRecord
+from search.record import TrialRecord
 
 METRICS = {"quality/best_fid": "best", "quality/fid": "last", "state/diverged": "diverged"}
 """Tags of the scalars whose last values stand beside the parameters, and how they are called."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import SweepRecord
+from search.record import SweepRecord
 from search.run_folder import read_settings
 
 if TYPE_CHECKING:

@@ -27,12 +27,13 @@ from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
-from search.journal import FORMAT, JOURNAL, TIME_BUDGET, Journal, SweepRecord, read_record
+from search.journal import FORMAT, JOURNAL, Journal
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
 from search.planner import Planner
 from search.preflight import Plan, preflight
 from search.progress import Progress
+from search.record import TIME_BUDGET, SweepRecord, read_record
 from search.recorder import Halt, Recorder
 from search.retention import settle
 from search.run_folder import SETTINGS, Owner, kind_of, read_settings, require_same_identity, write_settings

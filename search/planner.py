@@ -11,7 +11,8 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from search.journal import Journal, SweepRecord, TrialRecord
+from search.journal import Journal
+from search.record import SweepRecord, TrialRecord
 
 METRIC = "score"
 

@@ -14,7 +14,7 @@ from gan.metric import metric_of, short_name
 from gan.terminal import note
 from search.cluster_watch import ClusterWatch
 from search.estimate import Outlook
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 from search.report.text import TO_COME, duration, standing
 from search.screen import View, clock, counted, distance, render, used
 

@@ -15,9 +15,10 @@ from gan.settings import to_images
 from gan.storage import Storage
 from gan.terminal import one_line
 from search.cluster_watch import ClusterWatch
-from search.journal import Journal, SweepRecord, TrialRecord
+from search.journal import Journal
 from search.lost_workers import why
 from search.planner import Planner
+from search.record import SweepRecord, TrialRecord
 from search.retention import settle
 from search.run_folder import Owner
 from search.scheduler import AshaScheduler

@@ -13,8 +13,8 @@ import ray
 from gan.evaluation.redraw import redraw_bundle
 from gan.storage import Storage
 from gan.terminal import progress_bar
-from search.journal import SweepRecord
 from search.launch import Claim, SweepHalted
+from search.record import SweepRecord
 from search.retention import trial_bundle
 
 

@@ -24,7 +24,8 @@ from gan.evaluation.redraw import judge
 from gan.preflight import open_checked
 from gan.storage import Storage
 from search.export import export_winner
-from search.journal import Journal, Rescore, SweepRecord, TrialRecord, read_record
+from search.journal import Journal
+from search.record import Rescore, SweepRecord, TrialRecord, read_record
 from search.report import build_report
 from search.report.assessed import assessed
 from search.retention import trial_bundle

@@ -8,7 +8,7 @@ from __future__ import annotations
 from gan.bundle_files import copy_bundle, is_bundle
 from gan.settings import to_images
 from gan.storage import Storage
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 
 BEST = "best"
 

@@ -8,8 +8,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from search.asha import Asha
-from search.journal import SweepRecord
 from search.planner import METRIC
+from search.record import SweepRecord
 
 if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController

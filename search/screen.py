@@ -15,7 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from search.cluster_watch import Use
-from search.journal import FINAL, TrialRecord
+from search.record import FINAL, TrialRecord
 from search.report.text import NOTHING, STATES, duration, kimg, number, one_line, short, standing
 
 NARROW = 60

@@ -19,8 +19,9 @@ from optuna.trial import TrialState, create_trial
 
 from gan.recipe import Recipe
 from gan.run import DIVERGED_SCORE
-from search.journal import Journal, SweepRecord, TrialRecord
+from search.journal import Journal
 from search.planner import Planner
+from search.record import SweepRecord, TrialRecord
 from search.space import RECIPE, as_study_parameters, suggest
 from search.spec import SweepSpec
 

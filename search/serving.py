@@ -26,7 +26,8 @@ from gan.terminal import note, one_line, progress_bar
 from search.event_files import event_files, is_whole
 from search.follow import Follower
 from search.in_force import recipes_of
-from search.journal import JOURNAL, SweepRecord, TrialRecord, read_record
+from search.journal import JOURNAL
+from search.record import SweepRecord, TrialRecord, read_record
 from search.run_folder import is_driven
 from search.tensorboard import FOLDER, EventLog, read_picture, table_of
 

@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gan.storage import Storage
 from search.in_force import Recipes, has_effect, is_number, searched, values_of
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 from search.space import RECIPE
 
 FILE = "study.journal"

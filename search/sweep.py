@@ -9,8 +9,9 @@ from gan.storage import Storage
 from search.asha import Asha
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
-from search.journal import Journal, SweepRecord
+from search.journal import Journal
 from search.launch import Claim, Launch
+from search.record import SweepRecord
 from search.run_folder import kind_of
 from search.searcher import StudySearcher
 from search.spec import SweepSpec

@@ -19,7 +19,7 @@ from gan.storage import Storage
 from search.event_files import EventFolder, Value
 from search.hparams import Table
 from search.in_force import Recipes
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 from search.report.data import grid_path
 
 FOLDER = "tensorboard"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from search.journal import SweepRecord
 from search.preflight import Plan
+from search.record import SweepRecord
 from search.recorder import Listener
 from search.study import StudyFile
 from search.tensorboard import TensorBoard

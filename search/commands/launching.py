@@ -9,8 +9,8 @@ from gan.terminal import Failed, Interrupted, emit, say
 
 if TYPE_CHECKING:
     from gan.storage import Storage
-    from search.journal import SweepRecord
     from search.launch import Launch
+    from search.record import SweepRecord
     from search.report.data import ReportData
 
 

@@ -29,7 +29,7 @@ def show_plan(made: Launch, json: bool) -> None:
 
 
 def _resolved(made: Launch) -> dict[str, Any]:
-    from search.journal import SweepRecord
+    from search.record import SweepRecord
 
     plan, spec = made.plan, made.spec
     return {
@@ -46,7 +46,7 @@ def _resolved(made: Launch) -> dict[str, Any]:
 
 
 def _facts(made: Launch) -> dict[str, str]:
-    from search.journal import SweepRecord
+    from search.record import SweepRecord
     from search.run_folder import SETTINGS
 
     plan, spec = made.plan, made.spec

@@ -55,7 +55,7 @@ def _runs(folder: Path) -> list[tuple[Path, str, str]]:
 
 def _state(journal: Path) -> tuple[str, str]:
     from gan.storage import Storage
-    from search.journal import TIME_BUDGET
+    from search.record import TIME_BUDGET
     from search.run_folder import is_driven
 
     with journal.open("rb") as file:

@@ -8,7 +8,8 @@ from typing import Any
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import AFTERWARDS, JOURNAL, Rescore, SweepRecord, TrialRecord, fold, read_events
+from search.journal import JOURNAL, read_events
+from search.record import AFTERWARDS, Rescore, SweepRecord, TrialRecord, fold
 from search.report.assessed import assessed
 from search.report.contest import Contest, contest_of
 from search.report.data import EVALUATION, Best, Budget, Comparison, Curve, Evaluated, ReportData, Row, spaces_of

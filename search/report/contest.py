@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 
 CONFIDENCE = 0.95
 _SAME = 1e-6

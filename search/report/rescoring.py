@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan.metric import short_name
-from search.journal import SweepRecord
+from search.record import SweepRecord
 
 
 @dataclass(frozen=True)

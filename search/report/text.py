@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from search.journal import TIME_BUDGET
+from search.record import TIME_BUDGET
 from search.report.data import ReportData, Row
 
 NOTHING = "–"

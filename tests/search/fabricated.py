@@ -10,7 +10,8 @@ from PIL import Image
 
 from gan.recipe import load_recipe
 from gan.storage import Storage
-from search.journal import FORMAT, Journal, SweepRecord, apply, read_events, read_record
+from search.journal import FORMAT, Journal, read_events
+from search.record import SweepRecord, apply, read_record
 from search.recorder import Listener
 from search.run_folder import write_settings
 

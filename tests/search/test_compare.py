@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from driving import TINY, count, run_cli, sweep_arguments, wait_for
 from PIL import Image
+from verdicts import trained_after_its_verdict
 
 from gan.storage import Storage
 from gan.terminal import run_app
 from search.cli import app
-from search.journal import FINAL, read_events, read_record, trained_after_its_verdict
+from search.journal import read_events
+from search.record import FINAL, read_record
 
 LENGTH = ("--kimg", "0.4", "--interval-kimg", "0.2")
 ONE = ("--concurrent", "1")

@@ -15,7 +15,8 @@ from search.cli import app
 from search.compare import Roster
 from search.contestants import CompareSpec, resolve
 from search.finalists import choose, compare_spec
-from search.journal import Journal, SweepRecord, TrialRecord, read_record
+from search.journal import Journal
+from search.record import SweepRecord, TrialRecord, read_record
 from search.run_folder import write_settings
 from search.spec import make_spec, validate
 

@@ -21,7 +21,8 @@ from gan.terminal import run_app, working
 from search import doctor
 from search.cli import app
 from search.contestants import CompareSpec
-from search.journal import TIME_BUDGET, Journal
+from search.journal import Journal
+from search.record import TIME_BUDGET
 from search.spec import RunSpec, SweepSpec
 
 ROOT = Path(__file__).parents[2]

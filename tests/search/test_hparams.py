@@ -10,7 +10,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from gan.metric import REFERENCE_INCEPTION
 from gan.recipe import load_recipe
 from search.hparams import Table
-from search.journal import TrialRecord
+from search.record import TrialRecord
 
 RECIPES = {
     name: {"settings": load_recipe(name).settings, "space": load_recipe(name).space_as_dict()}

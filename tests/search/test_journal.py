@@ -10,7 +10,8 @@ from object_store import S3
 
 from gan.errors import InputError
 from gan.storage import Storage, copy_tree
-from search.journal import FORMAT, JOURNAL, Journal, fold, read_events, read_record
+from search.journal import FORMAT, JOURNAL, Journal, read_events
+from search.record import fold, read_record
 
 TRIAL = {"recipe": "wgan", "objective": "wgan", "source": "sampled", "params": {"clip": 0.1}, "settings": {}, "seed": 3}
 LAUNCH = {"format": FORMAT, "command": "gan-search sweep", "settings": {}, "evaluation": {}, "versions": {}}

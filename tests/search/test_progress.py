@@ -13,8 +13,8 @@ from rich.console import Console
 from gan.metric import REFERENCE_INCEPTION
 from search.cluster_watch import ClusterWatch, Sample, Use
 from search.estimate import Outlook
-from search.journal import SweepRecord, TrialRecord
 from search.progress import Progress
+from search.record import SweepRecord, TrialRecord
 
 REASON = "exploding: |d_loss| 2.1e+06 is beyond what this objective can mean, 554.3"
 

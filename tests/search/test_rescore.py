@@ -22,7 +22,8 @@ from gan.storage import Storage
 from gan.terminal import run_app
 from search import rescore
 from search.cli import app
-from search.journal import FORMAT, JOURNAL, read_events, read_record
+from search.journal import FORMAT, JOURNAL, read_events
+from search.record import read_record
 from search.report.collect import collect
 from search.retention import settle
 from search.run_folder import OWNER, process_start

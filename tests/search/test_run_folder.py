@@ -14,7 +14,7 @@ import pytest
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import SweepRecord, TrialRecord
+from search.record import SweepRecord, TrialRecord
 from search.retention import settle, trial_bundle
 from search.run_folder import (
     OWNER,

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from gan.storage import Storage
-from search.journal import Journal, SweepRecord, read_record
+from search.journal import Journal
+from search.record import SweepRecord, read_record
 from search.searcher import StudySearcher
 from search.spec import SweepSpec, make_spec
 

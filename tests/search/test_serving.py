@@ -28,7 +28,8 @@ from gan.terminal import run_app
 from search.cli import app
 from search.event_files import event_files
 from search.in_force import recipes_of
-from search.journal import JOURNAL, SweepRecord, TrialRecord, read_record
+from search.journal import JOURNAL
+from search.record import SweepRecord, TrialRecord, read_record
 from search.run_folder import SETTINGS
 from search.study import FILE, StudyFile
 from search.tensorboard import FOLDER, TensorBoard

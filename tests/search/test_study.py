@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gan.storage import Storage
 from search import study
 from search.in_force import recipes_of
-from search.journal import SweepRecord, read_record
+from search.record import SweepRecord, read_record
 from search.study import FILE, Copy, StudyFile, Times, distributions
 
 

@@ -15,10 +15,12 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from driving import count, run_cli, sweep_arguments, wait_for
+from verdicts import trained_after_its_verdict
 
 from gan.storage import Storage
 from search.asha import Asha
-from search.journal import FINAL, TIME_BUDGET, SweepRecord, read_events, read_record, trained_after_its_verdict
+from search.journal import read_events
+from search.record import FINAL, TIME_BUDGET, SweepRecord, read_record
 from search.scheduler import AshaScheduler
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from driving import TINY, count, run_cli
 from object_store import S3, new_bucket
+from verdicts import trained_after_its_verdict
 
 from gan import load_bundle
 from gan.storage import Storage
-from search.journal import FINAL, read_events, read_record, trained_after_its_verdict
+from search.journal import read_events
+from search.record import FINAL, read_record
 
 SECRET = "a-secret-that-nobody-may-read"
 TRIALS, TOP_K = 6, 2

@@ -18,7 +18,8 @@ from run_writer import TRIALS
 
 from gan.errors import InputError
 from gan.storage import Storage
-from search.journal import JOURNAL, TIME_BUDGET
+from search.journal import JOURNAL
+from search.record import TIME_BUDGET
 from search.report.collect import collect
 from search.report.page import page
 from search.report.status import plain, show, status
