@@ -17,14 +17,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -97,11 +94,7 @@ def run_one(on: Stage, name: str, data: list[str], label: str) -> Outcome:
     injected, verdicts = Injected(time.time()), dict[str, str]()
     node: int | None = None
     wrong: list[str] = []
-    with (
-        tempfile.NamedTemporaryFile("w+", suffix=".yaml") as spec,
-        tempfile.TemporaryFile("w+") as said,
-        _load(name == "load"),
-    ):
+    with tempfile.NamedTemporaryFile("w+", suffix=".yaml") as spec, tempfile.TemporaryFile("w+") as said:
         yaml.safe_dump(SPEC | {"seed": on.rng.randrange(1000)}, spec)
         on.driver = _start(on, said, "sweep", spec.name, *data, "--storage", on.storage, "--name", label)
         try:
@@ -176,22 +169,6 @@ def _wait(run: Storage, reports: int, driver: subprocess.Popen[str], said: Any) 
             return events
         time.sleep(0.1)
     raise RuntimeError(f"no {reports} reports in {PATIENCE:.0f} s")
-
-
-@contextmanager
-def _load(wanted: bool) -> Iterator[None]:
-    """Keep every core busy twice over."""
-    with ExitStack() as stack:
-        for _ in range(4 if wanted else 0):
-            process = multiprocessing.Process(target=_burn, daemon=True)
-            process.start()
-            stack.callback(process.kill)
-        yield
-
-
-def _burn() -> None:
-    while True:
-        pass
 
 
 # ---- what came of it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ from gan.storage import Storage
 from search.journal import read_events
 
 WORKERS = (2, 3)
-CUT_SECONDS, REFUSED_SECONDS = 20.0, 30.0
+CUT_SECONDS, REFUSED_SECONDS, OVERLOAD_SECONDS = 20.0, 30.0, 60.0
 _DISK_MIB = 400
 
 
@@ -138,9 +139,25 @@ class Injected:
 Inject = Callable[[Stage], Injected]
 
 
-def nothing(on: Stage) -> Injected:
-    """Nothing goes wrong: whatever is lost then is a false alarm."""
-    return Injected(time.time())
+def overload(on: Stage) -> Injected:
+    """Keep every core busy twice over: nothing goes wrong, and whatever is given up then is a false alarm.
+
+    Ray runs trials at a low priority, so that they all but stand still meanwhile.
+    """
+    on.training()
+    when = time.time()
+    with ExitStack() as stack:
+        for _ in range(2 * (os.cpu_count() or 1)):
+            process = multiprocessing.Process(target=_burn, daemon=True)
+            process.start()
+            stack.callback(process.kill)
+        time.sleep(OVERLOAD_SECONDS)
+    return Injected(when)
+
+
+def _burn() -> None:
+    while True:
+        pass
 
 
 def kill_trial(on: Stage) -> Injected:
@@ -284,7 +301,7 @@ class Fault:
 
 
 FAULTS = {
-    "load": Fault(nothing, "four busy processes on two cores, and no fault"),
+    "load": Fault(overload, "every core busy twice over for 60 s, and no fault"),
     "trial": Fault(kill_trial, "SIGKILL of a trial's process"),
     "raylet": Fault(kill_raylet, "SIGKILL of a raylet", loses_node=True),
     "node": Fault(kill_node, "SIGKILL of a whole node", loses_node=True),

@@ -50,7 +50,7 @@ BOXES = (
     Box("trials under Tune", ("search.asha", "search.scheduler", "search.planner", "search.searcher", "search.trial",
         "search.recorder", "search.lost_workers", "search.cluster_watch"), 250, 340, 280),
     Box("plan", ("search.spec", "search.space", "search.preflight"), 250, 430),
-    Box("record", ("search.journal", "search.run_folder", "search.retention"), 650, 430),
+    Box("record", ("search.journal", "search.record", "search.run_folder", "search.retention"), 650, 430),
     Box("commands", ("gan.commands", "gan.cli", "gan.__main__"), 20, 560),
     Box("one training", ("gan.run", "gan.preflight", "gan.pictures", "gan.vector_plot", "gan.health"), 250, 560),
     Box("training loop", ("gan.trainer", "gan.state", "gan.divergence"), 130, 650),

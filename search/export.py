@@ -39,7 +39,7 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
     if destination.exists() and (not destination.is_folder() or destination.list()):
         raise InputError(f"--out {destination.uri}: is not an empty folder; choose another")
     for _ in range(_TRIES):
-        bundle = trial_bundle(run, trial.id)
+        bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
         if bundle is None:
             break
         try:

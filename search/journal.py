@@ -90,7 +90,10 @@ class Journal:
         first. The new end, written last, says how many segments precede it: one written by a driver that was
         killed before that is not counted, and is written again.
         """
-        segments, end = _read_end(self._storage)
+        try:
+            segments, end = _take_apart(self._storage.read_bytes(JOURNAL))
+        except FileNotFoundError:
+            segments, end = 0, b""
         if end.endswith(lines):
             return  # An earlier attempt had written it, and its answer was lost.
         if len(end) > SEGMENT_BYTES:
@@ -130,29 +133,25 @@ def _head(segments: int) -> bytes:
     return json.dumps({"event": "continues", "segments": segments}).encode() + b"\n" if segments else b""
 
 
-def _read_end(storage: Storage) -> tuple[int, bytes]:
-    """Return how many segments the journal on an object store has, and what comes after them."""
-    try:
-        content = storage.read_bytes(JOURNAL)
-    except FileNotFoundError:
-        return 0, b""
+def _take_apart(content: bytes) -> tuple[int, bytes]:
+    """Return how many segments precede what a journal's file holds, and what comes after the line that says so."""
     first, _, rest = content.partition(b"\n")
     try:
         head = json.loads(first)
     except ValueError:
         return 0, content
-    if isinstance(head, dict) and head.get("event") == "continues":
-        return int(head["segments"]), rest
+    if isinstance(head, dict) and head.get("event") == "continues" and isinstance(head.get("segments"), int):
+        return head["segments"], rest
     return 0, content
 
 
-def read_journal(storage: Storage) -> bytes:
+def _read(storage: Storage) -> bytes:
     """Return a run's whole journal, as one file; of one that was copied from an object store, too.
 
     Raises:
-        FileNotFoundError: a part of it is missing.
+        FileNotFoundError: there is none, or a part of it is missing.
     """
-    segments, end = _read_end(storage)
+    segments, end = _take_apart(storage.read_bytes(JOURNAL))
     return b"".join([*(storage.read_bytes(_segment(number)) for number in range(segments)), end])
 
 
@@ -160,14 +159,17 @@ def read_events(storage: Storage) -> list[dict[str, Any]]:
     """Return a run's events in order; a line cut short by a killed writer is passed over.
 
     Raises:
-        InputError: there is no journal, so this is no run.
+        InputError: there is no journal, so this is no run; or a part of it is missing.
+        OSError: the storage does not answer.
     """
-    if not storage.exists(JOURNAL):
-        raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})")
     try:
-        content = read_journal(storage)
-    except FileNotFoundError as error:
-        raise InputError(f"{storage.uri}: a part of its journal is missing ({error}); copy the folder whole") from None
+        content = _read(storage)
+    except OSError as error:
+        if not storage.exists(JOURNAL) or storage.is_folder(JOURNAL):
+            raise InputError(f"{storage.uri}: not a run (it has no {JOURNAL})") from None
+        if isinstance(error, FileNotFoundError):
+            raise InputError(f"{storage.uri}: a part of its journal is missing; copy the folder whole") from None
+        raise
     events = []
     for line in content.decode("utf-8", errors="replace").splitlines():
         try:

@@ -72,6 +72,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._watch = watch
         self._notice = notice
         self._problems: set[str] = set()
+        self._torn = False
         self.halted: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -172,11 +173,15 @@ class Recorder(Callback):  # type: ignore[misc]
     def _write(self, *events: tuple[str, dict[str, Any]]) -> bool:
         """Write events to the journal; tell whether they are there, and are to be acted on.
 
-        If they cannot be written, no trial can go on. Tune would hide an error that is raised here in one of its own.
+        If they cannot be written, no trial can go on, and nothing is written after them: the journal has no gaps. Tune
+        would hide an error that is raised here in one of its own.
         """
+        if self._torn:
+            return False
         try:
             self._journal.append_all(list(events))
         except OSError as error:
+            self._torn = True
             self.halted = self.halted or f"the journal cannot be written: {one_line(error)}"
             return False
         return True

@@ -208,7 +208,7 @@ def _finalists(run: Storage, record: SweepRecord, request: Request) -> list[Fina
     """Load the bundles of the best trials; those whose bundle was not kept give way to the next."""
     found: list[Finalist] = []
     for trial in record.ranked():
-        bundle = trial_bundle(run, trial.id)
+        bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
         if bundle is not None and _is_its_best(run.child(bundle), trial):
             found.append(Finalist(trial, load_bundle(run.child(bundle).uri, request.device)))
         if len(found) == request.top:

@@ -28,10 +28,10 @@ def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | N
     if is_bundle(run.child(kept)):
         return kept
     folder = trial_folder(run, trial)
-    names = sorted(name for name in folder.list("") if name.startswith("best-")) if folder.exists("") else []
-    whole = [name for name in names if is_bundle(folder.child(name))]
-    wanted = [name for name in whole if kimg is not None and int(name.removeprefix("best-")) == to_images(kimg)]
-    return f"trials/{trial}/{[*whole, *wanted][-1]}" if whole else None
+    names = [name for name in folder.list("") if name.startswith("best-")] if folder.exists("") else []
+    wanted = None if kimg is None else f"best-{to_images(kimg):09d}"
+    whole = [name for name in sorted(names, key=lambda name: (name == wanted, name)) if is_bundle(folder.child(name))]
+    return f"trials/{trial}/{whole[-1]}" if whole else None
 
 
 def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:

@@ -208,7 +208,7 @@ def _compare(published: TrialRecord, record: SweepRecord) -> Comparison:
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:
     for trial in record.by_evidence()[:1]:
-        bundle, rescore = trial_bundle(run, trial.id), record.rescored(trial)
+        bundle, rescore = trial_bundle(run, trial.id, trial.last.get("best_kimg")), record.rescored(trial)
         assert trial.best_fid is not None
         place = run.child(bundle).uri if bundle else None
         return Best(trial.id, trial.best_fid, place, None if rescore is None else rescore.fid)

@@ -43,7 +43,7 @@ def winner_picture(run: Storage, data: ReportData) -> Picture | None:
     winner = data.winner
     if winner is None or winner.best_kimg is None:
         return None
-    bundle = trial_bundle(run, winner.id)
+    bundle = trial_bundle(run, winner.id, winner.best_kimg)
     paths = [f"{bundle}/samples.png"] if bundle else []
     for path in [*paths, grid_path(winner.id, winner.best_kimg)]:
         picture = load(run, path, LARGEST, winner.best_kimg, winner.best_fid)

@@ -23,15 +23,15 @@ ROWS = 2000
 SLACK = 0.05
 """Of a range of 2: a curve may stray that far beyond the bounds."""
 
-# What each is trained with besides the recipe's own settings, and for how long (kimg).
-OBJECTIVES: dict[str, tuple[dict[str, Any], int]] = {
-    "non-saturating": ({}, 30),
-    "minimax": ({}, 30),
-    "l2": ({"l2_lambda": 1e-3}, 30),
-    # Of the settings tried on five seeds, those whose worst keeps farthest from the bounds below; rows that stray
-    # (a tenth of them) are the price of a small clip.
-    "wgan": ({"clip": 0.05, "n_critic": 2, "batch": 32}, 60),
-    "wgan-gp": ({"gp_lambda": 1.0, "n_critic": 2}, 60),
+# What each is trained with besides the recipe's own settings, for how long (kimg), and the least share of rows that
+# must keep between the bounds.
+OBJECTIVES: dict[str, tuple[dict[str, Any], int, float]] = {
+    "non-saturating": ({}, 30, 0.85),
+    "minimax": ({}, 30, 0.85),
+    "l2": ({"l2_lambda": 1e-3}, 30, 0.85),
+    # Of five settings on seeds 0 to 3, the one whose worst distance was lowest (0.041); its share was 0.87 to 0.92.
+    "wgan": ({"clip": 0.05, "n_critic": 2, "batch": 32}, 60, 0.8),
+    "wgan-gp": ({"gp_lambda": 1.0, "n_critic": 2}, 60, 0.85),
 }
 
 
@@ -80,13 +80,13 @@ def measure(rows: torch.Tensor, data: DataSet, evaluator: Evaluator) -> Learnt:
 
 
 def learns(objective: str, seed: int, data: DataSet, evaluator: Evaluator) -> None:
-    settings, kimg = OBJECTIVES[objective]
+    settings, kimg, least = OBJECTIVES[objective]
     recipe = load_recipe("curves").with_settings({"objective": objective, **settings})
     trainer = Trainer(recipe, data, seed=seed, device="cpu", precision="fp32")
     before = measure(samples(trainer), data, evaluator)
     assert trainer.advance(kimg * 1000).finite
     after = measure(samples(trainer), data, evaluator)
-    assert after.inside > 0.8 > 0.05 > before.inside
+    assert after.inside > least > 0.05 > before.inside
     assert after.frechet < 0.02 * before.frechet
     assert after.distance < 0.06 < before.distance
 

@@ -163,6 +163,19 @@ def test_a_missing_part_of_a_journal_is_named(s3: S3, monkeypatch: pytest.Monkey
         read_events(run)
 
 
+@pytest.mark.parametrize("head", [b'{"event": "continues"}', b'{"event": "continues", "segments": "x"}', b"[]"])
+def test_a_damaged_first_line_is_passed_over_like_any_other(run: Storage, head: bytes) -> None:
+    write(run, ("sweep", LAUNCH))
+    run.write_bytes(JOURNAL, head + b"\n" + run.read_bytes(JOURNAL))
+    assert [event["event"] for event in read_events(run) if event["event"] != "continues"] == ["sweep"]
+
+
+def test_a_folder_in_the_journals_place_is_no_run(run: Storage, tmp_path: Path) -> None:
+    (tmp_path / JOURNAL).mkdir()
+    with pytest.raises(InputError, match="not a run"):
+        read_events(run)
+
+
 def test_a_driver_killed_between_segment_and_end_doubles_nothing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
     run = Storage(s3.uri("run"))

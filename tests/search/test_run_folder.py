@@ -170,6 +170,8 @@ def test_the_bundle_that_is_kept_is_the_one_whose_distance_the_journal_holds(run
     ended.reports[-1]["best_kimg"] = 8.0
     for name in ("config.json", "generator.safetensors", "README.md"):
         run.write_bytes(f"trials/t0/best-000009000/{name}", b'{"fid": 1.0}')
+    run.write_bytes("trials/t0/best-of mine/config.json", b"{}")  # Somebody's copy is in nobody's way.
+    assert trial_bundle(run, "t0", 8.0) == "trials/t0/best-000008000"
     settle(run, record, ended, top_k=1)
     assert run.read_bytes("best/t0/config.json") == b'{"fid": 50.0}'
     assert run.list("trials/t0") == ["samples"]

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from image_faults import blurred, noisy, quantised
 from torch import Tensor
 
 from gan.data import faces
@@ -114,24 +114,6 @@ def extractor() -> FeatureExtractor:
 @pytest.fixture(scope="module")
 def reference(drawn: Tensor, extractor: FeatureExtractor) -> Reference:
     return Reference.of(statistics_of(drawn[:COUNT].split(250), extractor))
-
-
-def quantised(values: Tensor) -> Tensor:
-    return values.round().clamp(0, 255).to(torch.uint8)
-
-
-def noisy(rows: Tensor, sigma: float) -> Tensor:
-    normal = np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
-    return quantised(rows + sigma * torch.from_numpy(normal))
-
-
-def blurred(rows: Tensor, sigma: float) -> Tensor:
-    radius = int(3 * sigma) + 1
-    line = torch.exp(-(torch.arange(-radius, radius + 1) ** 2) / (2 * sigma**2))
-    kernel = torch.outer(line, line) / line.sum() ** 2
-    images = F.pad(rows.permute(0, 3, 1, 2).float(), (radius,) * 4, mode="replicate")
-    channels = images.shape[1]
-    return quantised(F.conv2d(images, kernel.expand(channels, 1, -1, -1), groups=channels).permute(0, 2, 3, 1))
 
 
 def less_contrast(rows: Tensor, strength: float) -> Tensor:
