@@ -79,7 +79,7 @@ def _connect(spec: RunSpec) -> None:
         ray.init(address=spec.address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"--address {spec.address}: no Ray cluster answers there ({reason})") from None
+        raise InputError(f"--address {spec.address}: it cannot be joined ({reason})") from None
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,14 @@ def test_a_node_that_reaches_everything_lacks_nothing_and_leaves_nothing(needs: 
 def test_a_folder_that_is_not_shared_is_told(needs: Needs, tmp_path: Path) -> None:
     (tmp_path / "mark").unlink()
     assert "use a folder that all nodes share" in str(needs.missing())
+
+
+def test_a_storage_that_a_node_may_only_read_is_told(needs: Needs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Storage, "write_bytes", refuse)
+    assert needs.missing() == f"--storage {needs.storage}: cannot be written ([Errno 30] Read-only file system)"
 
 
 def test_missing_and_other_data_are_told(needs: Needs, tmp_path: Path) -> None:
