@@ -72,15 +72,16 @@ def write_weights(path: Path) -> None:
     nothing = io.BytesIO()
     torch.save({}, nothing)
     nothing.seek(0)
-    torch.manual_seed(0)
-    network = Unloaded("inception", [str(DIMENSIONS)], feature_extractor_weights_path=nothing)
-    for name, value in network.state_dict().items():
-        if name.endswith("conv.weight"):
-            value.normal_(0, (2 / value[0].numel()) ** 0.5)
-        elif name.endswith("bn.weight"):
-            value.uniform_(0.7, 1.3)
-        elif name.endswith("bn.bias"):
-            value.normal_(0, 0.2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Unloaded("inception", [str(DIMENSIONS)], feature_extractor_weights_path=nothing)
+        for name, value in network.state_dict().items():
+            if name.endswith("conv.weight"):
+                value.normal_(0, (2 / value[0].numel()) ** 0.5)
+            elif name.endswith("bn.weight"):
+                value.uniform_(0.7, 1.3)
+            elif name.endswith("bn.bias"):
+                value.normal_(0, 0.2)
     torch.save(network.state_dict(), path)
 
 

@@ -211,10 +211,9 @@ def fill_disk(on: Stage) -> Injected:
     on.training()
     ballast, when = on.disk / "ballast", time.time()
     try:
-        with ballast.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 16)):
+                pass
         on.driver.wait(120)
     finally:
         ballast.unlink()

@@ -18,6 +18,10 @@ class OutOfMemory(InputError, MemoryError):
     """Settings of which it is certain, before anything is allocated, that they do not fit into memory."""
 
 
+class TooFew(InputError):
+    """Fewer than two rows, where a covariance is wanted."""
+
+
 class NotFinite(InputError):
     """NaN or infinity where numbers are needed: samples or features of a training that was lost."""
 

@@ -1,8 +1,4 @@
-"""Judging the generators of a run again on fresh latents, once all trials have ended.
-
-A trial's best FID was measured on one fixed draw of latents, and is the lowest of many: on other
-draws the same generator does a little worse, and differently from draw to draw.
-"""
+"""Judging the generators of a run again on fresh latents, once all trials have ended: see `gan.evaluation.redraw`."""
 
 from __future__ import annotations
 
@@ -10,7 +6,7 @@ from typing import Any
 
 import ray
 
-from gan.evaluation.redraw import redraw_bundle
+from gan.evaluation.redraw import fresh_seed, redraw_bundle
 from gan.storage import Storage
 from gan.terminal import progress_bar
 from search.launch import Claim, SweepHalted
@@ -32,7 +28,7 @@ def redraw(run: Storage, claim: Claim, draws: int, *, quiet: bool) -> None:
         SweepHalted: a bundle cannot be read, or a worker cannot judge it.
     """
     owed = owed_draws(run, claim.record, draws)
-    first = claim.evaluator.identity.latent_seed + 1
+    first = fresh_seed(claim.evaluator)
     seeds = list(range(first, first + draws))
     spec = claim.spec
     judge = ray.remote(redraw_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus_per_trial or 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gan.errors import InputError
 from gan.evaluation import Evaluator
 from gan.evaluation.assessment import SEARCHED, assess
 from gan.evaluation.assessment_page import write_assessment
-from gan.evaluation.redraw import judge
+from gan.evaluation.redraw import fresh_seed, judge
 from gan.preflight import open_checked
 from gan.storage import Storage
 from search.export import export_winner
@@ -89,11 +89,12 @@ class Rescoring:
         self.run, self.request = run, request
         record = read_record(run)
         self.finalists = _finalists(run, record, request)
-        # The same real images, and the same latents, that the sweep judged by.
-        self._seed = int((record.evaluation or {}).get("reference_seed") or 0)
-        self.data, self.evaluator = self._prepare(packing)
+        # The same real images that the sweep judged by, but not the latents by which it chose the moments.
+        seed = int((record.evaluation or {}).get("reference_seed") or 0)
+        self.data, self.evaluator = self._prepare(seed, packing)
+        self.identity = replace(self.evaluator.identity, latent_seed=fresh_seed(self.evaluator))
 
-    def _prepare(self, packing: Progress | None) -> tuple[DataSet, Evaluator]:
+    def _prepare(self, seed: int, packing: Progress | None) -> tuple[DataSet, Evaluator]:
         saved, request = read_settings(self.run), self.request
         settings = saved["settings"]
         features = request.features or settings.get("features")
@@ -113,7 +114,7 @@ class Rescoring:
             data,
             features=features or data.default_features,
             samples=request.samples,
-            seed=self._seed,
+            seed=seed,
             device=self.finalists[0].bundle.device,
             inception_weights=weights,
         )
@@ -138,7 +139,7 @@ class Rescoring:
         owner = Owner(self.run)
         try:
             journal = Journal(self.run)
-            evaluation = self.evaluator.identity.as_dict()
+            evaluation = self.identity.as_dict()
             total = len(self.finalists) * self.request.repeats * self.evaluator.samples
             done = 0
 
@@ -173,7 +174,7 @@ class Rescoring:
             return  # Its samples are not finite: there is nothing to look at.
         folder = self.run.child(EVIDENCE)
         facts = {"trial": winner.id, "generator_sha256": finalist.hash, "searched": self.request.neighbours}
-        known = {**facts, "evaluation": self.evaluator.identity.as_dict()}
+        known = {**facts, "evaluation": self.identity.as_dict()}
         there = assessed(self.run)
         if there is not None and all(there.found.get(name) == value for name, value in known.items()):
             return
@@ -190,7 +191,7 @@ class Rescoring:
 
     def _judge(self, finalist: Finalist, evaluation: dict[str, Any], count: Callable[[int], None]) -> dict[str, Any]:
         """Return the fields of a "rescore" event."""
-        seeds = range(self._seed, self._seed + self.request.repeats)
+        seeds = range(self.identity.latent_seed, self.identity.latent_seed + self.request.repeats)
         fids = [judge(finalist.bundle, self.evaluator, seed, count=count).fid for seed in seeds]
         known = [fid for fid in fids if fid is not None]
         return {
@@ -199,7 +200,7 @@ class Rescoring:
             "fid": statistics.fmean(known) if len(known) == len(fids) else None,
             "fids": fids,
             "evaluation": evaluation,
-            "metric": self.evaluator.identity.metric,
+            "metric": self.identity.metric,
             "generator_sha256": finalist.hash,
         }
 

@@ -39,6 +39,16 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session")
+def random_inception(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of random weights in the layout of the 2015 Inception network; tests leave it as it is."""
+    from fid import write_weights
+
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    write_weights(path)
+    return path
+
+
 class FewFaces:
     """The first faces alone: a source that packs in an instant."""
 

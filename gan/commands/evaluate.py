@@ -13,6 +13,7 @@ from gan.terminal import emit, progress_bar, say, table, warn
 
 if TYPE_CHECKING:
     from gan.bundle import Bundle
+    from gan.data import DataSet
     from gan.storage import Storage
 
 Repeats = Annotated[int, opt.whole_number(help="times, with other latents each", low=1, high=10_000)]
@@ -50,6 +51,7 @@ def evaluate(
     from gan.evaluation.assessment import assess
     from gan.evaluation.assessment_page import write_assessment
     from gan.evaluation.sides import few
+    from gan.storage import writing
 
     folder = None if out is None else _empty(out)
     loaded = load_bundle(bundle, device)
@@ -70,19 +72,22 @@ def evaluate(
         device=loaded.device,
         inception_weights=inception_weights,
     )
-    for caveat in (few(data, len(opened.train)), evaluator.caveat()):
+    for caveat in (_other_data(bundle, loaded, opened), few(data, len(opened.train)), evaluator.caveat()):
         if caveat is not None:
             warn(caveat)
     with progress_bar("images", quiet=json) as progress:
         found = assess(loaded, opened, evaluator, repeats=repeats, searched=neighbours, progress=progress)
-    if folder is not None:
-        write_assessment(folder, bundle, found)
+    page = None if folder is None else f"{folder.uri}/{PAGE}"
+    # First of all the figures: a folder that cannot be written must not cost them.
     if json:
-        emit({"bundle": bundle, **found.as_dict(), "page": None if folder is None else f"{folder.uri}/{PAGE}"})
+        emit({"bundle": bundle, **found.as_dict(), "page": page})
     else:
         show(found.as_dict())
-        if folder is not None:
-            say(f"\npage  {folder.uri}/{PAGE}")
+    if folder is not None:
+        with writing(folder.uri):
+            write_assessment(folder, bundle, found)
+        if not json:
+            say(f"\npage  {page}")
 
 
 def show(found: dict[str, Any]) -> None:
@@ -102,6 +107,17 @@ def _empty(out: str) -> Storage:
     if folder.exists() and (not folder.is_folder() or folder.list()):
         raise InputError(f"--out {out}: is not an empty folder; choose another")
     return folder
+
+
+def _other_data(name: str, bundle: Bundle, data: DataSet) -> str | None:
+    """Return what to say where a generator is judged by other images than it was trained on; else None."""
+    trained = bundle.config.get("data_hash")
+    if trained in (None, data.content_hash):
+        return None
+    return (
+        f"{name} was trained on {bundle.config.get('data')}, whose content is not that of {data.uri}: distances are to"
+        " the latter, and that it copies what it was trained on cannot show"
+    )
 
 
 def _require_shape(name: str, bundle: Bundle, shape: tuple[int, ...]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from gan.evaluation.features import FeatureExtractor
 from gan.evaluation.identity import EvaluationIdentity
 from gan.evaluation.memorisation import Memorisation, memorisation
 from gan.evaluation.neighbours import nearest
-from gan.evaluation.redraw import judge
+from gan.evaluation.redraw import fresh_seed, judge
 
 SEARCHED = 20_000
 """Training images among which copies are looked for, as far as there are that many."""
@@ -127,7 +128,8 @@ def assess(
         bundle: the generator.
         data: the training images; its held-out part tells how near "near" is.
         evaluator: prepared for this data; its sample count and seed are those of each draw.
-        repeats: draws of latents for the distance; all else is of the first.
+        repeats: draws of latents for the distance; all else is of the first. None is the one by which a training
+            with the evaluator's seed chooses its best moment: there a generator looks better than it is.
         searched: training images among which copies are looked for, as far as there are that many.
         progress: called with the images done, and how many there will be.
 
@@ -135,7 +137,8 @@ def assess(
         NotFinite: the generator's samples are not.
     """
     began = time.perf_counter()
-    identity, seed = evaluator.identity, evaluator.identity.latent_seed
+    seed = fresh_seed(evaluator)
+    identity = dataclasses.replace(evaluator.identity, latent_seed=seed)
     rows = reference_rows(len(data.train), max(searched, evaluator.samples), identity.reference_seed)
     others = reference_rows(len(data.held_out), evaluator.samples, identity.reference_seed)
     count = _counter(progress, repeats * evaluator.samples + len(rows) + len(others))
@@ -156,7 +159,7 @@ def assess(
         kid=kernel_distance(generated, real, seed),
         diversity=diversity(generated, real),
         memorisation=copied,
-        pairs=_pairs(bundle, data, evaluator, generated, training, rows, copied) if data.is_image else [],
+        pairs=_pairs(bundle, data, identity, generated, training, rows, copied) if data.is_image else [],
         seconds=time.perf_counter() - began,
     )
 
@@ -185,14 +188,14 @@ def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
 def _pairs(
     bundle: Bundle,
     data: DataSet,
-    evaluator: Evaluator,
+    identity: EvaluationIdentity,
     generated: Tensor,
     training: Tensor,
     rows: np.ndarray,
     copied: Memorisation | None,
 ) -> list[Pairs]:
     """Show the images nearest to a training image, and the first ones, each beside its neighbour."""
-    latents = bundle.latents(evaluator.samples, evaluator.identity.latent_seed)
+    latents = bundle.latents(identity.samples, identity.latent_seed)
     first = np.arange(min(SHOWN, len(generated)))
     shown = [("the first samples", first)]
     if copied is not None:

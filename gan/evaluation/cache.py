@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +34,14 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callabl
     Where the folder cannot be written, nothing is kept, with a warning.
     """
     path = folder / f"{key}.npz"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{key}.lock"):
-            return _kept(path, check) or _keep(path, compute())
-    except OSError as error:
-        log.warning("%s: cannot keep reference statistics there (%s)", folder, error)
-        return compute()
+    with ExitStack() as lock:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.enter_context(_locked(folder / f"{key}.lock"))
+        except OSError as error:
+            log.warning("%s: cannot keep reference statistics there (%s)", folder, error)
+            return compute()
+        return _kept(path, check) or _keep(path, compute())
 
 
 def _kept(path: Path, check: Callable[[Arrays], object]) -> Arrays | None:

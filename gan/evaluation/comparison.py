@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gan.errors import InputError
+from gan.errors import InputError, NotFinite, TooFew
 from gan.evaluation.features import FeatureExtractor, make_features, singular
 from gan.evaluation.frechet import Reference
 from gan.evaluation.identity import EXTRACTION, differing
@@ -114,8 +116,10 @@ def compare(first: Side, second: Side, size: int | None, how: How) -> Comparison
         distance = Reference.of(second.saved).distance(first.saved)
         return Comparison(distance, first, second, first.saved.count, second.saved.count, None, how)
     features = _features(first, second, how)
-    reference, count = second.reference(features, how)
-    statistics = first.statistics(features, how)
+    with _named(second):
+        reference, count = second.reference(features, how)
+    with _named(first):
+        statistics = first.statistics(features, how)
     distance = reference.distance(statistics.to(how.device))
     return Comparison(distance, first, second, statistics.count, count, features, how)
 
@@ -133,14 +137,24 @@ def measure(side: Side, size: int | None, how: How) -> Measured:
     elif size not in (None, side.shape[0]):
         raise InputError(f"--size {size}: {side.name} is of size {side.shape[0]}, and cannot be resized")
     features = _features(side, side, how)
-    return Measured(side.statistics(features, how), side, features, how)
+    with _named(side):
+        return Measured(side.statistics(features, how), side, features, how)
+
+
+@contextmanager
+def _named(side: Side) -> Iterator[None]:
+    """Say of which side it is that there are too few images, or none with finite features."""
+    try:
+        yield
+    except (TooFew, NotFinite) as error:
+        raise InputError(f"{side.name}: {error}") from error
 
 
 def _at_one_size(first: Side, second: Side, size: int | None) -> tuple[Side, Side]:
     """Settle the size of both sides: given, or that of the side that cannot change, or the images' own."""
     fixed = next((side for side in (first, second) if side.shape is not None), None)
     if fixed is None or fixed.shape is None:
-        size = size or first.own_size() or second.own_size()
+        size = size or _common_size(first, second)
     elif len(fixed.shape) == 1:
         size = None
     elif size not in (None, fixed.shape[0]):
@@ -151,6 +165,21 @@ def _at_one_size(first: Side, second: Side, size: int | None) -> tuple[Side, Sid
     if first.shape is not None and second.shape is not None:
         _require_one_shape(first, second)
     return first, second
+
+
+def _common_size(first: Side, second: Side) -> int | None:
+    """Return the size that the images of both sides have by themselves, as far as they have one.
+
+    Raises:
+        InputError: they differ: which of the two is resized would change the result.
+    """
+    mine, theirs = first.own_size(), second.own_size()
+    if mine and theirs and mine != theirs:
+        raise InputError(
+            f"{first.name} and {second.name} are of different sizes ({mine} and {theirs}): say with --size to which"
+            " one both are brought"
+        )
+    return mine or theirs
 
 
 def _require_one_shape(first: Side, second: Side) -> None:

@@ -5,9 +5,10 @@ images of that distribution do; copies lie nearer (Meehan, Chaudhuri & Dasgupta 
 Test to Detect Data-Copying in Generative Models", arXiv:2004.05675). Held-out images are the measure
 of "near", so that nothing here is a matter of taste.
 
-A distance is taken relative to how far that training image is from its own nearest neighbour: where
-images are crowded, as plain ones are, everything is near, and a generator that draws plain images
-would pass for one that copies (Alaa et al. 2022, arXiv:2102.08921, compare the same two).
+A distance is taken relative to how far that training image is from its own neighbours: where images
+are crowded, as plain ones are, everything is near, and a generator that draws plain images would pass
+for one that copies (Alaa et al. 2022, arXiv:2102.08921, compare the same two). Not its nearest one
+counts but its fifth: many sets hold some images twice, and next to its double nothing is near.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan.evaluation.neighbours import nearest
+from gan.evaluation.neighbours import nearest, radii
 from gan.evaluation.ranks import Tail, rank_z, tail
 
 FEWEST_HELD_OUT = 20
 """Under this many held-out images there is nothing to measure by."""
+
+NEIGHBOUR = 5
+"""Which of a training image's neighbours tells how crowded it is there, the nearest being the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,17 +94,17 @@ def memorisation(generated: Tensor, training: Tensor, held_out: Tensor) -> Memor
 
 
 def _surroundings(training: Tensor, wanted: Tensor) -> Tensor:
-    """Return, for the training images that are `wanted`, the distance to their nearest other one; 0 elsewhere."""
+    """Return, for the training images that are `wanted`, the distance to their `NEIGHBOUR`-th; 0 elsewhere."""
     scale = training.new_zeros(len(training))
     rows = wanted.unique()
-    scale[rows] = nearest(training[rows], training, own=rows)[0]
+    scale[rows] = radii(training, min(NEIGHBOUR, len(training) - 1), rows)
     return scale
 
 
 def _relative(distances: Tensor, neighbours: Tensor, scale: Tensor) -> np.ndarray:
     """Return distances in units of the neighbours' surroundings; NumPy float64 [N]."""
     unit = scale[neighbours].double()
-    # A training image that is there twice has none: by the smallest unit of the others.
+    # A training image that is there six times has none: by the smallest unit of the others.
     known = unit[unit > 0]
     unit = unit.clamp(min=float(known.min()) if len(known) else 1.0)
     return (distances.double() / unit).cpu().numpy()

@@ -27,10 +27,19 @@ def nearest(queries: Tensor, pool: Tensor, own: Tensor | None = None) -> tuple[T
     return torch.cat([(query - found).norm(dim=1) for query, found in parts]), index
 
 
-def radii(rows: Tensor, neighbour: int) -> Tensor:
-    """Return each row's Euclidean distance to its `neighbour`-th nearest other row, float32 [N]."""
-    own = torch.arange(len(rows), device=rows.device)
-    parts = [squares.kthvalue(neighbour, 1).values for squares in _squares(rows, rows, own)]
+def radii(pool: Tensor, neighbour: int, rows: Tensor | None = None) -> Tensor:
+    """Return the Euclidean distance of rows of a pool to their `neighbour`-th nearest other row.
+
+    Args:
+        pool: float32 [M, D].
+        neighbour: 1 for the nearest.
+        rows: int64 [N], which rows; all if None.
+
+    Returns:
+        float32 [N].
+    """
+    own = torch.arange(len(pool), device=pool.device) if rows is None else rows
+    parts = [squares.kthvalue(neighbour, 1).values for squares in _squares(pool[own], pool, own)]
     return torch.cat(parts).clamp(min=0).sqrt()
 
 

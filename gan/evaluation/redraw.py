@@ -1,4 +1,8 @@
-"""Judging an exported generator on further draws of latents."""
+"""Judging an exported generator on further draws of latents.
+
+A training takes its best moment by one fixed draw of latents, the lowest of many distances: on other draws the
+same generator does a little worse, and differently from draw to draw.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,11 @@ from torch import Tensor
 
 from gan.bundle import Bundle, load_bundle
 from gan.evaluation.evaluator import Evaluation, Evaluator
+
+
+def fresh_seed(evaluator: Evaluator) -> int:
+    """Return the seed of the first draw of latents by which no training that this evaluator judges chose anything."""
+    return evaluator.identity.latent_seed + 1
 
 
 def judge(

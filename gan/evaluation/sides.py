@@ -15,7 +15,7 @@ from PIL import Image
 from gan.bundle import Bundle, load_bundle
 from gan.bundle_files import CONFIG, WEIGHTS
 from gan.data import SOURCES, DataSet, open_data
-from gan.data.folder import Folder
+from gan.data.folder import SUFFIXES, Folder
 from gan.errors import InputError, nearest
 from gan.evaluation.evaluator import BATCH, Evaluator, reference_rows, statistics_of
 from gan.evaluation.features import FeatureExtractor
@@ -25,6 +25,8 @@ from gan.storage import Storage
 
 Progress = Callable[[int, int | None], None]
 Shape = tuple[int, ...]
+
+_OTHER_FORMATS = (".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 
 FEWEST_REAL = 500
 """Under this many real images FID says little."""
@@ -174,6 +176,11 @@ class _Source(Side):
 class _Images(Folder):
     """A folder of which only some images are read."""
 
+    @property
+    def others(self) -> int:
+        """How many images pytorch-fid would count that are of formats not read here."""
+        return sum(path.suffix.lower() in _OTHER_FORMATS for path in self._root.rglob("*"))
+
     def own_size(self) -> int:
         """Return the side that all images share.
 
@@ -237,6 +244,11 @@ class _Folder(Side):
         return self._digest.hexdigest()
 
     def caveat(self, used: int | None) -> str | None:
+        if self.images.others:
+            return (
+                f"{self.name}: {self.images.others:,} images of other formats than {', '.join(SUFFIXES)} are left out:"
+                " convert them to count them"
+            )
         if used is not None and used < self._count - len(self.images.skipped):
             return f"{self.name}: {used:,} of its {self._count:,} images count: --samples takes more"
         return super().caveat(used)

@@ -16,9 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gan.errors import InputError, NotFinite
+from gan.errors import InputError, NotFinite, TooFew
 
 _MEASURED = "evaluation"  # pytorch-fid, which reads `mu` and `sigma`, passes over it
+
+_ROUNDING = 1e-5
+"""How far a covariance may be from symmetric and positive, relative to its largest entry: some files are float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +77,11 @@ class Accumulator:
         """Return the statistics of all rows so far.
 
         Raises:
-            InputError: fewer than two rows.
+            TooFew: fewer than two rows.
             NotFinite: a row held NaN or infinity.
         """
         if self._count < 2:
-            raise InputError(f"a covariance needs at least 2 samples, got {self._count}")
+            raise TooFew(f"a covariance needs at least 2 samples, got {self._count}")
         # One look at the end: what is not finite in any row stays so in the sums.
         if not bool(torch.isfinite(self._sum).all()):
             raise NotFinite("features are not finite (NaN or infinity)")
@@ -148,8 +151,10 @@ def from_arrays(arrays: dict[str, np.ndarray], origin: str) -> Statistics:
         raise InputError(f"{origin}: {mean.shape} and {covariance.shape} are no shapes of mean and covariance")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise InputError(f"{origin}: the statistics are not finite")
-    if count is not None and (count.shape != () or count.dtype.kind not in "iu"):
-        raise InputError(f"{origin}: 'count' is not a whole number")
+    if count is not None and (count.shape != () or count.dtype.kind not in "iu" or count < 2):
+        raise InputError(f"{origin}: 'count' is no number of images, which is 2 or more")
+    if not np.allclose(covariance, covariance.T, rtol=0, atol=_ROUNDING * float(np.abs(covariance).max())):
+        raise InputError(f"{origin}: 'sigma' is not symmetric, so it is no covariance")
     return Statistics(
         torch.from_numpy(mean.astype(np.float64)),
         torch.from_numpy(covariance.astype(np.float64)),
@@ -180,6 +185,9 @@ def load_measured(path: Path) -> tuple[Statistics, dict[str, Any] | None]:
     """
     arrays = read_npz(path)
     statistics = from_arrays(arrays, str(path))
+    values = torch.linalg.eigvalsh(statistics.covariance)
+    if float(values[0]) < -_ROUNDING * float(values.abs().max()):
+        raise InputError(f"{path}: 'sigma' has negative eigenvalues, so it is no covariance")
     if _MEASURED not in arrays:
         return statistics, None
     try:

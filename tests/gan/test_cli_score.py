@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +100,10 @@ def test_few_images_are_warned_of(images: Path, cli: Cli) -> None:
 def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     kept = json.loads((bundle / "config.json").read_text())
     told = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 2, "--json").json
-    assert told["fids"][0] == pytest.approx(kept["fid"], rel=1e-5)
+    fresh = [cli("fid", bundle, tiny_data, "--samples", 64, "--seed", seed, "--json").json for seed in (0, 1)]
+    assert fresh[0]["fid"] == pytest.approx(kept["fid"], rel=1e-5)
+    # The draw of latents by which the training chose this moment is no witness.
+    assert kept["fid"] not in told["fids"] and told["evaluation"]["latent_seed"] == 1
     assert told["fid"] == pytest.approx(np.mean(told["fids"]))
     assert told["fid_std"] == pytest.approx(np.std(told["fids"], ddof=1))
     assert told["pixel_spread"] > 0
@@ -107,6 +112,101 @@ def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     shown = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 1)
     assert shown.out.startswith(f"FD (random-conv)  {told['fids'][0]:.4f} ")
     assert "64 samples for 416 features: the covariance is singular" in shown.err
+
+
+def test_inception_from_images_to_a_page(
+    bundle: Path, tiny_data: str, images: Path, random_inception: Path, cli: Cli, tmp_path: Path
+) -> None:
+    """With random weights, which are said to be no standard FID."""
+    weights = ["--inception-weights", random_inception, "--samples", 12]
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted(images.iterdir())[:12]:
+        (few / path.name).hardlink_to(path)
+    told = cli("fid", images, few, *weights, "--json").json  # a folder's default features
+    assert told["evaluation"]["features"] == "inception"
+    assert told["evaluation"]["weights_sha256"] == hashlib.sha256(random_inception.read_bytes()).hexdigest()
+    assert told["fid"] > 0
+    judged = ["--data", tiny_data, "--repeats", 1, "--neighbours", 12, "--features", "inception"]
+    found = cli("evaluate", bundle, *judged, *weights, "--out", tmp_path / "page", "--json").json
+    assert found["fid"] > 0 and found["evaluation"]["resize"] == "TF1 bilinear to 299"
+    assert (tmp_path / "page" / "evaluation.html").is_file()
+
+
+def test_weights_that_are_not_the_networks_are_refused(
+    images: Path, random_inception: Path, cli: Cli, tmp_path: Path
+) -> None:
+    whole = random_inception.read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "code.pth").write_bytes(pickle.dumps(Payload(tmp_path / "ran"), protocol=2))
+    for name in ("cut.pth", "code.pth"):
+        arguments = [images, images, "--features", "inception", "--inception-weights", tmp_path / name]
+        assert name in cli("fid", *arguments).bad_input()
+    assert not (tmp_path / "ran").exists()
+
+
+class Payload:
+    """Pickled code: unpickling it writes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_folders_of_two_sizes_are_compared_at_the_size_that_is_named(images: Path, cli: Cli, tmp_path: Path) -> None:
+    for number in range(4):
+        save_png(tmp_path / f"{number}.png", np.full((32, 32, 3), 60 * number, np.uint8))
+    for sides in ((images, tmp_path), (tmp_path, images)):
+        said = cli("fid", *sides, *RANDOM).bad_input()
+        assert "different sizes" in said and "--size" in said
+    told = [
+        cli("fid", *sides, *RANDOM, "--size", 16, "--json").json for sides in ((images, tmp_path), (tmp_path, images))
+    ]
+    assert told[0]["fid"] == pytest.approx(told[1]["fid"], rel=1e-6)
+
+
+def test_images_of_formats_that_are_not_read_are_told(images: Path, cli: Cli, tmp_path: Path) -> None:
+    for path in images.iterdir():
+        (tmp_path / path.name).hardlink_to(path)
+    (tmp_path / "more.bmp").write_bytes(b"BM")
+    assert "1 images of other formats" in cli("fid", tmp_path, images, *RANDOM).err
+
+
+def test_what_is_no_covariance_is_no_statistics(saved: Path, images: Path, cli: Cli, tmp_path: Path) -> None:
+    known = load_statistics(saved)
+    mean, covariance = known.mean.numpy(), known.covariance.numpy()
+    lopsided = np.random.default_rng(0).normal(size=covariance.shape)
+    for sigma, said in ((lopsided, "not symmetric"), (covariance - np.eye(len(mean)), "negative eigenvalues")):
+        np.savez(tmp_path / "odd.npz", mu=mean, sigma=sigma)
+        refused = cli("fid", images, tmp_path / "odd.npz", *RANDOM).bad_input()
+        assert said in refused and "odd.npz" in refused
+    np.savez(tmp_path / "float32.npz", mu=mean.astype(np.float32), sigma=covariance.astype(np.float32))
+    assert cli("fid", saved, tmp_path / "float32.npz", "--json").json["fid"] == pytest.approx(0, abs=0.1)
+
+
+def test_one_image_is_named_as_too_few(images: Path, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "one.png").hardlink_to(next(images.iterdir()))
+    refused = cli("fid", images, tmp_path / "only", *RANDOM).bad_input()
+    assert "only: " in refused and "at least 2" in refused
+
+
+def test_judging_by_other_data_than_it_was_trained_on_is_told(bundle: Path, images: Path, cli: Cli) -> None:
+    judged = ["evaluate", bundle, "--data", f"folder:{images}", "--samples", 20, "--repeats", 1, *RANDOM]
+    result = cli(*judged)
+    assert result.status == 0 and "was trained on" in result.err
+
+
+def test_a_folder_that_cannot_be_written_costs_the_page_alone(
+    bundle: Path, tiny_data: str, cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    judged = ["--data", tiny_data, "--samples", 20, "--repeats", 1, *RANDOM, "--out", tmp_path / "file" / "page"]
+    result = cli("evaluate", bundle, *judged, "--json")
+    assert result.status == 2 and "cannot be written" in result.err
+    assert json.loads(result.out)["fid"] > 0
 
 
 def test_saved_statistics_stand_for_their_images(

@@ -122,7 +122,7 @@ def run(tmp_path: Path, tiny_data: str, capsys: pytest.CaptureFixture[str]) -> R
 def by_hand(run: Run, tiny_data: str, trial: str) -> list[float | None]:
     bundle = load_bundle(str(run.folder / "best" / trial))
     evaluator = Evaluator.prepare(open_data(tiny_data), samples=128)
-    draws = [torch.from_numpy(bundle.sample(128, seed)) for seed in (0, 1)]
+    draws = [torch.from_numpy(bundle.sample(128, seed)) for seed in (1, 2)]  # not the sweep's own: 0
     return [evaluator.evaluate(lambda start, count, x=x: x[start : start + count]).fid for x in draws]
 
 
@@ -166,6 +166,18 @@ def test_leaderboard_report_and_export_go_by_what_was_found(run: Run, tiny_data:
         assert load_bundle(str(folder)).config["generator_sha256"] == config["generator_sha256"]
 
 
+@pytest.mark.slow
+def test_by_inception(run: Run, random_inception: Path) -> None:
+    """What a sweep that ranked by light features is judged again for; the weights here are random."""
+    own = {trial["id"]: trial["best_fid"] for trial in run.rescored("--top", 1)["trials"]}
+    weights = ["--features", "inception", "--inception-weights", random_inception, "--neighbours", 12]
+    trials = {trial["id"]: trial for trial in run.rescored("--top", 1, "--samples", 12, *weights)["trials"]}
+    assert {name: trial["best_fid"] for name, trial in trials.items()} == own
+    assert trials["t0000"]["rescored_fid"] > 0
+    rescoring = read_record(run.storage).rescoring
+    assert rescoring is not None and rescoring["evaluation"]["features"] == "inception"
+
+
 def test_what_was_found_is_not_measured_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.rescored("--top", 2)
     judged: list[int] = []
@@ -175,7 +187,7 @@ def test_what_was_found_is_not_measured_again(run: Run, monkeypatch: pytest.Monk
     assess = rescore.assess
     monkeypatch.setattr(rescore, "assess", lambda *a, **k: assessed.append("again") or assess(*a, **k))
     run.rescored("--top", 3)
-    assert judged == [0, 1]  # both draws of the third trial
+    assert judged == [1, 2]  # both draws of the third trial
     assert len(assessed) == 1, "the third trial is the winner now"
     run.rescored("--top", 3, "--repeats", 3)
     assert len(judged) == 2 + 9

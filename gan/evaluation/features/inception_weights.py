@@ -61,6 +61,7 @@ def find_weights(given: Path | None, *, fetch: bool = True) -> Path:
         return _existing(Path(os.environ[WEIGHTS]), WEIGHTS)
     path = default_cache() / FILE
     if path.is_file():
+        _require_hash(path)
         return path
     if not fetch:
         raise InputError(
@@ -77,6 +78,16 @@ def _existing(path: Path, origin: str) -> Path:
     if not path.is_file():
         raise InputError(f"{origin}: there is no file {path}; get it from {URL}, or use --features random-conv")
     return path
+
+
+def _require_hash(path: Path) -> None:
+    """Raise `InputError` unless the cache holds the reference weights: other ones are the user's to name."""
+    found = _hash_of(path)
+    if found != SHA256:
+        raise InputError(
+            f"{path} has sha256 {found[:8]}…, not the reference's: remove it, to have it fetched again, or name it with"
+            " --inception-weights if it is meant"
+        )
 
 
 def _ways_out(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import pickle
 from pathlib import Path
 
@@ -27,42 +26,17 @@ def nobodys_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-class NoWeights(FeatureExtractorInceptionV3):
-    """The network as it stands before its weights are loaded: random ones, in the same layout."""
-
-    def load_state_dict(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
-        return None
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    nothing = io.BytesIO()
-    torch.save({}, nothing)
-    nothing.seek(0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = NoWeights("inception", ["2048"], feature_extractor_weights_path=nothing)
-        for name, value in network.state_dict().items():  # as of a trained network, no batch norm does nothing
-            if name.endswith(("bn.weight", "running_var")):
-                value.uniform_(0.7, 1.3)
-            elif name.endswith(("bn.bias", "running_mean")):
-                value.normal_(0, 0.2)
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(network.state_dict(), path)
-    return path
-
-
 def pixels(*shape: int) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
 
 
-def test_equals_torch_fidelity_and_comes_back_from_a_pickle(weights: Path) -> None:
+def test_equals_torch_fidelity_and_comes_back_from_a_pickle(random_inception: Path) -> None:
     stream = torch.get_rng_state()
-    extractor = make_features("inception", shape=SHAPE, inception_weights=weights)
+    extractor = make_features("inception", shape=SHAPE, inception_weights=random_inception)
     assert torch.equal(torch.get_rng_state(), stream), "building it moved the trial's random stream"
-    assert extractor.weights_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert extractor.weights_sha256 == hashlib.sha256(random_inception.read_bytes()).hexdigest()
     rows = pixels(3, *SHAPE)
-    theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(weights))
+    theirs = FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(random_inception))
     (expected,) = theirs(rows.permute(0, 3, 1, 2))
     features = extractor(rows)
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
@@ -71,9 +45,9 @@ def test_equals_torch_fidelity_and_comes_back_from_a_pickle(weights: Path) -> No
     torch.testing.assert_close(extractor(grey), extractor(grey.expand(-1, -1, -1, 3)))
 
 
-def test_weights_changed_under_way_are_noticed(weights: Path, tmp_path: Path) -> None:
+def test_weights_changed_under_way_are_noticed(random_inception: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
-    path.write_bytes(weights.read_bytes())
+    path.write_bytes(random_inception.read_bytes())
     packed = pickle.dumps(inception.InceptionFeatures(path))
     state = torch.load(path, weights_only=True)
     state["fc.bias"] += 1
@@ -82,22 +56,24 @@ def test_weights_changed_under_way_are_noticed(weights: Path, tmp_path: Path) ->
         pickle.loads(packed)
 
 
-def test_on_another_machine_the_weights_may_lie_elsewhere(weights: Path, tmp_path: Path, nobodys_cache: Path) -> None:
+def test_on_another_machine_the_weights_may_lie_elsewhere(
+    random_inception: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "mine.pth"
-    path.write_bytes(weights.read_bytes())
+    path.write_bytes(random_inception.read_bytes())
     extractor = inception.InceptionFeatures(path)
     packed = pickle.dumps(extractor)
-    nobodys_cache.mkdir()
-    path.rename(nobodys_cache / inception_weights.FILE)
+    path.rename(tmp_path / "elsewhere.pth")
+    monkeypatch.setenv(inception_weights.WEIGHTS, str(tmp_path / "elsewhere.pth"))
     assert pickle.loads(packed).weights_sha256 == extractor.weights_sha256
 
 
 def test_weights_of_the_users_own_are_taken_with_a_warning(
-    weights: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    random_inception: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inception, "_warned", set())
     for _ in range(2):  # but one warning, however often the extractor is made
-        extractor = inception.InceptionFeatures(weights)
+        extractor = inception.InceptionFeatures(random_inception)
     assert extractor.weights_sha256 != inception_weights.SHA256
     (record,) = caplog.records
     assert "not the reference weights" in record.getMessage()
@@ -126,6 +102,10 @@ def test_where_weights_are_looked_for(tmp_path: Path, nobodys_cache: Path, monke
     nobodys_cache.mkdir()
     for path in (given, named, kept):
         path.touch()
+    # Only what a user names may be another network; in the cache it got there unseen.
+    with pytest.raises(InputError, match=r"not the reference's: remove it"):
+        inception_weights.find_weights(None)
+    monkeypatch.setattr(inception_weights, "SHA256", hashlib.sha256(b"").hexdigest())
     assert inception_weights.find_weights(None) == kept
     monkeypatch.setenv(inception_weights.WEIGHTS, str(named))
     assert inception_weights.find_weights(None) == named
@@ -159,8 +139,8 @@ def _plain_pickle(content: object, path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 100, 40_000_000])
-def test_truncated_weights_are_refused(weights: Path, tmp_path: Path, keep: int) -> None:
-    (tmp_path / "cut.pth").write_bytes(weights.read_bytes()[:keep])
+def test_truncated_weights_are_refused(random_inception: Path, tmp_path: Path, keep: int) -> None:
+    (tmp_path / "cut.pth").write_bytes(random_inception.read_bytes()[:keep])
     with pytest.raises(InputError, match=r"cut\.pth: not a readable file"):
         make_features("inception", shape=SHAPE, inception_weights=tmp_path / "cut.pth")
 

@@ -50,3 +50,5 @@ def test_radii_are_distances_to_the_kth_other() -> None:
     pool = rows(25, 3)
     expected = table(pool, pool).sort(1).values[:, 3]
     torch.testing.assert_close(radii(pool, 3).double(), expected, rtol=1e-2, atol=0)
+    chosen = torch.tensor([20, 3, 7, 8, 9, 1, 0, 2])
+    torch.testing.assert_close(radii(pool, 3, chosen).double(), expected[chosen], rtol=1e-2, atol=0)
