@@ -54,6 +54,9 @@ _INTERVAL_SECONDS = 1.5
 """About what a trial needs from report to report."""
 
 PATIENCE = 400.0
+NOTICED_SECONDS, MOST_REPEATED = 15.0, 2 * INTERVAL
+"""Goals: until a lost node is noticed; kimg trained twice, which are the checkpoints that are kept."""
+
 Events = list[dict[str, Any]]
 
 
@@ -63,6 +66,7 @@ class Outcome:
 
     Attributes:
         lost: what is not as it should be; nothing if all is well.
+        trials_lost: trials without a verdict of their own, or failed.
         noticed: seconds until the lost node was noted down; None where none is lost.
         recovery: seconds until the last interrupted trial did new work; None if none was interrupted.
         repeated: kimg trained twice by the trial that repeated most, at most.
@@ -73,12 +77,24 @@ class Outcome:
     fault: str
     after_reports: int
     lost: list[str]
+    trials_lost: int
     noticed: float | None
     recovery: float | None
     repeated: float
     behind: int
     false_alarms: int
     seconds: float
+
+    def missed(self) -> list[str]:
+        """Return which goals it missed, in words."""
+        missed = [f"LOST: {wrong}" for wrong in self.lost]
+        if self.false_alarms > 0:
+            missed.append("FALSE ALARM: a node was given up that was well")
+        if self.noticed is not None and self.noticed > NOTICED_SECONDS:
+            missed.append(f"LATE: the lost node was noticed after {self.noticed:.1f} s")
+        if self.repeated > MOST_REPEATED + 1e-6:
+            missed.append(f"REPEATED: {self.repeated:.1f} kimg")
+        return missed
 
 
 def run_one(on: Stage, name: str, data: list[str], label: str) -> Outcome:
@@ -135,6 +151,7 @@ def run_one(on: Stage, name: str, data: list[str], label: str) -> Outcome:
         name,
         after,
         wrong,
+        TRIALS - _survivors(events),
         noticed,
         max((trial.recovery for trial in interrupted), default=None),
         max((trial.behind + 1 for trial in interrupted), default=0) * INTERVAL,
@@ -176,6 +193,10 @@ def _wait(run: Storage, reports: int, driver: subprocess.Popen[str], said: Any) 
 
 def _verdicts(events: Events) -> dict[str, str]:
     return {event["trial"]: event["state"] for event in events if event["event"] == "verdict"}
+
+
+def _survivors(events: Events) -> int:
+    return sum(trial.state in FINAL and trial.state != "failed" for trial in fold(events).trials.values())
 
 
 def _judge(run: Storage, events: Events, before: dict[str, str]) -> list[str]:
@@ -237,18 +258,15 @@ def _told_again(report: dict[str, Any]) -> bool:
 
 def show(outcomes: list[Outcome], storage: str) -> None:
     print(f"storage: {storage}; {TRIALS} trials of {KIMG:g} kimg, a report every {INTERVAL:g}; times: median (most)")
-    print(f"{'fault':58} {'met':>4} {'survived':>8} {'noticed':>14} {'recovered':>16} {'kimg repeated':>14}")
+    heads = f"{'noticed':>14} {'recovered':>16} {'kimg repeated':>14}"
+    print(f"{'fault':58} {'met':>4} {'survived':>8} {'trials lost':>11} {heads}")
     for name, fault in FAULTS.items():
         mine = [outcome for outcome in outcomes if outcome.fault == name]
         if mine:
             print(_row(fault, mine))
     for outcome in outcomes:
-        for wrong in outcome.lost:
-            print(f"LOST {outcome.fault} after {outcome.after_reports} reports: {wrong}")
-        if outcome.false_alarms > 0:
-            print(
-                f"FALSE ALARM {outcome.fault} after {outcome.after_reports} reports: a node was given up that was well"
-            )
+        for missed in outcome.missed():
+            print(f"{outcome.fault} after {outcome.after_reports} reports: {missed}")
 
 
 def _row(fault: Fault, mine: list[Outcome]) -> str:
@@ -258,7 +276,9 @@ def _row(fault: Fault, mine: list[Outcome]) -> str:
 
     survived = sum(not outcome.lost for outcome in mine)
     times = f"{middle([o.noticed for o in mine]):>14} {middle([o.recovery for o in mine]):>16}"
-    return f"{fault.says:58} {len(mine):>4} {survived:>8} {times} {max(o.repeated for o in mine):>14.1f}"
+    lost = sum(outcome.trials_lost for outcome in mine)
+    repeated = max(outcome.repeated for outcome in mine)
+    return f"{fault.says:58} {len(mine):>4} {survived:>8} {lost:>11} {times} {repeated:>14.1f}"
 
 
 def measure(args: argparse.Namespace) -> list[Outcome]:
@@ -288,7 +308,7 @@ def main() -> None:
         print(json.dumps([asdict(outcome) for outcome in outcomes]))
     else:
         show(outcomes, args.storage)
-    sys.exit(any(outcome.lost or outcome.false_alarms > 0 for outcome in outcomes))
+    sys.exit(any(outcome.missed() for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -27,12 +27,14 @@ finish() { srun --overlap --ntasks-per-node=1 ray stop --grace-period 20 >/dev/n
 trap finish EXIT
 
 ip=$(srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" hostname -I | cut -d' ' -f1)
+# Since 22.05 srun does not take the cores of a task from sbatch, and Ray counts those of the machine.
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
-  ray start --head --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --disable-usage-stats --block &
+  ray start --head --num-cpus="$SLURM_CPUS_PER_TASK" --node-ip-address="$ip" --port="$port" --dashboard-host=127.0.0.1 --disable-usage-stats --block &
 sleep 15
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   srun --overlap --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks-per-node=1 --exclude="$head" \
-    ray start --address="$ip:$port" --disable-usage-stats --block &
+    ray start --address="$ip:$port" --num-cpus="$SLURM_CPUS_PER_TASK" --disable-usage-stats --block &
   sleep 15
 fi
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ SCHEMES = ("file", "s3", "gs")
 _TEMPORARY = ".tmp"
 _COPIED_BYTES = 16 << 20
 """What is read at once of a file that is copied."""
+
+
+class Unreachable(InputError, OSError):
+    """No connection to a store: before a run has begun the user's to mend, later trouble that may pass."""
 
 
 def resolve(uri: str | Path) -> tuple[fs.FileSystem, str]:
@@ -86,7 +91,9 @@ class _Location:
                 # The default goes on trying for a quarter of an hour when the store cannot be reached.
                 return fs.GcsFileSystem(retry_time_limit=timedelta(minutes=1))
             return fs.FileSystem.from_uri(bucket)[0]
-        except (OSError, ValueError, pa.ArrowException, ImportError) as error:
+        except OSError as error:
+            raise Unreachable(f"cannot open storage '{bucket}': {_one_line(error)}") from error
+        except (ValueError, pa.ArrowException, ImportError) as error:
             raise InputError(f"cannot open storage '{bucket}': {_one_line(error)}") from error
 
 
@@ -188,8 +195,12 @@ class Storage:
         if self.local_path is not None:
             _write_atomically(Path(full), data)
             return
-        with self.filesystem.open_output_stream(full, compression=None) as stream:
-            stream.write(data)
+        # Closed on the way out of a Ctrl-C, a stream would give its name to what had come by then, most often nothing.
+        # Copying is one call of PyArrow's, in which no signal is heard.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            _copy(file.name, full, fs.LocalFileSystem(), self.filesystem)
 
     def exists(self, path: str = "") -> bool:
         """Tell whether there is a file or folder of this name; an object store has no empty folders."""

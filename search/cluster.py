@@ -14,6 +14,7 @@ from typing import Any
 
 import ray
 from ray._private import ray_constants
+from ray.exceptions import RayError
 
 from gan.errors import InputError
 from gan.terminal import note
@@ -77,7 +78,7 @@ def _connect(spec: RunSpec) -> None:
     _require_answer(spec.address)
     try:
         ray.init(address=spec.address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"--address {spec.address}: it cannot be joined ({reason})") from None
 
@@ -104,12 +105,12 @@ def _on_loopback() -> Iterator[None]:
 def _require_answer(address: str) -> None:
     """Raise `InputError` unless something listens at host:port: Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal():
         # "auto" and the like are Ray's to look up.
         return
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"--address {address}: nothing answers there ({error})") from None
 
 

@@ -139,7 +139,7 @@ def _find(name: str, record: SweepRecord, which: str) -> TrialRecord:
         if which not in record.trials:
             raise InputError(f"{name}: that run has no trial {which}")
         return record.trials[which]
-    if not which.isdigit() or int(which) < 1:
+    if not which.isdecimal() or int(which) < 1:
         raise InputError(f"{name}: after the colon give a rank, such as 1 for the best, or a trial, such as t0007")
     ranked = record.by_evidence()
     if int(which) > len(ranked):

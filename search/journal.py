@@ -10,6 +10,7 @@ of a resumed sweep. One JSON object a line:
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -50,6 +51,7 @@ class Journal:
     def __init__(self, storage: Storage, allowed: Callable[[], None] = lambda: None) -> None:
         self._storage = storage
         self._allowed = allowed
+        self._begun = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Tune pickles those who hold a journal with its own state, which nothing here reads.
@@ -82,6 +84,7 @@ class Journal:
                 _append(folder / JOURNAL, lines)
 
         patiently(attempt, f"{self._storage.uri}/{JOURNAL}", patience)
+        self._begun = True
 
     def _put(self, lines: bytes) -> None:
         """Append on an object store, which cannot: the journal's end is written anew, whole or not at all.
@@ -94,6 +97,8 @@ class Journal:
             segments, end = _take_apart(self._storage.read_bytes(JOURNAL))
         except FileNotFoundError:
             segments, end = 0, b""
+        if self._begun and not (segments or end):
+            raise OSError(errno.EPERM, "what was written has vanished: nothing is written in its place")
         if end.endswith(lines):
             return  # An earlier attempt had written it, and its answer was lost.
         if len(end) > SEGMENT_BYTES:
@@ -151,7 +156,10 @@ def _read(storage: Storage) -> bytes:
     Raises:
         FileNotFoundError: there is none, or a part of it is missing.
     """
-    segments, end = _take_apart(storage.read_bytes(JOURNAL))
+    content = storage.read_bytes(JOURNAL)
+    segments, end = _take_apart(content)
+    if not content and storage.exists(_segment(0)):
+        raise FileNotFoundError(f"{storage.uri}/{JOURNAL}: its end is missing")
     return b"".join([*(storage.read_bytes(_segment(number)) for number in range(segments)), end])
 
 

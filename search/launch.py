@@ -36,7 +36,15 @@ from search.progress import Progress
 from search.record import TIME_BUDGET, SweepRecord, read_record
 from search.recorder import Halt, Recorder
 from search.retention import settle
-from search.run_folder import SETTINGS, Owner, kind_of, read_settings, require_same_identity, write_settings
+from search.run_folder import (
+    SETTINGS,
+    Owner,
+    kind_of,
+    read_settings,
+    require_same_identity,
+    warn_of_a_program,
+    write_settings,
+)
 from search.scheduler import AshaScheduler
 from search.spec import RunSpec, validate
 from search.trackers import trackers
@@ -126,6 +134,7 @@ class Launch(ABC):
             options: as the class takes them.
         """
         settings = read_settings(run)["settings"]
+        warn_of_a_program(settings)
         # A time budget is of one launch: the next would end before it had begun.
         changed = {**settings, "time_budget": None, **change(settings)}
         return cls(validate(cls.spec_type, changed, f"{run.uri}/{SETTINGS}"), run=run, **options)
@@ -334,6 +343,7 @@ class Launch(ABC):
             device=spec.worker_device,
             precision=spec.precision,
             provenance={"run": spec.name, "command": claim.record.command},
+            versions=claim.record.versions,
         )
 
     def time_left(self) -> float | None:

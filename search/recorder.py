@@ -115,6 +115,9 @@ class Recorder(Callback):  # type: ignore[misc]
             events.append(("verdict", {"trial": record.id, "state": verdict[0], "reason": verdict[1]}))
         if not self._write(*events):
             return
+        if report["kimg"] > record.last.get("kimg", 0.0):
+            # Retries are for a trial that does not get on: in days, any will lose some nodes.
+            trial.run_metadata.num_failures = 0
         record.add_report(report)
         self._tell("report", record)
         if verdict is not None:

@@ -29,7 +29,7 @@ from search.record import Rescore, SweepRecord, TrialRecord, read_record
 from search.report import build_report
 from search.report.assessed import assessed
 from search.retention import trial_bundle
-from search.run_folder import EVIDENCE, Owner, kind_of, read_settings, require_free
+from search.run_folder import EVIDENCE, Owner, kind_of, read_settings, require_free, warn_of_a_program
 
 Progress = Callable[[int, int | None], None]
 
@@ -98,6 +98,8 @@ class Rescoring:
         saved, request = read_settings(self.run), self.request
         settings = saved["settings"]
         features = request.features or settings.get("features")
+        if request.features is None:
+            warn_of_a_program(settings)
         own = settings.get("inception_weights")
         weights = request.weights or (Path(own) if own else None)
         data = open_checked(

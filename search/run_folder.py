@@ -26,7 +26,8 @@ from typing import Any
 import yaml
 
 from gan.errors import InputError
-from gan.storage import Storage
+from gan.storage import Storage, Unreachable
+from gan.terminal import warn
 
 SETTINGS, OWNER = "sweep.yaml", "owner.json"
 EVIDENCE = "evidence"
@@ -55,6 +56,13 @@ def write_settings(run: Storage, settings: dict[str, Any], identity: dict[str, A
     run.write_bytes(SETTINGS, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
 
 
+def warn_of_a_program(settings: dict[str, Any]) -> None:
+    """Say so where a run's settings have a program of somebody's evaluate generators: the run may be from elsewhere."""
+    features = str(settings.get("features") or "")
+    if features.startswith("exported:"):
+        warn(f"this run's features are a program, {features.partition(':')[2]}, which runs with your rights")
+
+
 def read_settings(run: Storage) -> dict[str, Any]:
     """Read sweep.yaml: {"identity", "settings", "versions"}.
 
@@ -64,6 +72,8 @@ def read_settings(run: Storage) -> dict[str, Any]:
     try:
         content = yaml.safe_load(run.read_bytes(SETTINGS))
         return {key: content[key] for key in ("identity", "settings", "versions")}
+    except Unreachable:
+        raise
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
         raise InputError(f"{run.uri}/{SETTINGS}: missing or damaged") from None
 

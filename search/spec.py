@@ -58,7 +58,7 @@ class RunSpec(BaseModel):
         0.0, ge=0, description="how long an autoscaler may take to bring the first node that holds a trial"
     )
     time_budget: float | None = Field(None, gt=0, description="seconds, or 90s, 30m, 2h, 1d")
-    retries: int = Field(3, ge=0, le=100, description="times a trial is restarted after its process died")
+    retries: int = Field(3, ge=0, le=100, description="times a trial is restarted without a new report in between")
 
     @field_validator("name")
     @classmethod

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+import ray
 import torch
 from ray import tune
 
@@ -17,6 +18,9 @@ from gan.recipe import Recipe
 from gan.run import DIVERGED_SCORE, Report, TrainingRun
 from gan.storage import Storage
 from gan.trainer import Trainer
+from gan.versions import versions
+from search.nodes import differing
+from search.run_folder import SETTINGS
 
 INFEASIBLE, DIVERGED, HALT = "infeasible", "diverged", "halt"
 """How a trial ends itself; HALT: for a reason that would end every other trial as well."""
@@ -31,6 +35,7 @@ class Shared:
         data, size, crop: as `open_data` takes them.
         evaluator: with the reference statistics, computed once.
         run: the run's folder.
+        versions: of the driver.
         provenance: further fields for bundles.
     """
 
@@ -46,6 +51,7 @@ class Shared:
     device: str
     precision: str
     provenance: dict[str, Any]
+    versions: dict[str, str]
 
 
 def train_trial(config: dict[str, Any], shared: Shared) -> None:
@@ -57,6 +63,7 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     # A reused worker process carries the thread count of its last trial.
     torch.set_num_threads(shared.threads)
     try:
+        _require_fit(shared)
         run = _make(config, shared)
         run.resume()
         for report in run.reports():
@@ -70,6 +77,18 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     finally:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _require_fit(shared: Shared) -> None:
+    """Raise `InputError` where this node cannot serve the run; it may have joined after the others were checked.
+
+    A folder that only looks like the run's would take checkpoints and best generators that nobody finds again.
+    """
+    problem = differing(shared.versions, versions())
+    if problem is None and not shared.run.exists(SETTINGS):
+        problem = f"it does not see the run's folder {shared.run.uri}; mount there what the other nodes share"
+    if problem is not None:
+        raise InputError(f"node {ray.util.get_node_ip_address()}: {problem}")
 
 
 def _make(config: dict[str, Any], shared: Shared) -> TrainingRun:

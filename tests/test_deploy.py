@@ -115,21 +115,36 @@ def test_the_aws_template_opens_ssh_to_a_stated_range_and_grants_the_least() -> 
     assert ending["Condition"]["StringEquals"] == {
         "ec2:ResourceTag/ray-cluster-name": load("cluster.yaml")["cluster_name"]
     }
+    making = [s for s in scaling if s["Action"] == "ec2:RunInstances"]
+    assert all(statement["Resource"] != "*" for statement in making)
+    made = next(s for s in making if "Condition" in s)
+    tagged = made["Condition"]["StringEquals"]["aws:RequestTag/ray-cluster-name"]
+    assert tagged == load("cluster.yaml")["cluster_name"]
     passed = next(s for s in scaling if s["Action"] == "iam:PassRole")
     assert passed["Resource"] == {"GetAtt": "WorkerRole.Arn"}
 
 
-def test_the_kuberay_job_gives_every_container_the_token() -> None:
-    job = load("deploy/kuberay.yaml")
+def test_the_kuberay_job_asks_for_a_token_and_keeps_other_pods_out() -> None:
+    job, policy = yaml.safe_load_all((ROOT / "deploy/kuberay.yaml").read_text())
     cluster = job["spec"]["rayClusterSpec"]
-    templates = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for group in templates:
-        (container,) = group["template"]["spec"]["containers"]
-        environment = {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
-        assert environment["RAY_AUTH_MODE"] == "token"
-        assert environment["RAY_AUTH_TOKEN"]["secretKeyRef"]["name"] == "gan-search-token"
+    # The operator makes the token, hands it to all pods and shows it itself where it asks how the job stands.
+    assert cluster["authOptions"] == {"mode": "token"}
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    templates = [group["template"] for group in groups]
+    for template in templates:
+        (container,) = template["spec"]["containers"]
+        environment = {entry["name"]: entry["value"] for entry in container["env"]}
         assert {key: environment[key] for key in HEALTH} == HEALTH
+    for template in [*templates, job["spec"]["submitterPodTemplate"]]:
+        (container,) = template["spec"]["containers"]
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert template["metadata"]["labels"] == policy["spec"]["podSelector"]["matchLabels"]
+    # The submitter and the operator are in other pods than the dashboard that they ask.
+    assert "dashboard-host" not in cluster["headGroupSpec"]["rayStartParams"]
+    assert policy["spec"]["policyTypes"] == ["Ingress"]
+    own, operator = policy["spec"]["ingress"][0]["from"]
+    assert own == {"podSelector": policy["spec"]["podSelector"]}
+    assert operator["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     assert cluster["rayVersion"] == pins["ray"]
@@ -152,7 +167,7 @@ def test_the_sweep_that_it_launches_is_one(name: str) -> None:
 
     text = (ROOT / name).read_text()
     if name.endswith(".yaml"):
-        words = shlex.split(yaml.safe_load(text)["spec"]["entrypoint"])
+        words = shlex.split(next(yaml.safe_load_all(text))["spec"]["entrypoint"])
     else:
         words = shlex.split(text.split("gan-search sweep", 1)[1].split("&", 1)[0].replace("\\\n", " "))
         words = ["gan-search", "sweep", *words]

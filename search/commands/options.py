@@ -54,6 +54,6 @@ def more(option: str, given: str | None) -> int:
     """Read "+N": how many more; none if the option was not given."""
     if given is None:
         return 0
-    if not given.removeprefix("+").isdigit():
+    if not given.removeprefix("+").isdecimal():
         raise InputError(f"{option} {given}: give +N, how many more")
     return int(given.removeprefix("+"))

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from gan import patience
+from gan.errors import InputError
 from gan.patience import PatientStorage, patiently
-from gan.storage import Storage
+from gan.storage import Storage, Unreachable
 
 
 @pytest.fixture
@@ -38,6 +39,14 @@ def test_what_passes_is_waited_for(clock: list[float], capsys: pytest.CaptureFix
     assert patiently(failing(6, OSError(errno.EROFS, "read-only")), "runs/x") == "done"
     assert clock == [0.5, 1, 2, 4, 5, 5]
     assert capsys.readouterr().err.count("runs/x") == 1, "told once"
+
+
+def test_a_store_that_cannot_be_connected_to_is_trouble_that_passes(clock: list[float]) -> None:
+    """And what the user is told in one line, where nothing has begun yet."""
+    error = Unreachable("cannot open storage 's3://runs': no route to host")
+    assert isinstance(error, InputError)
+    assert patiently(failing(2, error), "runs/x") == "done"
+    assert clock == [0.5, 1]
 
 
 def test_patience_ends(clock: list[float]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import signal
 from pathlib import Path
+from random import Random
 
 import pytest
 from object_store import S3
@@ -100,6 +102,31 @@ def test_a_failed_put_leaves_no_object(s3: S3, tmp_path: Path) -> None:
     with pytest.raises(OSError):
         storage.put(tmp_path / "none", "x")
     assert not storage.exists("x")
+
+
+def test_ctrl_c_leaves_the_old_object_or_the_new(s3: S3) -> None:
+    """PyArrow would name what had come by then, most often nothing."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    storage, random, interrupted = Storage(s3.uri("runs")), Random(0), 0
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for number in range(150):
+            old, new = f"{number} old".encode(), f"{number} new".encode()
+            storage.write_bytes("journal", old)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 6e-3))
+                storage.write_bytes("journal", new)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            assert storage.read_bytes("journal") in (old, new)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert interrupted > 20
 
 
 def test_compressed_names_are_left_alone(storage: Storage) -> None:

@@ -154,6 +154,20 @@ def test_who_may_no_longer_write_does_not_even_after_an_outage(run: Storage, mon
     assert answers == [] and not run.exists(JOURNAL)
 
 
+def test_nothing_is_written_in_the_place_of_what_has_vanished(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Storage(s3.uri("runs/a"))
+    journal = Journal(run)
+    monkeypatch.setattr("search.journal.SEGMENT_BYTES", 10)
+    for state in ("one", "two"):
+        journal.append("node", node="a", state=state)
+    run.write_bytes(JOURNAL, b"")
+    with pytest.raises(OSError, match="has vanished"):
+        journal.append_all([("node", {"node": "a", "state": "three"})], patience=0)
+    assert run.read_bytes(JOURNAL) == b""
+    with pytest.raises(InputError, match="a part of its journal is missing"):
+        read_events(run)
+
+
 def test_a_missing_part_of_a_journal_is_named(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("search.journal.SEGMENT_BYTES", 100)
     run = Storage(s3.uri("run"))

@@ -1,0 +1,47 @@
+"""What Tune's events become in a run's record; whole sweeps are in `test_sweep`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gan.storage import Storage
+from search.journal import Journal, read_events
+from search.planner import Planner
+from search.record import SweepRecord, TrialRecord
+from search.recorder import REPORTED, Recorder
+from search.scheduler import AshaScheduler
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    trial = TrialRecord("t0000", "dcgan", "non-saturating", "sampled", {}, {}, 0)
+    planner = cast(Planner, SimpleNamespace(trials={"t0000": trial}))
+    scheduler = cast(AshaScheduler, SimpleNamespace(stopped={}))
+    run = Storage(tmp_path)
+    return Recorder(run, SweepRecord(), Journal(run), planner, scheduler, 10.0, 1, [])
+
+
+def trial(failures: int) -> Any:
+    """Return a trial of Tune's that has failed so often."""
+    return SimpleNamespace(config={"trial": "t0000"}, run_metadata=SimpleNamespace(num_failures=failures))
+
+
+def report(kimg: float) -> dict[str, Any]:
+    return {**dict.fromkeys(REPORTED, 0.0), "kimg": kimg, "outcome": "", "trial": "t0000"}
+
+
+def test_retries_are_counted_from_the_last_new_report(recorder: Recorder, tmp_path: Path) -> None:
+    """In days, any trial loses some nodes: only one that does not get on is given up."""
+    lost = trial(failures=2)
+    recorder.on_trial_result(1, [], lost, report(1.0))
+    assert lost.run_metadata.num_failures == 0
+    lost.run_metadata.num_failures = 1
+    recorder.on_trial_result(2, [], lost, report(1.0))  # out of its checkpoint
+    assert lost.run_metadata.num_failures == 1
+    recorder.on_trial_result(3, [], lost, report(2.0))
+    assert lost.run_metadata.num_failures == 0
+    assert [event["kimg"] for event in read_events(Storage(tmp_path))] == [1.0, 1.0, 2.0]
