@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from gan.data import DataSet, open_data, open_source, takes
+from gan.data.celeba import GEOMETRY
+from gan.data.decode import Crop
 from gan.data.packing import Progress
 from gan.data.uri import DataUri
 from gan.errors import InputError
@@ -25,16 +27,23 @@ def recommended(
         InputError: nothing is given, and the recipes differ.
     """
     if size is None and takes(uri, "size"):
-        size = _common("size", {str(recipe.size): recipe.size for recipe in recipes if recipe.size is not None})
+        size = _common("size", {recipe.size: recipe.size for recipe in recipes if recipe.size is not None})
     if crop is None and takes(uri, "crop"):
-        crops = (recipe.crop.get(DataUri.parse(uri).scheme) for recipe in recipes)
-        crop = _common("crop", {name: name for name in crops if name is not None})
+        scheme = DataUri.parse(uri).scheme
+        crops = [recipe.crop[scheme] for recipe in recipes if scheme in recipe.crop]
+        crop = _common("crop", {_kept(scheme, name): name for name in crops})
     return size, crop
 
 
-def _common(what: str, found: dict[str, T]) -> T | None:
+def _kept(scheme: str, crop: str) -> Hashable:
+    """Return what a crop keeps of a source's images: under two names it may be the same where they are of one size."""
+    return Crop.parse(crop).square(*GEOMETRY) if scheme == "celeba" else crop
+
+
+def _common(what: str, found: dict[Hashable, T]) -> T | None:
     if len(found) > 1:
-        raise InputError(f"the recipes are of different {what}s ({', '.join(sorted(found))}): give --{what}")
+        names = ", ".join(sorted(map(str, found.values())))
+        raise InputError(f"the recipes are of different {what}s ({names}): give --{what}")
     return next(iter(found.values()), None)
 
 

@@ -12,6 +12,8 @@ import torch
 import yaml
 from torch import nn
 
+from gan.data import SOURCES
+from gan.data.decode import Crop
 from gan.errors import InputError, nearest
 from gan.networks import FAMILIES, Family
 from gan.networks.base import trainable_parameters
@@ -23,7 +25,9 @@ DEFAULTS = ("dcgan", "l2", "wgan")
 SIZE = 64
 """At which a recipe's networks are counted where it has no size of its own."""
 LARGEST_SIZE = 4096
-_KEYS = {"name", "summary", "source", "size", "channels", "crop", "settings", "sources", "settled", "space"}
+_KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}
+_EXPLAINED = ("network", "objective", "size", "channels", "crop", "kimg", "data")
+"""What `sources` and `settled` may speak of beside the settings of network, objective and training."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class Recipe:
         size: the side of an image in pixels (of a vector: its length), where the recipe has one of its own.
         channels: of the images that it was made for.
         crop: data source → how its images are to be cropped, where nobody says otherwise.
+        kimg: thousands of images that the published training showed, where that is known or settled.
         source: the report or paper that the recipe follows.
         sources: setting → where its value comes from.
-        settled: setting (or size, crop, data) → why, for what the source leaves open or contradicts.
+        settled: setting (or size, crop, kimg, data) → why, for what the source leaves open or contradicts.
         space: parameter → what a search samples, instead of its declared default.
     """
 
@@ -52,6 +57,7 @@ class Recipe:
     size: int | None = None
     channels: int = 3
     crop: dict[str, str] = field(default_factory=dict)
+    kimg: float | None = None
     summary: str = ""
     source: str = ""
     sources: dict[str, str] = field(default_factory=dict)
@@ -69,8 +75,8 @@ class Recipe:
     def with_settings(self, changes: dict[str, Any]) -> Recipe:
         """Return this recipe with some settings changed.
 
-        Settings that belong to a network or objective which a change replaces are dropped, and so are those
-        of the network that a new objective has its own defaults for (layer norm, for wgan-gp).
+        Settings that belong to a network or objective which a change replaces are dropped, from the search space
+        too, and so are those of the network that a new objective has its own defaults for (layer norm, for wgan-gp).
 
         Raises:
             InputError: an unknown setting, or a value that is not valid for it.
@@ -86,7 +92,11 @@ class Recipe:
             for name in OBJECTIVES[str(changes["objective"])].network_defaults:
                 kept.pop(name, None)
         made = _make(kept | changes)
-        return dataclasses.replace(self, **made)
+        declared = declarations(made["network_name"], made["objective_name"])
+        space = self.space
+        if space is not None:
+            space = {name: values for name, values in space.items() if name in declared}
+        return dataclasses.replace(self, **made, space=space)
 
     def with_space(self, space: dict[str, Space]) -> Recipe:
         """Return this recipe with another search space."""
@@ -114,10 +124,13 @@ class Recipe:
         """Return the trainable parameters of generator and discriminator, without allocating them.
 
         Raises:
-            InputError: as `networks`.
+            InputError: as `networks`; or they are larger than any memory.
         """
-        with torch.device("meta"):
-            generator, discriminator = self.networks(shape)
+        try:
+            with torch.device("meta"):
+                generator, discriminator = self.networks(shape)
+        except RuntimeError as error:  # the bytes of a layer are more than a number of PyTorch's holds
+            raise InputError(f"the networks are too large ({error}): choose narrower ones") from None
         return trainable_parameters(generator), trainable_parameters(discriminator)
 
     def space_as_dict(self) -> dict[str, Any]:
@@ -171,18 +184,23 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     for key in ("settings", "sources", "settled", "space", "crop"):
         if text.get(key) is not None and not isinstance(text[key], dict):
             raise InputError(f"{origin}: '{key}' must be a mapping")
+    for key, value in (text.get("crop") or {}).items():
+        _check_crop(key, value, origin)
     size = _whole(text, "size", None, "a number of pixels", origin)
     channels = _whole(text, "channels", 3, "a number of channels", origin)
     try:
         made = _make(text.get("settings") or {})
         space = _parse_space(text["space"], made) if text.get("space") is not None else None
+        for key in ("sources", "settled"):
+            _check_explained(text.get(key) or {}, made)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
     recipe = Recipe(
         name=str(text.get("name") or Path(origin).stem),
         size=size,
         channels=channels,
-        crop={str(source): str(crop) for source, crop in (text.get("crop") or {}).items()},
+        crop=dict(text.get("crop") or {}),
+        kimg=_kimg(text.get("kimg"), origin),
         summary=str(text.get("summary", "")),
         source=str(text.get("source", "")),
         sources={str(key): str(value) for key, value in (text.get("sources") or {}).items()},
@@ -201,6 +219,32 @@ def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origi
     if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIZE):
         raise InputError(f"{origin}: {key}: '{value}' is not {what}")
     return default if value is None else value
+
+
+def _kimg(value: Any, origin: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise InputError(f"{origin}: kimg: '{value}' is not thousands of images")
+    return float(value)
+
+
+def _check_crop(source: Any, crop: Any, origin: str) -> None:
+    """Raise `InputError` unless a recipe's crop is one, of a kind of data that there is."""
+    if source not in SOURCES:
+        raise InputError(f"{origin}: crop: unknown data source '{source}': {nearest(str(source), SOURCES)}")
+    try:
+        Crop.parse(str(crop))
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+
+
+def _check_explained(said: dict[Any, Any], made: dict[str, Any]) -> None:
+    """Raise `InputError` unless all that `sources` or `settled` speak of is a setting or a key of recipes."""
+    known = (*declarations(made["network_name"], made["objective_name"]), *_EXPLAINED)
+    for name in said:
+        if name not in known:
+            raise InputError(f"unknown setting '{name}': {nearest(str(name), known)}")
 
 
 def _check_size(recipe: Recipe, origin: str) -> None:
@@ -279,7 +323,7 @@ def _explain_unknown(name: str, network: str, objective: str) -> str:
         if owners:
             return f"setting '{name}' belongs to {kind} {', '.join(owners)}, not to {used}"
     known = [*declarations(network, objective), "network", "objective"]
-    return f"unknown setting '{name}': {nearest(name, known)}"
+    return f"unknown setting '{name}': {nearest(str(name), known)}"
 
 
 def _parse_space(text: dict[str, Any], made: dict[str, Any]) -> dict[str, Space]:
@@ -305,7 +349,9 @@ def parse_range(name: str, given: Any, known: Parameter) -> Space:
         return Choices(tuple(known.check(f"space.{name}", value) for value in given))
     if isinstance(given, dict) and {"low", "high"} <= set(given) <= {"low", "high", "log"}:
         low, high = (known.check(f"space.{name}", given[end]) for end in ("low", "high"))
-        log = bool(given.get("log", False))
+        log = given.get("log", False)
+        if not isinstance(log, bool):
+            raise InputError(f"space.{name}: log: '{log}' is not true or false")
         if isinstance(low, (str, bool)) or isinstance(high, (str, bool)):
             raise InputError(f"space.{name}: give a list of values")
         if low >= high or (log and low <= 0):

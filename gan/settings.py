@@ -98,7 +98,7 @@ class Parameter:
         elif self.kind in (int, float) and not isinstance(value, bool):
             try:
                 number = float(value)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 number = math.nan
             if math.isfinite(number) and (self.kind is float or number.is_integer()):
                 return number if self.kind is float else int(number)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+
+COMPARED = ("gan-search", "python", "ray", "torch")
+"""Versions that must agree: with another of these, what a process sends may mean something else to the other."""
 
 _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pyarrow", "torch-fidelity")
 
@@ -20,3 +24,11 @@ def versions() -> dict[str, str]:
             # gan/ alone runs without Ray and Optuna.
             continue
     return found
+
+
+def differing(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str | None:
+    """Return which of another machine's versions differs, and how; None if none does that matters."""
+    for name in COMPARED:
+        if mine.get(name) != theirs.get(name):
+            return f"it has {name} {theirs.get(name, 'missing')}, the driver {mine.get(name, 'missing')}"
+    return None

@@ -126,6 +126,11 @@ def _from_run(name: str, run: Storage, which: str, taken: list[str | Contestant]
     return found if found in others or not others else of_trial(trial, full, f"trial {trial.id} of {run.uri}")
 
 
+def published(name: str, recipe: Recipe) -> Contestant:
+    """Return a recipe's own settings as something to compare under the recipe's name."""
+    return Contestant(recipe={"name": name, "settings": dict(recipe.settings), "source": "published settings"})
+
+
 def of_trial(trial: TrialRecord, name: str, origin: str) -> Contestant:
     """Return the settings of a trial as something to compare."""
     recipe = {"name": name, "settings": dict(trial.settings), "source": origin}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gan.storage import Storage
 from gan.terminal import note
 from search.compare import Compare, missing
-from search.contestants import CompareSpec, Contestant, of_trial
+from search.contestants import CompareSpec, Contestant, of_trial, published
 from search.journal import JOURNAL
 from search.launch import Claim, Launch
 from search.record import SweepRecord, read_record
@@ -25,13 +25,18 @@ _OWN = ("kind", "name", "recipes", "settings", "seed", "interval_kimg", "time_bu
 """What the comparison does not take over from its sweep as it is."""
 
 
-def choose(record: SweepRecord, count: int) -> list[Contestant]:
-    """Return a sweep's published settings, then its `count` best others that differ from each other."""
-    published = [trial for trial in record.trials.values() if trial.source == "published"]
-    chosen = [of_trial(trial, trial.recipe, "published settings") for trial in published]
-    seen = [trial.settings for trial in published]
+def choose(spec: SweepSpec, record: SweepRecord) -> list[Contestant]:
+    """Return the published settings of a sweep's recipes, then its best others that differ from each other.
+
+    The published ones are there also where the sweep itself did without them, or ended before their turn.
+    """
+    if not spec.finalists:
+        return []
+    chosen = [published(name, recipe) for name, recipe in spec.load_recipes().items()]
+    seen = [contestant.recipe["settings"] for contestant in chosen]
+    count = len(chosen) + spec.finalists
     for trial in record.ranked():
-        if len(chosen) == len(published) + count:
+        if len(chosen) == count:
             break
         # What failed while it trained would fail again.
         if trial.state != "failed" and trial.settings not in seen:
@@ -42,14 +47,14 @@ def choose(record: SweepRecord, count: int) -> list[Contestant]:
 
 def finalists_done(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
     """Tell whether the finalists of a sweep whose trials have ended have all been trained and judged."""
-    names = [contestant.name for contestant in choose(record, spec.finalists)] if spec.finalists else []
+    names = [contestant.name for contestant in choose(spec, record)]
     if not names:
         return True
     folder = run.child(FINALISTS)
     if not folder.exists(JOURNAL):
         return False
     there = read_record(folder)
-    seeds = compare_spec(spec, choose(record, spec.finalists)).training_seeds()
+    seeds = compare_spec(spec, choose(spec, record)).training_seeds()
     ended = all(trial.final for trial in there.trials.values())
     draws = CompareSpec.model_fields["draws"].default
     return ended and not missing(names, seeds, there.trials) and not owed_draws(folder, there, draws)
@@ -59,7 +64,7 @@ def run_finalists(sweep: Launch, claim: Claim) -> None:
     """Compare the finalists, going on with what an earlier launch has begun."""
     spec, left = claim.spec, sweep.time_left()
     assert isinstance(spec, SweepSpec)
-    chosen = choose(claim.record, spec.finalists) if spec.finalists else []
+    chosen = choose(spec, claim.record)
     if not chosen or (left is not None and left <= 0):
         return
     folder = sweep.plan.run.child(FINALISTS)

@@ -16,11 +16,8 @@ from gan.data import open_data
 from gan.errors import InputError
 from gan.storage import Storage
 from gan.terminal import note
-from gan.versions import versions
+from gan.versions import differing, versions
 from search.spec import RunSpec
-
-COMPARED = ("gan-search", "python", "ray", "torch")
-"""Versions that must agree: with another of these, what a process sends may mean something else to the other."""
 
 _PATIENCE = 30.0
 """Seconds after which a node that has not answered is named."""
@@ -100,14 +97,6 @@ def holds_a_trial(resources: Mapping[str, float], spec: RunSpec) -> bool:
     """Tell whether a node has, by itself, what a trial takes."""
     wanted = {"CPU": spec.cpus_per_trial, "GPU": spec.gpus_per_trial or 0.0}
     return all(resources.get(kind, 0.0) >= need for kind, need in wanted.items())
-
-
-def differing(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str | None:
-    """Return which version differs, and how; None if none does that matters."""
-    for name in COMPARED:
-        if mine.get(name) != theirs.get(name):
-            return f"it has {name} {theirs.get(name, 'missing')}, this machine {mine.get(name, 'missing')}"
-    return None
 
 
 def _answer(needs: Needs) -> tuple[dict[str, str], str | None]:

@@ -18,8 +18,7 @@ from gan.recipe import Recipe
 from gan.run import DIVERGED_SCORE, Report, TrainingRun
 from gan.storage import Storage
 from gan.trainer import Trainer
-from gan.versions import versions
-from search.nodes import differing
+from gan.versions import differing, versions
 from search.run_folder import SETTINGS
 
 INFEASIBLE, DIVERGED, HALT = "infeasible", "diverged", "halt"

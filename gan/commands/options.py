@@ -66,7 +66,12 @@ Weights = Annotated[
     typer.Option("--inception-weights", metavar="PATH", help="file of the Inception weights; default: fetched once"),
 ]
 Samples = Annotated[int, whole_number(help="generated images a FID is computed on", low=2, high=MOST_SAMPLES)]
-Kimg = Annotated[float, typer.Option(metavar="KIMG", callback=_positive, help="thousands of real images to train on")]
+Kimg = Annotated[
+    float | None,
+    typer.Option(
+        metavar="KIMG", callback=_positive, help="thousands of real images to train on; default: as published"
+    ),
+]
 Interval = Annotated[
     float | None, typer.Option(metavar="KIMG", callback=_positive, help="kimg between reports; default: kimg / 12")
 ]

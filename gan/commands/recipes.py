@@ -83,6 +83,7 @@ def _describe(recipe: Recipe, size: int | None) -> dict[str, Any]:
         "sources": recipe.sources,
         "shape": list(shape),
         "crop": recipe.crop,
+        "kimg": recipe.kimg,
     }
 
 
@@ -93,6 +94,9 @@ def _show(described: dict[str, Any]) -> None:
         f"at {'×'.join(map(str, described['shape']))}: {described['generator_parameters']:,} parameters in the"
         f" generator, {described['discriminator_parameters']:,} in the discriminator"
     )
+    if described["kimg"] is not None:
+        where = described["sources"].get("kimg") or described["settled"].get("kimg", "")
+        say(f"trained for {described['kimg']:,g} kimg as published ({where})")
     say()
     rows = [(name, _text(value), described["sources"].get(name, "")) for name, value in described["settings"].items()]
     say(table(rows, ("SETTING", "VALUE", "FROM")))

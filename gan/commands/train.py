@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gan.storage import Storage
     from gan.trainer import Trainer
 
-IDENTITY, REPORTS, LOCK = "train.yaml", "reports.jsonl", ".lock"
+IDENTITY, REPORTS, PLOT, LOCK = "train.yaml", "reports.jsonl", "training.png", ".lock"
 REPORTS_PER_TRAINING = 12
 CYCLES_PER_REPORT = 4
 """Generator steps that a report needs at least: its losses are judged in four stretches."""
@@ -36,8 +36,8 @@ EVALUATION_SEED = 0
 def train(
     recipe: Annotated[str, typer.Option(metavar="NAME", help="name of a recipe (see 'recipes list'), or a YAML file")],
     data: opt.Data,
-    kimg: opt.Kimg,
     out: Annotated[str, typer.Option(metavar="DIR", help="folder of this training, new or to go on with")],
+    kimg: opt.Kimg = None,
     size: opt.Size = None,
     crop: opt.Crop = None,
     settings: opt.Settings = None,
@@ -56,22 +56,28 @@ def train(
     """Train one generator, outside of any search.
 
     The same command again goes on where the training was interrupted; with more --kimg it trains
-    further. The best generator by FID is kept in the folder as a bundle.
+    further. Without --kimg it trains for as long as the recipe's publication did. The best generator by FID is
+    kept in the folder as a bundle, beside sample grids and, at the end, plots of losses and distance.
 
     \b
     Example:
       gan-search train --recipe dcgan --data faces --size 32 --kimg 100 \\
           --set lr_g=1e-4 --out results/mine
     """
+    from gan.recipe import load_recipe
+
+    chosen = load_recipe(recipe).with_settings(dict(opt.parse_settings(settings)))
+    length = kimg or chosen.kimg
+    if length is None:
+        raise InputError(f"--kimg: recipe {chosen.name} has no published length: say for how long to train")
     _train(
         _Request(
-            recipe=recipe,
+            recipe=chosen,
             data=data,
-            kimg=kimg,
+            kimg=length,
             out=out,
             size=size,
             crop=crop,
-            settings=opt.parse_settings(settings),
             seed=seed,
             device=device,
             precision=precision,
@@ -89,13 +95,12 @@ def train(
 class _Request:
     """What the command line asks for."""
 
-    recipe: str
+    recipe: Recipe
     data: str
     kimg: float
     out: str
     size: int | None
     crop: str | None
-    settings: dict[str, str]
     seed: int
     device: str
     precision: str
@@ -113,14 +118,11 @@ class _Request:
 
 def _train(request: _Request) -> None:
     from gan.pictures import write_real
-    from gan.recipe import load_recipe
     from gan.storage import Storage, writing
 
     folder = Storage(request.out)
     saved = _saved_identity(folder)
-    recipe = load_recipe(request.recipe).with_settings(dict(request.settings))
-    interval = _interval(request, recipe)
-    run, identity = _prepare(request, recipe, folder, interval)
+    run, identity = _prepare(request, folder, _interval(request))
     if saved is not None:
         _require_same(request, saved, identity)
     with _owned(folder):
@@ -141,9 +143,9 @@ def _train(request: _Request) -> None:
 # ---- before anything is written
 
 
-def _interval(request: _Request, recipe: Recipe) -> float:
+def _interval(request: _Request) -> float:
     """Return the kimg between reports, which must hold a generator step."""
-    cycle = recipe.training.batch * recipe.objective.n_critic / 1000
+    cycle = request.recipe.training.batch * request.recipe.objective.n_critic / 1000
     if request.interval_kimg is None:
         return max(request.kimg / REPORTS_PER_TRAINING, CYCLES_PER_REPORT * cycle)
     if request.interval_kimg < cycle:
@@ -154,7 +156,7 @@ def _interval(request: _Request, recipe: Recipe) -> float:
     return request.interval_kimg
 
 
-def _prepare(request: _Request, recipe: Recipe, folder: Storage, interval: float) -> tuple[TrainingRun, dict[str, Any]]:
+def _prepare(request: _Request, folder: Storage, interval: float) -> tuple[TrainingRun, dict[str, Any]]:
     """Make everything that a training needs, writing nothing; return the run and its identity."""
     from gan.bundle import load_bundle
     from gan.device import choose_device, choose_precision
@@ -163,6 +165,7 @@ def _prepare(request: _Request, recipe: Recipe, folder: Storage, interval: float
     from gan.run import TrainingRun
     from gan.trainer import Trainer
 
+    recipe = request.recipe
     choose_precision(request.precision, choose_device(request.device))
     bundle = load_bundle(request.start) if request.start else None
     data = opt.open_checked(
@@ -322,6 +325,16 @@ def _continue(request: _Request, run: TrainingRun) -> list[dict[str, Any]]:
     return reports
 
 
+def _plot(run: TrainingRun, reports: list[dict[str, Any]]) -> None:
+    """Draw the whole training's losses and distance, where there is more than a point of them."""
+    from gan.storage import writing
+    from gan.training_plot import plot_training
+
+    if len(reports) > 1:
+        with writing(run.storage.uri):
+            run.storage.write_bytes(PLOT, plot_training(reports, run.evaluator.identity.metric))
+
+
 def _read_reports(folder: Storage) -> list[dict[str, Any]]:
     try:
         return [jsonlib.loads(line) for line in folder.read_bytes(REPORTS).splitlines()]
@@ -352,6 +365,7 @@ def _finish(request: _Request, run: TrainingRun, reports: list[dict[str, Any]]) 
     last = reports[-1]
     rates = [report["images_per_second"] for report in reports if report["images_per_second"]]
     rate = statistics.median(rates) if rates else None
+    _plot(run, reports)
     if last["diverged"]:
         note(f"diverged at {last['kimg']:g} kimg: {last['reason']}")
     if request.json:

@@ -49,6 +49,16 @@ def test_what_a_training_leaves(trained: Path, bundle: Path) -> None:
     assert "gan-search train --recipe dcgan" in (bundle / "README.md").read_text()
     assert len(list((trained / "samples").glob("*.png"))) == 2
     assert (trained / "real.png").is_file()
+    with Image.open(trained / "training.png") as plot:
+        assert plot.width > 800
+
+
+def test_without_a_length_it_trains_as_long_as_the_publication(cli: Cli, tiny_data: str, tmp_path: Path) -> None:
+    mine = ["--data", tiny_data, "--samples", 64, "--out", tmp_path / "run"]
+    assert "recipe dcgan has no published length" in cli("train", "--recipe", "dcgan", *mine).bad_input()
+    recipe = tmp_path / "short.yaml"
+    recipe.write_text("kimg: 0.2\nsettings: {width_g: 4, width_d: 4, batch: 16}\n")
+    assert cli("train", "--recipe", recipe, *mine, "--json").json["kimg"] == 0.2
 
 
 def test_a_complete_training_tells_its_last_report_again(

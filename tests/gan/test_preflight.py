@@ -34,6 +34,8 @@ SIZED, CROPPED = recipe(size=32), recipe(size=32, crop={"folder": "center-20", "
         ("folder:photos?limit=500", (None, None), [CROPPED], (32, "center-20")),
         ("faces?limit=500", (None, None), [CROPPED], (32, None)),
         ("celeba:photos.zip", (None, None), [load_recipe("cheng-96-l2")], (96, "top-bottom-20")),
+        # Both crops keep the same square of a photograph of 178×218.
+        ("celeba:photos", (96, None), [load_recipe("cheng-96-l2"), load_recipe("beauregard-64")], (96, "center-178")),
         ("mnist:digits", (None, None), [load_recipe("wang-mnist")], (32, None)),
         # Drawn faces take no crop, whatever a recipe says.
         ("faces", (None, None), [CROPPED], (32, None)),

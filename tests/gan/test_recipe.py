@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from gan.errors import InputError
+from gan.networks import FAMILIES
 from gan.objectives import OBJECTIVES
 from gan.recipe import DEFAULTS, active, declarations, load_recipe, parse_recipe, shipped
 from gan.settings import Choices, Range
@@ -26,8 +27,9 @@ def recipe(**settings: Any) -> Any:
 def test_a_shipped_recipe_says_where_every_value_comes_from(name: str) -> None:
     loaded = load_recipe(name)
     assert loaded.name == name and loaded.summary and loaded.source
-    assert set(loaded.sources) <= set(loaded.settings)
-    assert set(loaded.settled) <= {*loaded.settings, "size", "crop"}
+    assert set(loaded.sources) <= {*loaded.settings, "kimg"}
+    assert set(loaded.settled) <= {*loaded.settings, "size", "crop", "kimg"}
+    assert (loaded.kimg is not None) == ("kimg" in {**loaded.sources, **loaded.settled})
     # What is called settled among the sources is explained.
     assert {setting for setting, place in loaded.sources.items() if place == "settled"} <= set(loaded.settled)
     written = yaml.safe_load((files("gan") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -74,6 +76,16 @@ def test_changing_the_objective_drops_the_old_ones_settings_and_keeps_the_rest()
     assert (changed.settings["clip"], changed.settings["lr_g"]) == (0.1, 1e-3)
 
 
+@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize(
+    "change", [*({"objective": name} for name in OBJECTIVES), *({"network": name} for name in FAMILIES)]
+)
+def test_any_objective_and_network_can_be_put_into_any_recipe(name: str, change: dict[str, Any]) -> None:
+    """Its search space then holds what the new one has, and no more."""
+    changed = load_recipe(name).with_settings(change)
+    assert set(changed.space_as_dict()) <= set(changed.settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -98,6 +110,16 @@ def test_a_wrong_change_is_named(changes: dict[str, Any], message: str) -> None:
     ("text", "message"),
     [
         ([], "not a recipe"),
+        ({"settings": {1: 2}}, "unknown setting '1'"),
+        ({"space": {1: [2]}}, "unknown setting '1'"),
+        ({"settings": {"batch": 10**400}}, "is not a whole number"),
+        ({"size": 64, "settings": {"width_g": 10**9}}, "too large"),
+        ({"crop": {"celebaa": "center-178"}}, "did you mean 'celeba'"),
+        ({"crop": {"celeba": "centre"}}, "crop: 'centre' is not known"),
+        ({"sources": {"lr_gg": "the paper"}}, "did you mean 'lr_g'"),
+        ({"settled": {"lr_gg": "by hand"}}, "did you mean 'lr_g'"),
+        ({"space": {"lr_g": {"low": 1e-5, "high": 1e-3, "log": "no"}}}, "log: 'no' is not true or false"),
+        ({"kimg": -1}, "kimg: '-1' is not thousands of images"),
         (None, "not a recipe"),
         ({"setings": {}}, "unknown key 'setings': did you mean 'settings'?"),
         ({"settings": []}, "'settings' must be a mapping"),

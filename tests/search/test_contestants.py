@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ray.tune.search import Searcher
 
+from gan.recipe import load_recipe
 from gan.storage import Storage
 from gan.terminal import run_app
 from search.cli import app
@@ -126,31 +127,38 @@ def test_identity_is_what_is_compared_not_how_often() -> None:
     assert one.rungs() == []
 
 
-def trial(name: str, source: str, fid: float | None, lr: float, state: str = "finished") -> TrialRecord:
-    made = TrialRecord(name, "dcgan", "non-saturating", source, {}, {"lr_g": lr}, 0, state=state)
+def trial(name: str, source: str, fid: float | None, lr: float | None, state: str = "finished") -> TrialRecord:
+    """Return a trial with a learning rate of its own, or with the recipe's settings."""
+    settings = dict(load_recipe("dcgan").settings) | ({} if lr is None else {"lr_g": lr})
+    made = TrialRecord(name, "dcgan", "non-saturating", source, {}, settings, 0, state=state)
     made.reports = [] if fid is None else [{"kimg": 1.0, "best_fid": fid}]
     return made
 
 
 def test_finalists_are_the_published_and_the_best_that_differ() -> None:
     trials = [
-        trial("t0000", "published", 90.0, 1e-4),
-        trial("t0001", "sampled", 30.0, 1e-4),  # the published settings once more
-        trial("t0002", "sampled", 40.0, 2e-4, "diverged"),
-        trial("t0003", "sampled", 35.0, 2e-4),  # the best of these settings
+        trial("t0000", "published", 90.0, None),
+        trial("t0001", "sampled", 30.0, None),  # the published settings once more
+        trial("t0002", "sampled", 40.0, 6e-4, "diverged"),
+        trial("t0003", "sampled", 35.0, 6e-4),  # the best of these settings
         trial("t0004", "sampled", 20.0, 3e-4, "failed"),
         trial("t0005", "sampled", 50.0, 4e-4, "stopped"),
         trial("t0006", "sampled", 60.0, 5e-4),
     ]
     record = SweepRecord(trials={trial.id: trial for trial in trials})
-    assert [contestant.name for contestant in choose(record, 2)] == ["dcgan", "dcgan:t0003", "dcgan:t0005"]
-    assert [contestant.name for contestant in choose(record, 0)] == ["dcgan"]
+    chosen = choose(make_spec({"recipes": ["dcgan"], "finalists": 2}), record)
+    assert [contestant.name for contestant in chosen] == ["dcgan", "dcgan:t0003", "dcgan:t0005"]
+    assert choose(make_spec({"recipes": ["dcgan"]}), record) == []
+    # Published settings are a finalist also where the sweep did without them.
+    bare = make_spec({"recipes": ["dcgan", "wgan"], "finalists": 1, "published": False, "settings": {"width_g": 8}})
+    chosen = choose(bare, record)
+    assert [contestant.name for contestant in chosen] == ["dcgan", "wgan", "dcgan:t0001"]
+    assert chosen[1].recipe["settings"] == dict(bare.load_recipes()["wgan"].settings)
 
 
 def test_finalists_train_as_the_sweep_did_on_seeds_that_it_cannot_have_had() -> None:
     sweep = make_spec({"seed": 4, "kimg": 12, "samples": 800, "finalists": 2, "finalist_seeds": 5, "name": "n" * 100})
-    record = SweepRecord(trials={"t0": trial("t0", "published", 1.0, 1e-4)})
-    made = compare_spec(sweep, choose(record, 1))
+    made = compare_spec(sweep, choose(sweep, SweepRecord()))
     assert (made.kimg, made.interval, made.samples, made.seeds) == (12, 1.0, 800, 5)
     own = range(4 * 100_003, 4 * 100_003 + 1_000_000)
     assert not set(made.training_seeds()) & set(own)

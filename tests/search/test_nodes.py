@@ -12,8 +12,8 @@ import pytest
 
 from gan.data import open_data
 from gan.storage import Storage
-from gan.versions import versions
-from search.nodes import Needs, differing, holds_a_trial
+from gan.versions import differing, versions
+from search.nodes import Needs, holds_a_trial
 from search.spec import make_spec
 
 
@@ -54,7 +54,7 @@ def test_missing_and_other_data_are_told(needs: Needs, tmp_path: Path) -> None:
 def test_versions_that_differ_are_told_with_both() -> None:
     mine = versions()
     assert differing(mine, mine) is None
-    assert differing(mine, mine | {"ray": "1.0"}) == f"it has ray 1.0, this machine {mine['ray']}"
+    assert differing(mine, mine | {"ray": "1.0"}) == f"it has ray 1.0, the driver {mine['ray']}"
     assert differing(mine, {"gan-search": mine["gan-search"]}) is not None
     assert differing(mine, mine | {"scipy": "0.1"}) is None
 
