@@ -81,7 +81,7 @@ def test_a_node_that_joins_later_and_does_not_see_the_run_halts_it(
     """Its trials would begin anew in a folder of its own; mended, the sweep goes on with nothing lost."""
     cluster.kill(3)
     run = shared / "late"
-    wanted = ["--recipe", "dcgan", "--trials", "4", "--kimg", "2", "--name", "late"]
+    wanted = ["--recipe", "dcgan", "--trials", "4", "--kimg", "20", "--name", "late"]  # long enough to be joined
     command = sweep(cluster, tiny_data, str(shared), *wanted)
     try:
         driver = subprocess.Popen(command, env=cluster.environment, stderr=subprocess.PIPE, text=True)
