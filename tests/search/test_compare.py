@@ -24,8 +24,6 @@ LENGTH = ("--kimg", "0.4", "--interval-kimg", "0.2")
 ONE = ("--concurrent", "1")
 """Trainings this short cost less than a second worker's start."""
 
-pytestmark = pytest.mark.slow
-
 
 def compare_arguments(data: str, storage: Path, *more: str) -> list[str]:
     return ["compare", "--data", data, "--storage", str(storage), *TINY, *more]
@@ -71,6 +69,7 @@ def compared(
     return storage / "fair", json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_every_recipe_is_trained_to_full_length_on_the_same_seeds(compared: tuple[Path, dict[str, Any]]) -> None:
     run, told = compared
     assert (told["state"], told["metric"], told["comparison"]["state"]) == ("finished", "best_fid", "finished")
@@ -81,6 +80,7 @@ def test_every_recipe_is_trained_to_full_length_on_the_same_seeds(compared: tupl
         assert trial.state == "diverged" or (trial.state, trial.kimg) == ("finished", 0.4)
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_run_are_those_of_its_best_trial(
     compared: tuple[Path, dict[str, Any]], sweep: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -91,6 +91,7 @@ def test_the_settings_of_a_run_are_those_of_its_best_trial(
     assert (trial.source, trial.params) == (winner.source, winner.params)
 
 
+@pytest.mark.slow
 def test_generators_are_judged_again_on_fresh_latents_and_the_journal_says_so(
     compared: tuple[Path, dict[str, Any]], tiny_data: str
 ) -> None:
@@ -116,6 +117,7 @@ def test_generators_are_judged_again_on_fresh_latents_and_the_journal_says_so(
         assert recipe["redrawn_fid"]["std_over_draws"] > 0
 
 
+@pytest.mark.slow
 def test_a_comparison_is_a_run_like_any_other(
     compared: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_comparison_is_a_run_like_any_other(
     assert json.loads(out)["trial"] == read_record(Storage(run)).ranked()[3].id
 
 
+@pytest.mark.slow
 def test_a_finished_comparison_is_left_as_it_is_and_another_is_refused(
     compared: tuple[Path, dict[str, Any]],
     sweep: tuple[Path, dict[str, Any]],
@@ -179,6 +182,7 @@ def test_finalists_are_the_best_and_the_published_settings_on_fresh_seeds(
     assert {recipe["name"] for recipe in told["finalists"]["recipes"]} == {"dcgan", name}
 
 
+@pytest.mark.slow
 def test_the_sweeps_report_and_export_tell_which_finalist_won(
     sweep: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +203,7 @@ def test_the_sweeps_report_and_export_tell_which_finalist_won(
     assert f"{first['name']} won on mean" in here(capsys, "export", str(run), "--out", str(tmp_path / "again"))[1]
 
 
+@pytest.mark.slow
 def test_a_finished_sweep_with_its_finalists_is_left_as_it_is(
     sweep: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,6 +214,7 @@ def test_a_finished_sweep_with_its_finalists_is_left_as_it_is(
     assert (read_events(Storage(run)), read_events(Storage(run / "finalists"))) == events
 
 
+@pytest.mark.slow
 def test_real_images_are_kept_beside_the_generated(sweep: tuple[Path, dict[str, Any]]) -> None:
     run, _ = sweep
     real = Image.open(run / "real.png")
@@ -218,6 +224,7 @@ def test_real_images_are_kept_beside_the_generated(sweep: tuple[Path, dict[str, 
 # ---- slow: whole comparisons more
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_trains_nothing_twice_and_ends_with_the_same_figures(
     tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -239,6 +246,7 @@ def test_a_killed_comparison_trains_nothing_twice_and_ends_with_the_same_figures
     assert trainings(json.loads(done.stdout)) == trainings(json.loads(whole.stdout))
 
 
+@pytest.mark.slow
 def test_a_comparison_killed_among_its_draws_goes_on_with_those_that_are_missing(
     tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -259,6 +267,7 @@ def test_a_comparison_killed_among_its_draws_goes_on_with_those_that_are_missing
     assert count(events, "start") == 3
 
 
+@pytest.mark.slow
 def test_a_comparison_grows_by_seeds_and_by_recipes(tiny_data: str, tmp_path: Path) -> None:
     def compare(*more: str) -> dict[str, Any]:
         done = run_cli(*compare_arguments(tiny_data, tmp_path, "--name", "grow", *LENGTH, *more, "--json"))
@@ -280,6 +289,7 @@ def test_a_comparison_grows_by_seeds_and_by_recipes(tiny_data: str, tmp_path: Pa
     assert "--seeds +N" in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_as_by_itself(tiny_data: str, tmp_path: Path) -> None:
     """A comparison's trial and `gan-search train` with its seed: the same numbers, to the bit."""
     told = run_cli(*compare_arguments(tiny_data, tmp_path, "wgan", "--seeds", "1", "--name", "one", *LENGTH, "--json"))
@@ -292,6 +302,7 @@ def test_a_training_is_the_same_as_by_itself(tiny_data: str, tmp_path: Path) -> 
     assert (tmp_path / "alone" / "real.png").read_bytes() == (tmp_path / "one" / "real.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_sweep_ended_among_its_finalists_goes_on_with_them(
     number: signal.Signals, tiny_data: str, tmp_path: Path, started: Callable[..., Any]
@@ -320,6 +331,7 @@ def test_a_sweep_ended_among_its_finalists_goes_on_with_them(
     assert count(read_events(Storage(run)), "start") == sweep_events
 
 
+@pytest.mark.slow
 def test_finalists_can_be_asked_for_when_a_sweep_has_ended_and_former_ones_stay(tiny_data: str, tmp_path: Path) -> None:
     more = ("--name", "later", "--recipe", "dcgan", "--trials", "3", *LENGTH, "--json")
     done = run_cli(*sweep_arguments(tiny_data, tmp_path, *more))
@@ -342,6 +354,7 @@ def test_finalists_can_be_asked_for_when_a_sweep_has_ended_and_former_ones_stay(
     assert trained_after_its_verdict(events) == []
 
 
+@pytest.mark.slow
 def test_a_time_budget_covers_the_finalists(tiny_data: str, tmp_path: Path) -> None:
     more = ("--name", "short", "--recipe", "dcgan", "--trials", "2", *LENGTH, "--finalists", "1")
     budget = ("--finalist-seeds", "500", "--time-budget", "25s", "--json")
