@@ -84,9 +84,9 @@ def write_weights(path: Path) -> None:
         for name, value in network.state_dict().items():
             if name.endswith("conv.weight"):
                 value.normal_(0, (2 / value[0].numel()) ** 0.5)
-            elif name.endswith("bn.weight"):
+            elif name.endswith(("bn.weight", "running_var")):
                 value.uniform_(0.7, 1.3)
-            elif name.endswith("bn.bias"):
+            elif name.endswith(("bn.bias", "running_mean")):
                 value.normal_(0, 0.2)
     torch.save(network.state_dict(), path)
 

@@ -64,6 +64,8 @@ def _novelty(found: dict[str, Any]) -> list[Line]:
     ratio = memory["distance_ratio"]
     far = "" if ratio is None else f"; median distance {ratio:.2f} times theirs"
     among = f"{memory['train_images']:,} training and {memory['held_out_images']:,} held-out images"
+    if found.get("trained_on_this_data") is False:
+        nearer = f"NOT OF THE DATA THAT IT WAS TRAINED ON: {nearer}"
     return [
         ("copies", share, f"{nearer}; {_chance(memory['copies_p_value'])}"),
         ("rank statistic z", f"{memory['z']:.2f}", f"of those distances, p = {memory['z_p_value']:.2g}{far}; {among}"),

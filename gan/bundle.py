@@ -28,7 +28,7 @@ from gan.latents import LATENTS, between, fixed_latents
 from gan.model_card import model_card
 from gan.networks import FAMILIES
 from gan.settings import build
-from gan.storage import Storage
+from gan.storage import Storage, Unreachable
 
 FORMAT = 1
 SAMPLE_SEED = 0
@@ -122,6 +122,8 @@ def load_bundle(uri: str, device: str = "cpu") -> Bundle:
     config = read_config(storage, str(uri))
     try:
         content = storage.read_bytes(WEIGHTS)
+    except Unreachable:
+        raise
     except OSError:
         raise InputError(f"{uri}: not a bundle ({WEIGHTS} is missing)") from None
     target = choose_device(device)
@@ -136,6 +138,8 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
     """
     try:
         config = json.loads(storage.read_bytes(CONFIG))
+    except Unreachable:
+        raise
     except (OSError, ValueError, RecursionError):
         raise InputError(f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)") from None
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):

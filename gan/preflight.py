@@ -37,7 +37,12 @@ def recommended(
 
 def _kept(scheme: str, crop: str) -> Hashable:
     """Return what a crop keeps of a source's images: under two names it may be the same where they are of one size."""
-    return Crop.parse(crop).square(*GEOMETRY) if scheme == "celeba" else crop
+    if scheme != "celeba":
+        return crop
+    try:
+        return Crop.parse(crop).square(*GEOMETRY)
+    except ValueError as error:
+        raise InputError(f"crop {crop}: an image of CelebA {error}") from None
 
 
 def _common(what: str, found: dict[Hashable, T]) -> T | None:

@@ -197,10 +197,8 @@ class Storage:
             return
         # Closed on the way out of a Ctrl-C, a stream would give its name to what had come by then, most often nothing.
         # Copying is one call of PyArrow's, in which no signal is heard.
-        with tempfile.NamedTemporaryFile() as file:
-            file.write(data)
-            file.flush()
-            _copy(file.name, full, fs.LocalFileSystem(), self.filesystem)
+        with _as_file(data) as name:
+            _copy(name, full, fs.LocalFileSystem(), self.filesystem)
 
     def exists(self, path: str = "") -> bool:
         """Tell whether there is a file or folder of this name; an object store has no empty folders."""
@@ -296,6 +294,21 @@ def copy_tree(source: Storage, destination: Storage) -> None:
 def _copy(source: str, destination: str, of: fs.FileSystem, to: fs.FileSystem) -> None:
     # PyArrow's own pieces of a megabyte cost an object store one round trip each.
     fs.copy_files(source, destination, of, to, chunk_size=_COPIED_BYTES)
+
+
+@contextmanager
+def _as_file(data: bytes) -> Iterator[str]:
+    """Give bytes a path for as long as it takes to copy them: in memory where the system can, as a disk may be full."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("gan-search"), "wb") as file:
+            file.write(data)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile() as named:
+            named.write(data)
+            named.flush()
+            yield named.name
 
 
 def temporary_name(path: Path) -> Path:

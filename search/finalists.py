@@ -6,6 +6,7 @@ settings show what they are worth. This is a comparison in a folder of the sweep
 
 from __future__ import annotations
 
+from gan.recipe import Recipe
 from gan.storage import Storage
 from gan.terminal import note
 from search.compare import Compare, missing
@@ -25,18 +26,17 @@ _OWN = ("kind", "name", "recipes", "settings", "seed", "interval_kimg", "time_bu
 """What the comparison does not take over from its sweep as it is."""
 
 
-def choose(spec: SweepSpec, record: SweepRecord) -> list[Contestant]:
-    """Return the published settings of a sweep's recipes, then its best others that differ from each other.
+def choose(recipes: dict[str, Recipe], record: SweepRecord, count: int) -> list[Contestant]:
+    """Return the published settings of a sweep's recipes, then its `count` best others that differ from each other.
 
     The published ones are there also where the sweep itself did without them, or ended before their turn.
     """
-    if not spec.finalists:
+    if not count:
         return []
-    chosen = [published(name, recipe) for name, recipe in spec.load_recipes().items()]
+    chosen = [published(name, recipe) for name, recipe in recipes.items()]
     seen = [contestant.recipe["settings"] for contestant in chosen]
-    count = len(chosen) + spec.finalists
     for trial in record.ranked():
-        if len(chosen) == count:
+        if len(chosen) == len(recipes) + count:
             break
         # What failed while it trained would fail again.
         if trial.state != "failed" and trial.settings not in seen:
@@ -45,16 +45,17 @@ def choose(spec: SweepSpec, record: SweepRecord) -> list[Contestant]:
     return chosen
 
 
-def finalists_done(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
+def finalists_done(spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, run: Storage) -> bool:
     """Tell whether the finalists of a sweep whose trials have ended have all been trained and judged."""
-    names = [contestant.name for contestant in choose(spec, record)]
+    chosen = choose(recipes, record, spec.finalists)
+    names = [contestant.name for contestant in chosen]
     if not names:
         return True
     folder = run.child(FINALISTS)
     if not folder.exists(JOURNAL):
         return False
     there = read_record(folder)
-    seeds = compare_spec(spec, choose(spec, record)).training_seeds()
+    seeds = compare_spec(spec, chosen).training_seeds()
     ended = all(trial.final for trial in there.trials.values())
     draws = CompareSpec.model_fields["draws"].default
     return ended and not missing(names, seeds, there.trials) and not owed_draws(folder, there, draws)
@@ -64,7 +65,7 @@ def run_finalists(sweep: Launch, claim: Claim) -> None:
     """Compare the finalists, going on with what an earlier launch has begun."""
     spec, left = claim.spec, sweep.time_left()
     assert isinstance(spec, SweepSpec)
-    chosen = choose(spec, claim.record)
+    chosen = choose(sweep.plan.recipes, claim.record, spec.finalists)
     if not chosen or (left is not None and left <= 0):
         return
     folder = sweep.plan.run.child(FINALISTS)

@@ -81,7 +81,7 @@ class Journal:
             if folder is None:
                 self._put(lines)
             else:
-                _append(folder / JOURNAL, lines)
+                _append(folder / JOURNAL, lines, new=not self._begun)
 
         patiently(attempt, f"{self._storage.uri}/{JOURNAL}", patience)
         self._begun = True
@@ -107,9 +107,13 @@ class Journal:
         self._storage.write_bytes(JOURNAL, _head(segments) + end + lines)
 
 
-def _append(path: Path, lines: bytes) -> None:
-    """Append to a file, whole or not at all: a disk that fills up may take a part of a write and raise nothing."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+def _append(path: Path, lines: bytes, *, new: bool) -> None:
+    """Append to a file, whole or not at all: a disk that fills up may take a part of a write and raise nothing.
+
+    Args:
+        new: whether it may not be there yet.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if new else 0), 0o644)
     try:
         before = os.fstat(descriptor).st_size
         content = _mend_torn_end(descriptor) + lines

@@ -227,7 +227,19 @@ class Launch(ABC):
     # ---- steps
 
     def _read_record(self) -> SweepRecord:
-        return read_record(self.run_storage) if self.run_storage.exists(JOURNAL) else SweepRecord()
+        """Return what the run's journal tells; an empty record of a run that has not begun.
+
+        Raises:
+            InputError: the journal is gone or empty, but not the trials that it told of.
+        """
+        run = self.run_storage
+        record = read_record(run) if run.exists(JOURNAL) else SweepRecord()
+        if not record.settings and run.list("trials"):
+            raise InputError(
+                f"{run.uri}: its {JOURNAL} is gone or empty, but its trials are there: bring the journal back, or"
+                " begin a run of another name"
+            )
+        return record
 
     def _evaluator(self, record: SweepRecord) -> Evaluator:
         """Compute the reference once, before the first trial; refuse to go on with another one."""

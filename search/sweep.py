@@ -48,7 +48,7 @@ class Sweep(Launch):
         return Asha(self.spec.rungs(), self.spec.reduction_factor)
 
     def concluded(self, record: SweepRecord) -> bool:
-        return finalists_done(self.spec, record, self.run_storage)
+        return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
 
     def conclude(self, claim: Claim) -> None:
         run_finalists(self, claim)

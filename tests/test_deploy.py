@@ -142,9 +142,12 @@ def test_the_kuberay_job_asks_for_a_token_and_keeps_other_pods_out() -> None:
     # The submitter and the operator are in other pods than the dashboard that they ask.
     assert "dashboard-host" not in cluster["headGroupSpec"]["rayStartParams"]
     assert policy["spec"]["policyTypes"] == ["Ingress"]
-    own, operator = policy["spec"]["ingress"][0]["from"]
-    assert own == {"podSelector": policy["spec"]["podSelector"]}
-    assert operator["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    own, operator = policy["spec"]["ingress"]
+    assert own == {"from": [{"podSelector": policy["spec"]["podSelector"]}]}
+    (asks,) = operator["from"]
+    assert asks["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "kuberay-operator"}
+    assert asks["namespaceSelector"]["matchLabels"], "a label that any namespace could give its pods is not enough"
+    assert [port["port"] for port in operator["ports"]] == [8265]
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     assert cluster["rayVersion"] == pins["ray"]

@@ -73,7 +73,8 @@ Kimg = Annotated[
     ),
 ]
 Interval = Annotated[
-    float | None, typer.Option(metavar="KIMG", callback=_positive, help="kimg between reports; default: kimg / 12")
+    float | None,
+    typer.Option(metavar="KIMG", callback=_positive, help="kimg between reports; default: kimg / 12, at most 250"),
 ]
 Settings = Annotated[
     list[str] | None,

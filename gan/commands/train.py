@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IDENTITY, REPORTS, PLOT, LOCK = "train.yaml", "reports.jsonl", "training.png", ".lock"
 REPORTS_PER_TRAINING = 12
+LONGEST_INTERVAL = 250.0
+"""Kimg between two reports, and so between two checkpoints: what an interruption may cost."""
 CYCLES_PER_REPORT = 4
 """Generator steps that a report needs at least: its losses are judged in four stretches."""
 EVALUATION_SEED = 0
@@ -137,7 +139,9 @@ def _train(request: _Request) -> None:
         for caveat in (run.trainer.data.caveat(), run.evaluator.caveat()):
             if caveat is not None:
                 warn(caveat)
-        _finish(request, run, _continue(request, run))
+        reports = _continue(request, run)
+        _finish(request, run, reports)
+        _plot(run, reports)
 
 
 # ---- before anything is written
@@ -147,7 +151,7 @@ def _interval(request: _Request) -> float:
     """Return the kimg between reports, which must hold a generator step."""
     cycle = request.recipe.training.batch * request.recipe.objective.n_critic / 1000
     if request.interval_kimg is None:
-        return max(request.kimg / REPORTS_PER_TRAINING, CYCLES_PER_REPORT * cycle)
+        return max(min(request.kimg / REPORTS_PER_TRAINING, LONGEST_INTERVAL), CYCLES_PER_REPORT * cycle)
     if request.interval_kimg < cycle:
         raise InputError(
             f"--interval-kimg {request.interval_kimg:g}: one generator step of these settings takes {cycle:g} kimg;"
@@ -365,7 +369,6 @@ def _finish(request: _Request, run: TrainingRun, reports: list[dict[str, Any]]) 
     last = reports[-1]
     rates = [report["images_per_second"] for report in reports if report["images_per_second"]]
     rate = statistics.median(rates) if rates else None
-    _plot(run, reports)
     if last["diverged"]:
         note(f"diverged at {last['kimg']:g} kimg: {last['reason']}")
     if request.json:

@@ -65,6 +65,7 @@ class Assessment:
         limit: the distance extrapolated to infinitely many samples; None for too few.
         kid: and its standard deviation over subsets; None for too few.
         diversity, memorisation: None for too few samples, or too few held-out images.
+        trained_on_this: whether the generator was trained on this very data; None if it does not tell.
         pairs: images beside their nearest training images; none for data that is not images.
         seconds: that it took.
     """
@@ -75,6 +76,7 @@ class Assessment:
     kid: tuple[float, float] | None
     diversity: Diversity | None
     memorisation: Memorisation | None
+    trained_on_this: bool | None
     pairs: list[Pairs]
     seconds: float
 
@@ -108,6 +110,7 @@ class Assessment:
             "pixel_spread": self.spread,
             "collapsed": self.collapsed,
             "memorisation": None if self.memorisation is None else self.memorisation.as_dict(),
+            "trained_on_this_data": self.trained_on_this,
             "seconds": round(self.seconds, 2),
             "evaluation": self.identity.as_dict(),
         }
@@ -152,6 +155,7 @@ def assess(
     real = training[torch.from_numpy(np.searchsorted(rows, reference)).to(training.device)]
 
     copied = memorisation(generated, training, held_out)
+    trained_on = bundle.config.get("data_hash")
     return Assessment(
         identity=identity,
         draws=draws,
@@ -159,6 +163,7 @@ def assess(
         kid=kernel_distance(generated, real, seed),
         diversity=diversity(generated, real),
         memorisation=copied,
+        trained_on_this=None if trained_on is None else trained_on == data.content_hash,
         pairs=_pairs(bundle, data, identity, generated, training, rows, copied) if data.is_image else [],
         seconds=time.perf_counter() - began,
     )

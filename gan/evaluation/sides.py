@@ -244,11 +244,9 @@ class _Folder(Side):
         return self._digest.hexdigest()
 
     def caveat(self, used: int | None) -> str | None:
-        if self.images.others:
-            return (
-                f"{self.name}: {self.images.others:,} images of other formats than {', '.join(SUFFIXES)} are left out:"
-                " convert them to count them"
-            )
+        others = self.images.others
+        if others:
+            return f"{self.name}: {others:,} images of other formats than {', '.join(SUFFIXES)} are left out"
         if used is not None and used < self._count - len(self.images.skipped):
             return f"{self.name}: {used:,} of its {self._count:,} images count: --samples takes more"
         return super().caveat(used)

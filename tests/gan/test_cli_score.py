@@ -100,10 +100,11 @@ def test_few_images_are_warned_of(images: Path, cli: Cli) -> None:
 def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     kept = json.loads((bundle / "config.json").read_text())
     told = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 2, "--json").json
-    fresh = [cli("fid", bundle, tiny_data, "--samples", 64, "--seed", seed, "--json").json for seed in (0, 1)]
-    assert fresh[0]["fid"] == pytest.approx(kept["fid"], rel=1e-5)
+    own = cli("fid", bundle, tiny_data, "--samples", 64, "--seed", 0, "--json").json["fid"]
+    assert own == pytest.approx(kept["fid"], rel=1e-5)
     # The draw of latents by which the training chose this moment is no witness.
-    assert kept["fid"] not in told["fids"] and told["evaluation"]["latent_seed"] == 1
+    assert all(abs(fid - own) > 1e-4 * own for fid in told["fids"]) and told["evaluation"]["latent_seed"] == 1
+    assert told["trained_on_this_data"] is True
     assert told["fid"] == pytest.approx(np.mean(told["fids"]))
     assert told["fid_std"] == pytest.approx(np.std(told["fids"], ddof=1))
     assert told["pixel_spread"] > 0

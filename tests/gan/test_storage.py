@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -116,12 +117,14 @@ def test_ctrl_c_leaves_the_old_object_or_the_new(s3: S3) -> None:
         for number in range(150):
             old, new = f"{number} old".encode(), f"{number} new".encode()
             storage.write_bytes("journal", old)
-            try:
-                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 6e-3))
-                storage.write_bytes("journal", new)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except KeyboardInterrupt:
-                interrupted += 1
+            with suppress(KeyboardInterrupt):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 6e-3))
+                    storage.write_bytes("journal", new)
+                    interrupted -= 1
+                finally:
+                    interrupted += 1
+                    signal.setitimer(signal.ITIMER_REAL, 0)
             assert storage.read_bytes("journal") in (old, new)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -146,19 +146,19 @@ def test_finalists_are_the_published_and_the_best_that_differ() -> None:
         trial("t0006", "sampled", 60.0, 5e-4),
     ]
     record = SweepRecord(trials={trial.id: trial for trial in trials})
-    chosen = choose(make_spec({"recipes": ["dcgan"], "finalists": 2}), record)
+    chosen = choose({"dcgan": load_recipe("dcgan")}, record, 2)
     assert [contestant.name for contestant in chosen] == ["dcgan", "dcgan:t0003", "dcgan:t0005"]
-    assert choose(make_spec({"recipes": ["dcgan"]}), record) == []
+    assert choose({"dcgan": load_recipe("dcgan")}, record, 0) == []
     # Published settings are a finalist also where the sweep did without them.
-    bare = make_spec({"recipes": ["dcgan", "wgan"], "finalists": 1, "published": False, "settings": {"width_g": 8}})
-    chosen = choose(bare, record)
+    recipes = {name: load_recipe(name).with_settings({"width_g": 8}) for name in ("dcgan", "wgan")}
+    chosen = choose(recipes, record, 1)
     assert [contestant.name for contestant in chosen] == ["dcgan", "wgan", "dcgan:t0001"]
-    assert chosen[1].recipe["settings"] == dict(bare.load_recipes()["wgan"].settings)
+    assert chosen[1].recipe["settings"] == dict(recipes["wgan"].settings)
 
 
 def test_finalists_train_as_the_sweep_did_on_seeds_that_it_cannot_have_had() -> None:
     sweep = make_spec({"seed": 4, "kimg": 12, "samples": 800, "finalists": 2, "finalist_seeds": 5, "name": "n" * 100})
-    made = compare_spec(sweep, choose(sweep, SweepRecord()))
+    made = compare_spec(sweep, choose(sweep.load_recipes(), SweepRecord(), 1))
     assert (made.kimg, made.interval, made.samples, made.seeds) == (12, 1.0, 800, 5)
     own = range(4 * 100_003, 4 * 100_003 + 1_000_000)
     assert not set(made.training_seeds()) & set(own)

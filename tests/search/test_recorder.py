@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from ray.tune.experiment.trial import Trial
 
 from gan.storage import Storage
 from search.journal import Journal, read_events
@@ -25,9 +26,11 @@ def recorder(tmp_path: Path) -> Recorder:
     return Recorder(run, SweepRecord(), Journal(run), planner, scheduler, 10.0, 1, [])
 
 
-def trial(failures: int) -> Any:
-    """Return a trial of Tune's that has failed so often."""
-    return SimpleNamespace(config={"trial": "t0000"}, run_metadata=SimpleNamespace(num_failures=failures))
+def trial(failures: int) -> Trial:
+    """Return a trial of Tune's that has failed so often, and may fail twice."""
+    made = Trial("trial", stub=True, config={"trial": "t0000"}, max_failures=2)
+    made.run_metadata.num_failures = failures
+    return made
 
 
 def report(kimg: float) -> dict[str, Any]:
@@ -36,9 +39,10 @@ def report(kimg: float) -> dict[str, Any]:
 
 def test_retries_are_counted_from_the_last_new_report(recorder: Recorder, tmp_path: Path) -> None:
     """In days, any trial loses some nodes: only one that does not get on is given up."""
-    lost = trial(failures=2)
+    lost = trial(failures=3)
+    assert not lost.should_recover()
     recorder.on_trial_result(1, [], lost, report(1.0))
-    assert lost.run_metadata.num_failures == 0
+    assert lost.should_recover()
     lost.run_metadata.num_failures = 1
     recorder.on_trial_result(2, [], lost, report(1.0))  # out of its checkpoint
     assert lost.run_metadata.num_failures == 1
