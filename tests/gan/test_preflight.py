@@ -49,6 +49,12 @@ def test_what_is_taken(
     assert recommended(uri, *given, recipes) == expected
 
 
+def test_a_crop_that_no_photograph_holds_is_told() -> None:
+    wide = recipe(size=32, crop={"celeba": "center-300"})
+    with pytest.raises(InputError, match="too few to crop 300"):
+        recommended("celeba:photos", None, None, [wide])
+
+
 def test_recipes_that_differ_need_a_word() -> None:
     with pytest.raises(InputError, match=r"the recipes are of different sizes \(16, 32\): give --size"):
         recommended("faces", None, None, [SIZED, recipe(size=16)])

@@ -12,6 +12,7 @@ from gan.errors import InputError
 from gan.storage import Storage, copy_tree
 from search.journal import FORMAT, JOURNAL, Journal, read_events
 from search.record import fold, read_record
+from search.sweep import Sweep
 
 TRIAL = {"recipe": "wgan", "objective": "wgan", "source": "sampled", "params": {"clip": 0.1}, "settings": {}, "seed": 3}
 LAUNCH = {"format": FORMAT, "command": "gan-search sweep", "settings": {}, "evaluation": {}, "versions": {}}
@@ -242,3 +243,25 @@ def test_unknown_events_and_fields_do_not_disturb(run: Storage, tmp_path: Path) 
     with (tmp_path / JOURNAL).open("a") as file:
         file.write(json.dumps([1, 2]) + "\n\x00\x00\n" + json.dumps({"event": "trial", "trial": "t1"}) + "\n")
     assert {name: trial.params for name, trial in read_record(run).trials.items()} == {"t0": {"clip": 0.1}}
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_run_whose_journal_is_gone_is_not_begun_anew(left: bytes | None, tmp_path: Path) -> None:
+    """It would overwrite what the journal told of."""
+    sweep = Sweep.__new__(Sweep)
+    sweep.run_storage = Storage(tmp_path)
+    assert sweep._read_record().trials == {}, "a run that has not begun"
+    (tmp_path / "trials" / "t0000").mkdir(parents=True)
+    if left is not None:
+        (tmp_path / JOURNAL).write_bytes(left)
+    with pytest.raises(InputError, match="bring the journal back"):
+        sweep._read_record()
+
+
+def test_a_journal_that_vanishes_under_its_writer_is_not_begun_anew(tmp_path: Path) -> None:
+    journal = Journal(Storage(tmp_path))
+    journal.append("node", node="a", state="one")
+    (tmp_path / JOURNAL).unlink()
+    with pytest.raises(FileNotFoundError):
+        journal.append("node", node="a", state="two")
+    assert not (tmp_path / JOURNAL).exists()
