@@ -205,7 +205,7 @@ class Ours(Contender):
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
         self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
-        self.scheduler = AshaScheduler(Asha(spec.rungs(), spec.reduction_factor), self.record)
+        self.scheduler = AshaScheduler(Asha(spec.rungs(), spec.reduction_factor), self.record, spec.kimg)
         self._kimg = spec.kimg
 
     def begin(self) -> Running | None:
@@ -224,11 +224,11 @@ class Ours(Contender):
         score = DIVERGED_SCORE if lost or running.best is None else running.best
         outcome = DIVERGED if lost else ""
         told = {"trial": trial.id, "kimg": kimg, "score": score, "source": trial.source, "outcome": outcome}
-        decision = self.scheduler.on_trial_result(None, None, told)  # type: ignore[arg-type]
+        self.scheduler.on_trial_result(None, None, told)  # type: ignore[arg-type]
         trial.add_report({"kimg": kimg, "fid": fid, "best_fid": running.best, "score": score})
         if lost:
             trial.state, trial.reason = "diverged", running.verdict.reason if running.verdict else None
-        elif decision == TrialScheduler.STOP:
+        elif trial.id in self.scheduler.stopped:
             trial.state, trial.reason = "stopped", self.scheduler.stopped[trial.id]
         elif kimg >= self._kimg - 1e-6:
             trial.state = "finished"

@@ -288,7 +288,7 @@ class Launch(ABC):
         left = self.trials_left(record)
         if not left:
             return None
-        scheduler = AshaScheduler(self.asha(), record)
+        scheduler = AshaScheduler(self.asha(), record, spec.kimg)
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
         total = left + sum(trial.final for trial in record.trials.values())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from gan.settings import to_images
 from search.asha import Asha
 from search.planner import METRIC
 from search.record import SweepRecord
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Stops what falls behind at a rung.
+    """Stops what falls behind at a rung, and ends what has ended itself.
+
+    The latter Tune would do by itself, but later: a process that dies in between would be replaced by one that trains
+    anew what the journal has a verdict on.
 
     Published settings set the standard at each rung but run to full length, so that every sweep
     tells how far it moved beyond them; divergence alone ends them early.
@@ -24,14 +28,16 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
     Args:
         asha: the rungs.
         record: of earlier launches, whose reports are replayed into the rungs.
+        total_kimg: the length of a whole trial.
 
     Attributes:
         stopped: our trial id → why it was stopped.
     """
 
-    def __init__(self, asha: Asha, record: SweepRecord) -> None:
+    def __init__(self, asha: Asha, record: SweepRecord, total_kimg: float) -> None:
         super().__init__()
         self.asha = asha
+        self._total_images = to_images(total_kimg)
         self.stopped: dict[str, str] = {}
         for trial in record.trials.values():
             for report in trial.reports:
@@ -47,10 +53,11 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         if result["outcome"]:
-            # It ends itself and is no measure for others.
-            return str(TrialScheduler.CONTINUE)
+            # It is no measure for others.
+            return str(TrialScheduler.STOP)
         reason = self.asha.report(result["trial"], result["kimg"], result["score"])
-        if reason is None or result["source"] == "published":
-            return str(TrialScheduler.CONTINUE)
-        self.stopped[result["trial"]] = reason
-        return str(TrialScheduler.STOP)
+        if reason is not None and result["source"] != "published":
+            self.stopped[result["trial"]] = reason
+            return str(TrialScheduler.STOP)
+        ended = to_images(result["kimg"]) >= self._total_images
+        return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from search.scheduler import AshaScheduler
 
 
 def rungs(record: SweepRecord) -> dict[float, dict[str, float]]:
-    return AshaScheduler(Asha([0.4, 1.2], 3), record).asha.rungs
+    return AshaScheduler(Asha([0.4, 1.2], 3), record, 2.0).asha.rungs
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +281,34 @@ def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -
         assert trial["state"] == "failed"
         assert trial["reason"].startswith("out of memory")
         assert sum(event["event"] == "start" and event["trial"] == trial["id"] for event in events) == 1
+
+
+DYING = """
+import os
+import search.launch
+from search.cli import main
+from search.trial import train_trial
+
+def dying(config, shared):
+    train_trial(config, shared)
+    os._exit(1)
+
+search.launch.train_trial = dying
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_after_its_trial_has_ended_is_not_replaced(tiny_data: str, tmp_path: Path) -> None:
+    """The verdict is in the journal, and the trial's checkpoints are gone: one that took over would begin anew."""
+    more = ("--name", "dying", "--recipe", "dcgan", "--trials", "3", "--kimg", "0.4", "--interval-kimg", "0.2")
+    arguments = sweep_arguments(tiny_data, tmp_path, *more, "--concurrent", "1")
+    program = [sys.executable, "-c", DYING, *arguments]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    events = read_events(Storage(tmp_path / "dying"))
+    assert count(events, "verdict") == 3
+    assert trained_after_its_verdict(events) == []
 
 
 @pytest.mark.slow
