@@ -57,7 +57,7 @@ SETTINGS = {"width_g": "4", "width_d": "4", "batch": "16"}
 
 ADDED = {
     "sweep": {"--samples": "64", "--set": SETTINGS, "--features": "random-conv"},
-    "train": {"--samples": "64", "--set": SETTINGS, "--features": "random-conv"},
+    "train": {"--kimg": "1", "--samples": "64", "--set": SETTINGS, "--features": "random-conv"},
     "evaluate": {"--samples": "64", "--features": "random-conv"},
     "fid": {"--samples": "64", "--features": "random-conv"},
     "compare": {"--samples": "64", "--set": SETTINGS, "--features": "random-conv", "--kimg": "200", "--seeds": "2"},

@@ -84,7 +84,7 @@ def test_recipes_show(name: str, cli: Cli) -> None:
     told = cli("recipes", "show", name, "--json").json
     assert list(told) == [
         *("name", "size", "settings", "space", "source", "generator_parameters", "discriminator_parameters"),
-        *("settled", "summary", "sources", "shape", "crop"),
+        *("settled", "summary", "sources", "shape", "crop", "kimg"),
     ]
     assert (told["name"], told["size"], told["generator_parameters"]) == (name, 64, 3_576_704)
     assert told["discriminator_parameters"] == 2_765_568
@@ -94,6 +94,11 @@ def test_recipes_show(name: str, cli: Cli) -> None:
     shown = cli("recipes", "show", name, "--size", 32)
     assert shown.status == 0
     assert all(setting in shown.out for setting in told["settings"])
+
+
+def test_the_published_length_is_shown(cli: Cli) -> None:
+    assert cli("recipes", "show", "wang-mnist", "--json").json["kimg"] == 12_000
+    assert "trained for 12,000 kimg as published (the report: 200 epochs" in cli("recipes", "show", "wang-mnist").out
 
 
 @pytest.mark.parametrize(
