@@ -334,9 +334,15 @@ def _plot(run: TrainingRun, reports: list[dict[str, Any]]) -> None:
     from gan.storage import writing
     from gan.training_plot import plot_training
 
-    if len(reports) > 1:
-        with writing(run.storage.uri):
-            run.storage.write_bytes(PLOT, plot_training(reports, run.evaluator.identity.metric))
+    if len(reports) < 2:
+        return
+    try:
+        picture = plot_training(reports, run.evaluator.identity.metric)
+    except ImportError:  # gan/ trains on machines that have PyTorch and little else.
+        warn(f"no {PLOT}: Matplotlib is not installed")
+        return
+    with writing(run.storage.uri):
+        run.storage.write_bytes(PLOT, picture)
 
 
 def _read_reports(folder: Storage) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,13 @@ def test_without_a_length_it_trains_as_long_as_the_publication(cli: Cli, tiny_da
     recipe = tmp_path / "short.yaml"
     recipe.write_text("kimg: 0.2\nsettings: {width_g: 4, width_d: 4, batch: 16}\n")
     assert cli("train", "--recipe", recipe, *mine, "--json").json["kimg"] == 0.2
+
+
+def test_it_trains_without_matplotlib(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = train(tmp_path / "run")
+    assert result.status == 0 and "no training.png" in result.err
+    assert not (tmp_path / "run" / "training.png").exists()
 
 
 def test_a_complete_training_tells_its_last_report_again(

@@ -94,6 +94,14 @@ def test_an_honest_generator_is_not_accused(honestly: Assessment) -> None:
     assert (found["memorisation"]["train_images"], found["memorisation"]["held_out_images"]) == (550, 50)
 
 
+def test_what_is_said_of_copies_among_other_data_is_marked(honestly: Assessment) -> None:
+    """Nobody can be acquitted by images that were never shown to it."""
+    marked = "NOT OF THE DATA THAT IT WAS TRAINED ON"
+    other = dataclasses.replace(honestly, trained_on_this=False)
+    assert marked in page("mine", other) and marked not in page("mine", honestly)
+    assert other.as_dict()["trained_on_this_data"] is False
+
+
 @pytest.mark.parametrize("sigma", [0, 2])
 def test_copies_are_exposed(sigma: float, data: DataSet, evaluator: Evaluator, honestly: Assessment) -> None:
     copies = copier(data)
