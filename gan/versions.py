@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 COMPARED = ("gan-search", "python", "ray", "torch")
@@ -14,6 +15,12 @@ _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pyarrow
 
 def versions() -> dict[str, str]:
     """Return the version of this program, of Python and of the packages that results depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # Every trial asks, and looking through what is installed takes ten milliseconds.
     from gan import __version__
 
     found = {"gan-search": __version__, "python": platform.python_version()}
