@@ -95,8 +95,9 @@ def _show(described: dict[str, Any]) -> None:
         f" generator, {described['discriminator_parameters']:,} in the discriminator"
     )
     if described["kimg"] is not None:
-        where = described["sources"].get("kimg") or described["settled"].get("kimg", "")
-        say(f"trained for {described['kimg']:,g} kimg as published ({where})")
+        settled = described["settled"].get("kimg")
+        how = f"settled: {settled}" if settled else described["sources"].get("kimg", "")
+        say(f"trained for {described['kimg']:,g} kimg ({how})")
     say()
     rows = [(name, _text(value), described["sources"].get(name, "")) for name, value in described["settings"].items()]
     say(table(rows, ("SETTING", "VALUE", "FROM")))

@@ -98,7 +98,8 @@ def test_recipes_show(name: str, cli: Cli) -> None:
 
 def test_the_published_length_is_shown(cli: Cli) -> None:
     assert cli("recipes", "show", "wang-mnist", "--json").json["kimg"] == 12_000
-    assert "trained for 12,000 kimg as published (the report: 200 epochs" in cli("recipes", "show", "wang-mnist").out
+    assert "trained for 12,000 kimg (the report: 200 epochs" in cli("recipes", "show", "wang-mnist").out
+    assert "trained for 5,065 kimg (settled: 25 epochs" in cli("recipes", "show", "zhang-zhao-64").out
 
 
 @pytest.mark.parametrize(
