@@ -14,6 +14,7 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -44,7 +45,7 @@ class Pool:
 
     Args:
         traces: of one data set.
-        random: breaks the tie between recordings of one recipe's published settings.
+        random: the order of sampled ones, and which recording of a recipe's published settings.
 
     Attributes:
         exhausted: how often a recipe's trials had all been had, and were put back.
@@ -53,6 +54,7 @@ class Pool:
     def __init__(self, traces: TraceSet, random: np.random.Generator) -> None:
         self.recipes = traces.recipes
         self.exhausted = 0
+        self._traces = traces
         self._random = random
         self._all: dict[str, list[Trace]] = defaultdict(list)
         self._published: dict[str, list[Trace]] = defaultdict(list)
@@ -63,6 +65,19 @@ class Pool:
             for name, found in self._all.items()
         }
         self._free = {name: np.ones(len(found), bool) for name, found in self._all.items()}
+
+    def running(self, trace: Trace, handle: Any, *, judged: bool) -> Running:
+        """Put a trial into a slot; `judged` where the divergence rule looks at it."""
+        return Running(trace, self._traces.verdict(trace) if judged else None, handle)
+
+    def sampled(self) -> Iterator[Trace]:
+        """Return recordings of random settings, in random order, each once."""
+        found = [trace for trace in self._traces.traces if trace.source == "sampled"]
+        return (found[index] for index in self._random.permutation(len(found)))
+
+    def repeated(self) -> Iterator[Trace]:
+        """Return the recordings of published settings, each once, the recipes taking turns."""
+        return (trace for trace in self._traces.traces if trace.source == "published")
 
     def published(self, recipe: str) -> Trace:
         """Return a recording of a recipe's own settings: any of its seeds."""
@@ -126,13 +141,27 @@ class Running:
     reported: int = 0
     best: float | None = None
 
+    def cost(self) -> float:
+        """Return the trial-seconds of the next report."""
+        return self.trace.seconds_of(self.reported, self.verdict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last report was the last."""
+        return self.reported >= len(self.trace.reports)
+
 
 class Contender(ABC):
-    """What decides in a search; see `simulate`."""
+    """What decides in a search; see `simulate`.
 
-    def __init__(self, traces: TraceSet, seed: int) -> None:
+    Args:
+        traces: what was recorded.
+        pool: where its trials come from; default: those recordings.
+    """
+
+    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None) -> None:
         self.traces = traces
-        self.pool = Pool(traces, np.random.default_rng(seed))
+        self.pool = pool or Pool(traces, np.random.default_rng(seed))
 
     @abstractmethod
     def begin(self) -> Running | None:
@@ -199,8 +228,8 @@ class Ours(Contender):
         settings: of the sweep, in place of its defaults.
     """
 
-    def __init__(self, traces: TraceSet, seed: int, **settings: Any) -> None:
-        super().__init__(traces, seed)
+    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None, **settings: Any) -> None:
+        super().__init__(traces, seed, pool)
         self.settings = {**sweep_settings(traces), "trials": 100}
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
@@ -214,8 +243,7 @@ class Ours(Contender):
             return None
         trial = self.searcher.trials[config["trial"]]
         self.record.trials[trial.id] = trial
-        trace = self.searcher.recorded[trial.id]
-        return Running(trace, self.traces.verdict(trace), trial)
+        return self.pool.running(self.searcher.recorded[trial.id], trial, judged=True)
 
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
         # What `gan.run` reports, `search.scheduler` decides and `search.recorder` concludes.
@@ -241,15 +269,13 @@ class Ours(Contender):
 class Random(Contender):
     """(b) Random search without stopping: recorded trials in random order, to their full length."""
 
-    def __init__(self, traces: TraceSet, seed: int) -> None:
-        super().__init__(traces, seed)
-        sampled = [trace for trace in traces.traces if trace.source == "sampled"]
-        order = np.random.default_rng(seed).permutation(len(sampled))
-        self._left = iter([sampled[index] for index in order])
+    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None) -> None:
+        super().__init__(traces, seed, pool)
+        self._left = self.pool.sampled()
 
     def begin(self) -> Running | None:
         trace = next(self._left, None)
-        return None if trace is None else Running(trace, None, None)
+        return None if trace is None else self.pool.running(trace, None, judged=False)
 
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
         return True
@@ -262,8 +288,8 @@ class Plain(Contender):
     finite reports infinity, which Tune survives (with NaN it would not be stopped, and Optuna's trial never end).
     """
 
-    def __init__(self, traces: TraceSet, seed: int) -> None:
-        super().__init__(traces, seed)
+    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None) -> None:
+        super().__init__(traces, seed, pool)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._searcher = OptunaSearch(self._space, metric="fid", mode="min", seed=seed)
         length = round(traces.kimg / traces.interval)
@@ -285,7 +311,7 @@ class Plain(Contender):
         asked[name] = instead(self._searcher._ot_study, asked[name], trace, self.traces.recipes)
         trial = SimpleNamespace(trial_id=name)
         self._scheduler.on_trial_add(None, trial)
-        return Running(trace, None, trial)
+        return self.pool.running(trace, trial, judged=False)
 
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
         trial = running.handle
@@ -300,13 +326,13 @@ class Plain(Contender):
 class Published(Contender):
     """(d) The recipes' own settings, to their full length, seed after seed: searching nothing."""
 
-    def __init__(self, traces: TraceSet, seed: int) -> None:
-        super().__init__(traces, seed)
-        self._left = iter([trace for trace in traces.traces if trace.source == "published"])
+    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None) -> None:
+        super().__init__(traces, seed, pool)
+        self._left = self.pool.repeated()
 
     def begin(self) -> Running | None:
         trace = next(self._left, None)
-        return None if trace is None else Running(trace, None, None)
+        return None if trace is None else self.pool.running(trace, None, judged=False)
 
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
         return True

@@ -15,33 +15,20 @@ Break it off when you like, and call it again to go on.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-# Before PyTorch is imported: on networks this small, threads only wait for each other.
-os.environ["OMP_NUM_THREADS"] = "1"
-
 import optuna
-import torch
-from torch import Tensor
-from traces import FOLDER, FORMAT, Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
+from traces import FOLDER, FORMAT, Trace, TracedReport, TraceSet, read_traces, write_traces
+from training import Training, hopeless
 
 from gan.data import DataSet, open_data, public_name
 from gan.data.uri import DataUri
 from gan.evaluation import Evaluator
-from gan.latents import fixed_latents
 from gan.recipe import DEFAULTS, Recipe
-from gan.run import WINDOWS
-from gan.settings import to_images
-from gan.trainer import Trainer, Window
 from gan.versions import versions
 from search.space import RECIPE, suggest
-
-HOPELESS = 2
-"""Reports in a row without a finite sample after which recording a trial ends."""
 
 
 def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:
@@ -59,37 +46,12 @@ def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, s
     return name, "sampled", suggest(study.ask(), recipes)[1]
 
 
-def record(trainer: Trainer, evaluator: Evaluator, kimg: float, interval: float) -> list[TracedReport]:
+def record(training: Training, count: int) -> list[TracedReport]:
     """Train to the full length and tell of every interval."""
-    settings = trainer.recipe.training
-    latents = fixed_latents(settings.latent, evaluator.samples, settings.latent_dim, evaluator.identity.latent_seed)
-
-    def sample(start: int, count: int) -> Tensor:
-        return trainer.sample(latents[start : start + count])
-
     reports: list[TracedReport] = []
-    total, images = to_images(kimg), to_images(interval)
-    while trainer.due < total and not hopeless(reports):
-        begin, start = time.process_time(), trainer.due
-        stretches = []
-        for part in range(WINDOWS):
-            # The same cuts as in `gan.run.TrainingRun`.
-            window = trainer.advance(start + images * (part + 1) // WINDOWS - trainer.due)
-            if len(window.history):
-                stretches.append(summary(window))
-        trained = time.process_time()
-        result = evaluator.evaluate(sample)
-        judged = time.process_time()
-        reports.append(TracedReport(result.fid, result.pixel_spread, trained - begin, judged - trained, stretches))
+    while len(reports) < count and not hopeless(reports):
+        reports.append(training.report())
     return reports
-
-
-def summary(window: Window) -> Stretch:
-    return Stretch(window.mean("d_loss"), window.mean("g_loss"), window.finite)
-
-
-def hopeless(reports: list[TracedReport]) -> bool:
-    return len(reports) >= HOPELESS and all(report.fid is None for report in reports[-HOPELESS:])
 
 
 def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> dict[str, Any]:
@@ -135,7 +97,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    torch.set_num_threads(1)
     data = open_data(args.data, args.size)
     evaluator = Evaluator.prepare(data, samples=args.samples)
     path: Path = args.out or FOLDER / f"{DataUri.parse(args.data).scheme}.jsonl.gz"
@@ -144,8 +105,8 @@ def main() -> None:
     recipes = traces.recipes
     for index in range(len(traces.traces), args.trials):
         name, source, params = draw(index, recipes, args.published_seeds)
-        trainer = Trainer(recipes[name].with_settings(params), data, seed=index, device="cpu", precision="fp32")
-        reports = record(trainer, evaluator, traces.kimg, traces.interval)
+        training = Training(recipes[name].with_settings(params), data, evaluator, index, traces.interval)
+        reports = record(training, round(traces.kimg / traces.interval))
         trace = Trace(index, name, source, index, params, reports)
         traces.traces.append(trace)
         write_traces(path, traces)

@@ -50,7 +50,7 @@ def simulate(contender: Contender, slots: int, budget: float) -> History:
     queue: list[tuple[float, int, Running]] = []
 
     def schedule(running: Running, now: float) -> None:
-        seconds = running.trace.seconds_of(running.reported, running.verdict)
+        seconds = running.cost()
         history.busy += seconds
         heapq.heappush(queue, (now + seconds, next(order), running))
 
@@ -88,4 +88,4 @@ def tell(contender: Contender, running: Running, history: History, seconds: floa
             history.seconds.append(seconds)
             history.best.append(fid)
     goes_on = contender.report(running, contender.traces.interval * running.reported, fid)
-    return goes_on and not ends and running.reported < len(reports)
+    return goes_on and not ends and not running.ended

@@ -3,10 +3,14 @@
     python benchmarks/search_efficiency.py                                     # both data sets, 50 seeds
     python benchmarks/search_efficiency.py faces --seeds 100 --first-seed 1000 --json
     python benchmarks/search_efficiency.py faces --set grace_kimg=1 --set reduction_factor=4
+    python benchmarks/search_efficiency.py fashion-mnist --live fashion-mnist:DIR --seeds 3
 
 Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
 Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
 scheduler classes; how recorded trials stand in for training is told in `benchmarks/contenders.py`.
+
+With `--live` every trial is trained, on the same simulated clock, as long and as evaluated as the recordings of that
+name; that takes processor minutes a search where replay takes seconds, but no search is held to what was recorded.
 
 Each seed is a search of each kind. Ratios are of the best FIDs of one seed, averaged as logarithms; intervals are 95%
 bootstraps over seeds, p is Wilcoxon's signed-rank test on the same pairs, two-sided.
@@ -29,6 +33,7 @@ from typing import Any
 import numpy as np
 import yaml
 from contenders import Contender, Ours, Plain, Published, Random
+from live import LivePool
 from replay import History, simulate
 from scipy.stats import wilcoxon
 from traces import FOLDER, TraceSet, read_traces
@@ -49,13 +54,17 @@ def mean_seconds(traces: TraceSet) -> float:
     return fmean(trace.seconds for trace in traces.traces if trace.source == "sampled")
 
 
-def run(seed: int, path: Path, full_trials: float, slots: int, settings: dict[str, Any]) -> dict[str, History]:
+def run(
+    seed: int, path: Path, full_trials: float, slots: int, settings: dict[str, Any], live: str | None
+) -> dict[str, History]:
     """Run a search of each kind with one seed."""
     traces = read_traces(path)
     budget = full_trials * mean_seconds(traces)
     histories = {}
-    for name, kind in CONTENDERS.items():
-        contender = kind(traces, seed, **settings) if name == "ours" else kind(traces, seed)
+    for number, (name, kind) in enumerate(CONTENDERS.items()):
+        # No two searches train with the same seeds.
+        pool = LivePool(traces, live, seed * len(CONTENDERS) + number) if live else None
+        contender = kind(traces, seed, pool, **settings) if name == "ours" else kind(traces, seed, pool)
         histories[name] = simulate(contender, slots, budget)
     return histories
 
@@ -143,10 +152,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=1000, help="defaults were chosen on seeds from 0 on")
     parser.add_argument("--full-trials", type=float, default=40, help="the budget, in trials that nobody stops")
     parser.add_argument("--slots", type=int, default=4, help="trials at once")
+    parser.add_argument("--live", metavar="URI", help="train the trials, on the images that were recorded")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.live and len(args.data) != 1:
+        parser.error("--live takes one recording, whose images it names")
+    return args
 
 
 def main() -> None:
@@ -156,13 +169,16 @@ def main() -> None:
     for name in args.data:
         path = Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz"
         traces = read_traces(path)
-        work = partial(run, path=path, full_trials=args.full_trials, slots=args.slots, settings=settings)
+        work = partial(
+            run, path=path, full_trials=args.full_trials, slots=args.slots, settings=settings, live=args.live
+        )
         with ProcessPoolExecutor(args.jobs) as pool:
             histories = list(pool.map(work, range(args.first_seed, args.first_seed + args.seeds)))
         results.append(summarise(path, traces, histories, args.full_trials * mean_seconds(traces)))
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
-        json.dump({"date": date, "slots": args.slots, "settings": settings, "results": results}, sys.stdout)
+        told = {"date": date, "slots": args.slots, "settings": settings, "live": args.live, "results": results}
+        json.dump(told, sys.stdout)
     else:
         for result in results:
             show(result)

@@ -112,15 +112,18 @@ class Trace:
 
     def verdict(self, monitor: Monitor, interval: float) -> Verdict | None:
         """Let a fresh monitor look at the trial as `gan.run.TrainingRun` does; say where it ends it, if it does."""
-        for index, report in enumerate(self.reports):
-            for count, stretch in enumerate(report.stretches, 1):
-                reason = monitor.losses(stretch.window())
-                if reason:
-                    return Verdict(index, count, False, reason)
-            reason = monitor.samples(interval * (index + 1), report.fid, report.spread)
+        verdicts = (self.judge(index, monitor, interval) for index in range(len(self.reports)))
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
+    def judge(self, index: int, monitor: Monitor, interval: float) -> Verdict | None:
+        """Let a monitor that has seen the reports before look at the next; say whether it ends the trial there."""
+        report = self.reports[index]
+        for count, stretch in enumerate(report.stretches, 1):
+            reason = monitor.losses(stretch.window())
             if reason:
-                return Verdict(index, len(report.stretches), True, reason)
-        return None
+                return Verdict(index, count, False, reason)
+        reason = monitor.samples(interval * (index + 1), report.fid, report.spread)
+        return Verdict(index, len(report.stretches), True, reason) if reason else None
 
     def seconds_of(self, report: int, verdict: Verdict | None = None) -> float:
         """Return what a report costs, the one with which a verdict ends the trial being cut short."""

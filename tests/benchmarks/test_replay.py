@@ -9,11 +9,16 @@ import judge_divergence
 import numpy as np
 import pytest
 from contenders import Ours, Plain, Pool, Published, Random
+from live import LivePool
+from record_trials import record
 from replay import simulate
 from search_efficiency import ratio, reached
 from traces import Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
+from training import Training
 
+from gan.data import open_data
 from gan.divergence import DOMINATED_WINDOWS
+from gan.evaluation import Evaluator
 from gan.recipe import load_recipe
 from search.searcher import is_infeasible
 
@@ -149,3 +154,31 @@ def test_ratios_and_shares() -> None:
 def test_settings_of_recordings_are_those_of_the_recipes(recorded: TraceSet) -> None:
     assert recorded.recipes["wgan"].settings["clip"] == load_recipe("wgan").settings["clip"]
     assert recorded.recipes["wgan"].settings["width_d"] == 16
+
+
+def test_a_live_trial_is_what_would_have_been_recorded() -> None:
+    data = open_data("faces?limit=600", 16)
+    evaluator = Evaluator.prepare(data, samples=100)
+    common = {**COMMON, "evaluation": evaluator.identity.as_dict(), "kimg": 0.4, "interval_kimg": 0.2}
+    traces = TraceSet(common)
+    pool = LivePool(traces, "faces?limit=600", 0)
+    drawn = params("dcgan", 1e-3)
+    running = pool.running(pool.nearest("dcgan", drawn), None, judged=True)
+    while not running.ended:
+        assert running.cost() > 0
+        running.reported += 1
+    recipe = traces.recipes["dcgan"].with_settings(drawn)
+    recorded = record(Training(recipe, data, evaluator, running.trace.seed, traces.interval), 2)
+    assert [report.fid for report in running.trace.reports] == [report.fid for report in recorded]
+    assert len(recorded) == 2 and recorded[0].fid != recorded[1].fid
+
+
+def test_live_searches_train_what_they_propose_until_the_time_is_up() -> None:
+    data = open_data("faces?limit=600", 16)
+    evaluation = Evaluator.prepare(data, samples=100).identity.as_dict()
+    traces = TraceSet({**COMMON, "evaluation": evaluation, "kimg": 0.4, "interval_kimg": 0.1})
+    for number, kind in enumerate((Ours, Plain, Random, Published)):
+        history = simulate(kind(traces, 0, LivePool(traces, "faces?limit=600", number)), slots=2, budget=1.0)
+        assert history.spent == 1.0 and history.trials >= 2 and math.isfinite(history.at(1.0))
+    with pytest.raises(ValueError, match="not the data"):
+        LivePool(traces, "faces?limit=700", 0)

@@ -1,0 +1,67 @@
+"""Real trainings, report by report, as recordings and live searches take them."""
+
+from __future__ import annotations
+
+import os
+import time
+
+# Before PyTorch is imported: on networks this small, threads only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+from torch import Tensor
+from traces import Stretch, TracedReport
+
+from gan.data import DataSet
+from gan.evaluation import Evaluator
+from gan.latents import fixed_latents
+from gan.recipe import Recipe
+from gan.run import WINDOWS
+from gan.settings import to_images
+from gan.trainer import Trainer, Window
+
+HOPELESS = 2
+"""Reports in a row without a finite sample after which a trial ends: NaN stays NaN."""
+
+
+class Training:
+    """One training on one core, whose reports come as they are asked for.
+
+    Args:
+        interval: thousands of images between two reports.
+    """
+
+    def __init__(self, recipe: Recipe, data: DataSet, evaluator: Evaluator, seed: int, interval: float) -> None:
+        torch.set_num_threads(1)
+        self._trainer = Trainer(recipe, data, seed=seed, device="cpu", precision="fp32")
+        self._evaluator = evaluator
+        self._images = to_images(interval)
+        settings = recipe.training
+        self._latents = fixed_latents(
+            settings.latent, evaluator.samples, settings.latent_dim, evaluator.identity.latent_seed
+        )
+
+    def report(self) -> TracedReport:
+        """Train one interval more, evaluate, and tell of both."""
+        begin, start = time.process_time(), self._trainer.due
+        stretches = []
+        for part in range(WINDOWS):
+            # The same cuts as in `gan.run.TrainingRun`.
+            window = self._trainer.advance(start + self._images * (part + 1) // WINDOWS - self._trainer.due)
+            if len(window.history):
+                stretches.append(_summary(window))
+        trained = time.process_time()
+        result = self._evaluator.evaluate(self._sample)
+        judged = time.process_time()
+        return TracedReport(result.fid, result.pixel_spread, trained - begin, judged - trained, stretches)
+
+    def _sample(self, start: int, count: int) -> Tensor:
+        return self._trainer.sample(self._latents[start : start + count])
+
+
+def _summary(window: Window) -> Stretch:
+    return Stretch(window.mean("d_loss"), window.mean("g_loss"), window.finite)
+
+
+def hopeless(reports: list[TracedReport]) -> bool:
+    return len(reports) >= HOPELESS and all(report.fid is None for report in reports[-HOPELESS:])
