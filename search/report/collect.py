@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -224,4 +225,17 @@ def _budget(record: SweepRecord, total_kimg: float | None) -> Budget:
         wall_seconds=record.wall_seconds,
         kimg=sum(trial.kimg for trial in trials),
         saved_fraction=saved,
+        overhead_fraction=_overhead(record),
     )
+
+
+def _overhead(record: SweepRecord) -> float | None:
+    reports = [report for trial in record.trials.values() for report in trial.reports]
+
+    def spent(name: str) -> float:
+        found = [report.get(name) for report in reports]
+        # A journal that was damaged may hold anything.
+        return sum(seconds for seconds in found if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf)
+
+    beside, training = spent("eval_seconds") + spent("checkpoint_seconds"), spent("train_seconds")
+    return beside / (beside + training) if beside + training else None

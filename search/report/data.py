@@ -128,12 +128,15 @@ class Budget:
         kimg: thousands of images shown, over all trials.
         saved_fraction: of the kimg of the ended trials at full length, the share that was not spent;
             None until a trial has ended.
+        overhead_fraction: of the trials' seconds, the share that went into evaluation, checkpoints and
+            pictures, not training; None before the first report.
     """
 
     trial_seconds: float
     wall_seconds: float
     kimg: float
     saved_fraction: float | None
+    overhead_fraction: float | None
 
 
 @dataclass(frozen=True)

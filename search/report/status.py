@@ -15,7 +15,7 @@ from search.report import commands, contest_tables
 from search.report.collect import collect
 from search.report.contest import Contest
 from search.report.data import ReportData, Row
-from search.report.text import counts, duration, kimg, number, saved, standing_of, told, why
+from search.report.text import counts, duration, kimg, number, percent, saved, standing_of, told, why
 
 METRIC = "best_fid"
 ROWS = 40
@@ -172,6 +172,8 @@ def _head(data: ReportData) -> list[str]:
     budget = data.budget
     share = saved(budget.saved_fraction)
     spared = "" if share is None else f", {share} saved by stopping"
+    if budget.overhead_fraction is not None:
+        spared += f", {percent(budget.overhead_fraction)} of the trials' time in evaluation and checkpoints"
     return [
         f"{data.name}: {standing(data)}",
         counts(data),

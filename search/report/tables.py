@@ -158,6 +158,8 @@ def saved(data: ReportData) -> str:
     budget = data.budget
     spent, trained = text.duration(budget.wall_seconds), text.duration(budget.trial_seconds)
     known: dict[str, Any] = {"time": f"{spent} in all; the trials' own times add up to {trained}"}
+    if budget.overhead_fraction is not None:
+        known["overhead"] = f"{text.percent(budget.overhead_fraction)} of that went into evaluation and checkpoints"
     share = text.saved(budget.saved_fraction)
     if share is not None:
         known["saved"] = f"{share} of the training that full trials would have taken"

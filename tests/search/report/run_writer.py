@@ -121,6 +121,9 @@ class Writer:
             g_loss=None if lost else 1.0 + kimg / 10,
             d_loss=None if lost else 0.5,
             seconds=10 * kimg,
+            train_seconds=8.0,
+            eval_seconds=1.5,
+            checkpoint_seconds=0.5,
             spread=None if lost else kimg / 10,
             curve=[[kimg - 0.5, 1e7 if lost else 1.0, 0.6], [kimg, 1e7 if lost else 1.1, -0.5 * kimg]],
         )

@@ -41,7 +41,7 @@ def test_keys_are_those_of_the_contract(run):
     assert told["metric"] == "best_fid"
     assert told["name"] == "demo"
     assert list(told["best"]) == ["trial", "best_fid", "bundle", "rescored_fid"]
-    assert list(told["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction"]
+    assert list(told["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction", "overhead_fraction"]
     wanted = {"features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size"}
     assert wanted <= told["evaluation"].keys()
     json.dumps(told, allow_nan=False)
@@ -88,6 +88,9 @@ def test_budget(run):
     assert budget["trial_seconds"] == pytest.approx(10 * (spent + 3))
     assert budget["saved_fraction"] == pytest.approx(1 - spent / (9 * 6))
     assert budget["wall_seconds"] > 0
+    # Of ten seconds an interval, eight are training.
+    assert budget["overhead_fraction"] == pytest.approx(0.2)
+    assert "20% of the trials' time in evaluation and checkpoints" in plain(collect(run))[2]
 
 
 def test_state_follows_the_owner(run):
