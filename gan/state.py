@@ -71,6 +71,7 @@ def load_state_dict(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.average.load_state_dict(state["average"])
     _load_optimizer(trainer.optimizer_g, state["optimizer_g"])
     _load_optimizer(trainer.optimizer_d, state["optimizer_d"])
+    trainer.forget_graph()
     trainer.batches.load_state_dict(state["batches"])
     trainer.images, trainer.cycles, trainer.due = state["images"], state["cycles"], state["due"]
     if state["device"] == trainer.device.type:
@@ -99,7 +100,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     A fused optimiser walks parameter, gradient and moments as flat memory. Where a moment is laid
     out in another order than its parameter, it mixes up elements without a word.
     """
-    optimizer.load_state_dict(state)
+    # How the steps are taken is this process's choice, not the saved one's.
+    own = {name: optimizer.defaults[name] for name in ("capturable",) if name in optimizer.defaults}
+    optimizer.load_state_dict({**state, "param_groups": [group | own for group in state["param_groups"]]})
     for weight, moments in optimizer.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from gan.data.batches import Batches
 from gan.data.dataset import DataSet
 from gan.device import choose_device, choose_precision, free_memory
 from gan.errors import OutOfMemory
+from gan.graphs import Replay
 from gan.images import to_pixels, to_unit
 from gan.latents import draw_latents
 from gan.recipe import Recipe
@@ -66,6 +67,7 @@ class Trainer:
         seed: decides the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
         precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
+        graphs: replay the cycle as a CUDA graph; on a CPU it changes nothing.
 
     Attributes:
         images: real images shown so far.
@@ -78,7 +80,14 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, data: DataSet, *, seed: int = 0, device: str = "auto", precision: str = "auto"
+        self,
+        recipe: Recipe,
+        data: DataSet,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        graphs: bool = False,
     ) -> None:
         self.recipe = recipe
         self.data = data
@@ -91,16 +100,22 @@ class Trainer:
             self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
         self.average = copy.deepcopy(self.generator).eval() if recipe.training.ema_kimg > 0 else None
         settings = recipe.training
-        self.optimizer_g = make_optimizer(settings.optimizer_g, self.generator.parameters(), settings.lr_g, settings)
-        self.optimizer_d = make_optimizer(
-            settings.optimizer_d, self.discriminator.parameters(), settings.lr_d, settings
+        capturable = graphs and self.device.type == "cuda"
+        self.optimizer_g, self.optimizer_d = (
+            make_optimizer(kind, network.parameters(), rate, settings, capturable=capturable)
+            for kind, network, rate in (
+                (settings.optimizer_g, self.generator, settings.lr_g),
+                (settings.optimizer_d, self.discriminator, settings.lr_d),
+            )
         )
         self.latents = torch.Generator(self.device).manual_seed(seed)
         self.batches = Batches(data.train, settings.batch, seed, self.device, flip=settings.flip)
         self.images = 0
         self.cycles = 0
         self.due = 0
+        self._graphs = graphs
         self._clock = _Clock(self.device)
+        self.forget_graph()
 
     # ---- training
 
@@ -122,19 +137,27 @@ class Trainer:
         return self._window(log, self._clock.images_per_second(self.images))
 
     def _cycle(self) -> Tensor:
-        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`.
+        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`."""
+        steps = range(self.recipe.objective.n_critic)
+        drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
+        columns = self._play(drawn) if self._graph is None else self._graph(drawn)
+        self.images += self.recipe.training.batch * len(steps)
+        self.cycles += 1
+        self._update_average()
+        return columns
+
+    def _play(self, drawn: Sequence[Tensor]) -> Tensor:
+        """Do what a cycle has the device do, with the rows of each discriminator step, then the latents of each.
 
         The generator's step reuses the fakes that the last discriminator step saw.
         """
         n_critic = self.recipe.objective.n_critic
-        for step in range(n_critic):
-            real = self._real()
+        for step, (rows, latents) in enumerate(zip(drawn[:n_critic], drawn[n_critic:], strict=True)):
+            real = self._real(rows)
             with self._autocast(), torch.set_grad_enabled(step == n_critic - 1):
-                fake = self.generator(self._latents(len(real)))
+                fake = self.generator(latents)
             seen = self._discriminator_step(real, fake.detach())
         g_loss = self._generator_step(fake)
-        self.cycles += 1
-        self._update_average()
         return torch.stack([*seen[:2], g_loss, *seen[2:]])
 
     def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -148,7 +171,6 @@ class Trainer:
         (loss if penalty is None else loss + penalty).backward()
         self.optimizer_d.step()
         objective.constrain(self.discriminator)
-        self.images += len(real)
         shown_penalty = torch.zeros_like(loss) if penalty is None else penalty
         return loss.detach(), shown_penalty.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
 
@@ -192,6 +214,10 @@ class Trainer:
             else:
                 mean.copy_(now)
 
+    def forget_graph(self) -> None:
+        """Record anew: to be called when a tensor that training uses was replaced by another."""
+        self._graph = Replay(self._play, self.device) if self._graphs else None
+
     def reseed(self, seed: int) -> None:
         """Begin the random streams (latents, dropout) anew."""
         self.random = _RandomState(seed, self.device)
@@ -222,13 +248,12 @@ class Trainer:
     def _place(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).to(memory_format=torch.channels_last)
 
-    def _real(self) -> Tensor:
-        rows = self.batches.next()
+    def _real(self, rows: Tensor) -> Tensor:
         return to_unit(rows) if self.data.is_image else rows
 
-    def _latents(self, count: int) -> Tensor:
+    def _latents(self) -> Tensor:
         settings = self.recipe.training
-        return draw_latents(settings.latent, count, settings.latent_dim, self.latents)
+        return draw_latents(settings.latent, settings.batch, settings.latent_dim, self.latents)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
