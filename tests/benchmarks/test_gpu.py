@@ -1,0 +1,30 @@
+"""That the script for GPUs runs: on a CPU, with tiny networks, where its figures mean nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu.py"
+
+
+@pytest.mark.slow
+def test_every_part_runs_and_tells_what_it_promises() -> None:
+    command = [sys.executable, str(SCRIPT), "--device", "cpu", "--quick"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout)
+    case = found["step"]["quick"]
+    assert case["rates"].keys() == {"tutorial", "trainer", "graph"} and min(case["rates"].values()) > 0
+    assert case["go"] == (case["graph_over_trainer"] >= 1.3)
+    packed = found["packing"]
+    assert packed["sums"]["processes"].keys() == packed["sums"]["streams"].keys() == {"1", "2"}
+    best = packed["best"]
+    assert packed["sums"][best["way"]][str(best["trials"])] / packed["one_graph"] == best["over_one_graph"]
+    assert found["fusing"]["packed"] == best["over_one_graph"]
+    assert 0 < found["ceilings"]["quick"]["arithmetic_share"] < 1
+    assert found["fid"]["seconds"] > 0
+    cost = found["tuning"]
+    assert abs(cost["all_in_full_minutes"] - 35 * cost["one_in_full_minutes"]) < 1e-6 * cost["all_in_full_minutes"]
