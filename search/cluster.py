@@ -129,7 +129,7 @@ def _await_a_node(spec: RunSpec) -> None:
             break  # What is missing is told by the checks that follow.
         if not told:
             note(f"no node holds a trial yet: waiting up to {spec.wait_for_nodes:,.0f} s for one")
-            request_resources(bundles=[{"CPU": spec.cpus_per_trial, "GPU": spec.gpus_per_trial or 0.0}])
+            request_resources(bundles=[{"CPU": spec.cpus_per_trial, "GPU": spec.gpus}])
             told = True
         time.sleep(_LOOK_SECONDS)
     if told:
@@ -139,7 +139,7 @@ def _await_a_node(spec: RunSpec) -> None:
 def _fill_gpus(spec: RunSpec) -> RunSpec:
     there = ray.cluster_resources()
     gpus = there.get("GPU", 0.0)
-    wanted = spec.gpus_per_trial if spec.gpus_per_trial is not None else min(1.0, gpus)
+    wanted = min(1.0, gpus) if spec.gpus_per_trial in (None, "auto") else spec.gpus
     for name, need, have in (("gpus", wanted, gpus), ("cpus", spec.cpus_per_trial, there.get("CPU", 0.0))):
         if need > have:
             hint = (

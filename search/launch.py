@@ -27,6 +27,7 @@ from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
+from search.gpu_share import with_measured_share
 from search.journal import FORMAT, JOURNAL, Journal
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
@@ -181,6 +182,8 @@ class Launch(ABC):
             started()
             # What any node lacks is told before anything is written.
             check_nodes(spec, self.plan.data.content_hash)
+            if self.spec.gpus_per_trial == "auto" and spec.gpus:
+                spec = with_measured_share(spec, self.plan.recipes)
             for caveat in (self.plan.data.caveat(), evaluator.caveat()):
                 if caveat is not None:
                     warn(caveat)
@@ -315,7 +318,7 @@ class Launch(ABC):
             tune.Tuner(
                 tune.with_resources(
                     tune.with_parameters(train_trial, shared=self._shared(claim)),
-                    {"cpu": spec.cpus_per_trial, "gpu": spec.gpus_per_trial or 0},
+                    {"cpu": spec.cpus_per_trial, "gpu": spec.gpus},
                 ),
                 tune_config=tune.TuneConfig(
                     search_alg=planner,
@@ -353,6 +356,7 @@ class Launch(ABC):
             interval_kimg=spec.interval,
             threads=spec.worker_threads,
             device=spec.worker_device,
+            gpus=spec.gpus,
             precision=spec.precision,
             provenance={"run": spec.name, "command": claim.record.command},
             versions=claim.record.versions,

@@ -75,7 +75,7 @@ def check_nodes(spec: RunSpec, data_hash: str) -> None:
     nodes = [node for node in ray.nodes() if node["Alive"] and holds_a_trial(node["Resources"], spec)]
     if not nodes:
         raise InputError(
-            f"--cpus-per-trial {spec.cpus_per_trial:g}, --gpus-per-trial {spec.gpus_per_trial or 0:g}:"
+            f"--cpus-per-trial {spec.cpus_per_trial:g}, --gpus-per-trial {spec.gpus:g}:"
             " no node of the cluster has as much; ask for less, or add a node"
         )
     mine = versions()
@@ -95,7 +95,7 @@ def check_nodes(spec: RunSpec, data_hash: str) -> None:
 
 def holds_a_trial(resources: Mapping[str, float], spec: RunSpec) -> bool:
     """Tell whether a node has, by itself, what a trial takes."""
-    wanted = {"CPU": spec.cpus_per_trial, "GPU": spec.gpus_per_trial or 0.0}
+    wanted = {"CPU": spec.cpus_per_trial, "GPU": spec.gpus}
     return all(resources.get(kind, 0.0) >= need for kind, need in wanted.items())
 
 

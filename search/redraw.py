@@ -31,7 +31,7 @@ def redraw(run: Storage, claim: Claim, draws: int, *, quiet: bool) -> None:
     first = fresh_seed(claim.evaluator)
     seeds = list(range(first, first + draws))
     spec = claim.spec
-    judge = ray.remote(redraw_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus_per_trial or 0)
+    judge = ray.remote(redraw_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus)
     shared = ray.put(claim.evaluator)
     waiting = list(owed)
     running: dict[Any, str] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from pathlib import Path
@@ -48,8 +49,10 @@ class RunSpec(BaseModel):
     storage: str = Field("results", description="where runs are kept: a folder, s3:// or gs://")
     concurrent: int | None = Field(None, ge=1, description="trials at once; default: what fits")
     cpus_per_trial: float = Field(1.0, gt=0, description="CPU cores a trial takes, and its threads")
-    gpus_per_trial: float | None = Field(
-        None, ge=0, description="GPUs a trial takes; 0.25 packs four on one; default: 1 where there are any"
+    gpus_per_trial: float | Literal["auto"] | None = Field(
+        None,
+        description="GPUs a trial takes; 0.25 packs four on one; auto: as many as memory holds; default: 1 where"
+        " there are any",
     )
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: str = Field("auto", description="auto, fp32 or bf16")
@@ -66,6 +69,19 @@ class RunSpec(BaseModel):
         if not NAME.fullmatch(name):
             raise ValueError("use letters, digits, '.', '_' and '-' (at most 100), starting with a letter or digit")
         return name
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _parse_gpus(cls, value: Any) -> Any:
+        if value is None or value == "auto":
+            return value
+        try:
+            gpus = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            gpus = math.nan
+        if not 0 <= gpus < math.inf:
+            raise ValueError("give a number from 0 on, such as 0.25, or auto")
+        return gpus
 
     @field_validator("time_budget", "wait_for_nodes", mode="before")
     @classmethod
@@ -92,7 +108,14 @@ class RunSpec(BaseModel):
     @property
     def worker_device(self) -> str:
         """The device of a trial: a worker without a share of a GPU must not take one unseen."""
-        return "cpu" if self.device == "auto" and not self.gpus_per_trial else self.device
+        return "cpu" if self.device == "auto" and not self.gpus else self.device
+
+    @property
+    def gpus(self) -> float:
+        """GPUs a trial takes; a whole one until `search.gpu_share` has measured what it needs."""
+        if self.gpus_per_trial == "auto":
+            return 1.0
+        return self.gpus_per_trial or 0.0
 
     @property
     def worker_threads(self) -> int:

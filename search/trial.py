@@ -34,6 +34,7 @@ class Shared:
         data, size, crop: as `open_data` takes them.
         evaluator: with the reference statistics, computed once.
         run: the run's folder.
+        gpus: a trial's share of one; of its memory it gets no more.
         versions: of the driver.
         provenance: further fields for bundles.
     """
@@ -48,6 +49,7 @@ class Shared:
     interval_kimg: float
     threads: int
     device: str
+    gpus: float
     precision: str
     provenance: dict[str, Any]
     versions: dict[str, str]
@@ -61,6 +63,9 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     """
     # A reused worker process carries the thread count of its last trial.
     torch.set_num_threads(shared.threads)
+    if torch.cuda.is_available() and shared.gpus:
+        # One that asks for more fails by itself, and not its neighbours.
+        torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
     try:
         _require_fit(shared)
         run = _make(config, shared)

@@ -30,7 +30,8 @@ Samples = Annotated[int | None, typer.Option(help="generated images per FID; def
 Concurrent = Annotated[int | None, typer.Option(help="trials at once; default: what fits")]
 Cpus = Annotated[float | None, typer.Option(help="CPU cores a trial takes; default 1")]
 Gpus = Annotated[
-    float | None, typer.Option(help="GPUs a trial takes; fractions share one; default 1 where there are any")
+    str | None,
+    typer.Option(help="GPUs a trial takes; fractions share one, auto measures which; default 1 where there are any"),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default auto")]
 Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; default auto")]

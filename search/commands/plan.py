@@ -103,7 +103,11 @@ def _data(made: Launch) -> str:
 
 def _resources(made: Launch) -> str:
     spec = made.spec
-    gpus = "a GPU where there is one" if spec.gpus_per_trial is None else f"{spec.gpus_per_trial:g} GPU"
+    gpus = f"{spec.gpus:g} GPU"
+    if spec.gpus_per_trial is None:
+        gpus = "a GPU where there is one"
+    elif spec.gpus_per_trial == "auto":
+        gpus = "the share of a GPU that its memory asks for"
     at_once = "as many at once as fit" if spec.concurrent is None else f"{spec.concurrent} at once"
     where = "this machine" if spec.address is None else f"the cluster at {spec.address}"
     return f"a trial takes {spec.cpus_per_trial:g} CPU and {gpus}; {at_once}; on {where}"
