@@ -153,6 +153,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--full-trials", type=float, default=40, help="the budget, in trials that nobody stops")
     parser.add_argument("--slots", type=int, default=4, help="trials at once")
     parser.add_argument("--live", metavar="URI", help="train the trials, on the images that were recorded")
+    parser.add_argument("--without", action="append", default=[], choices=("published",), help="what to leave out")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true")
@@ -165,6 +166,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     settings = {name: yaml.safe_load(value) for name, _, value in (given.partition("=") for given in args.set)}
+    for name in args.without:
+        del CONTENDERS[name], NAMES[name]
     results = []
     for name in args.data:
         path = Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz"

@@ -49,7 +49,4 @@ class Asha:
         The quantile is taken by rank, without interpolation, so that the huge score of a diverged
         trial cannot stretch it.
         """
-        if len(scores) < self._factor - 1:
-            return None
-        keep = max(1, math.ceil((len(scores) + 1) / self._factor))
-        return sorted(scores)[keep - 1] if keep <= len(scores) else None
+        return sorted(scores)[math.ceil(len(scores) / self._factor) - 1] if scores else None

@@ -57,10 +57,12 @@ def _ray(address: str | None) -> Check:
 
 def _optuna() -> Check:
     found = require_package("optuna")
+    from gan.recipe import DEFAULTS, load_recipe
     from search.searcher import make_study
+    from search.space import suggest
 
-    trial = make_study(seed=0).ask()
-    trial.suggest_float("lr", 1e-5, 1e-2, log=True)
+    recipes = {name: load_recipe(name) for name in DEFAULTS}
+    suggest(make_study(recipes, seed=0).ask(), recipes)
     return Check("optuna", "ok", found)
 
 

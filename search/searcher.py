@@ -7,13 +7,11 @@ never disagree with it.
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.samplers import TPESampler
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
@@ -22,6 +20,7 @@ from gan.run import DIVERGED_SCORE
 from search.journal import Journal
 from search.planner import Planner
 from search.record import SweepRecord, TrialRecord
+from search.sampler import ModelSampler
 from search.space import RECIPE, as_study_parameters, suggest
 from search.spec import SweepSpec
 
@@ -45,7 +44,7 @@ class StudySearcher(Planner):
         self._spec = spec
         self._recipes = recipes
         self._asked: dict[str, optuna.Trial] = {}
-        self.study = make_study(spec.seed + len(record.trials))
+        self.study = make_study(recipes, spec.seed + len(record.trials))
         for trial in record.trials.values():
             if trial.final:
                 self._learn(trial)
@@ -161,11 +160,7 @@ def is_infeasible(trial: TrialRecord) -> bool:
     return trial.state == "failed" and str(trial.reason).startswith("out of memory")
 
 
-def make_study(seed: int) -> Study:
-    """Return an empty study, minimising, with a sampler for conditional spaces and parallel trials."""
+def make_study(recipes: dict[str, Recipe], seed: int) -> Study:
+    """Return an empty study, minimising."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        # Multivariate and grouped sampling are marked experimental; they are what fits this space.
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
-    return optuna.create_study(direction="minimize", sampler=sampler)
+    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed))

@@ -30,8 +30,7 @@ def distribution(space: Space) -> BaseDistribution:
 def label(recipe: str, name: str) -> str:
     """Return a parameter's name in the study.
 
-    Each recipe has its own: a learning rate that suits a clipped critic says nothing of one that
-    suits cross entropy, and equal names would have Optuna learn from both.
+    Each recipe has its own, since ranges may differ; what they have in common is for `search.sampler` to find.
     """
     return f"{recipe}.{name}"
 

@@ -158,8 +158,8 @@ class SweepSpec(RunSpec):
     name: str = Field("sweep", description="name of the run: its folder in the storage")
     recipes: list[str] = Field(list(DEFAULTS), min_length=1, description="recipes to search over")
     space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
-    grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default two intervals")
-    reduction_factor: float = Field(3.0, gt=1, description="ASHA keeps the best 1/x at each rung")
+    grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default one interval")
+    reduction_factor: float = Field(2.0, gt=1, description="ASHA keeps the best 1/x at each rung")
     minimum_share: float = Field(0.5, ge=0, le=1, description="share of trials dealt evenly to the recipes")
     published: bool = Field(True, description="run each recipe's own settings first, to full length")
     seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
@@ -189,7 +189,7 @@ class SweepSpec(RunSpec):
     def rungs(self) -> list[float]:
         """ASHA's milestones in kimg: grace·η^k below `kimg`, each a multiple of the interval."""
         interval, total = to_images(self.interval), to_images(self.kimg)
-        grace = 2.0 * interval if self.grace_kimg is None else self.grace_kimg * 1000
+        grace = float(interval) if self.grace_kimg is None else self.grace_kimg * 1000
         milestone: float = max(1, round(grace / interval)) * interval
         milestones: list[float] = []
         while (images := max(1, round(milestone / interval)) * interval) < total:

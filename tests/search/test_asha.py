@@ -13,7 +13,7 @@ def test_a_trial_goes_on_only_among_the_best_third() -> None:
     decisions = {}
     for trial, score in {"a": 50.0, "b": 40.0, "c": 60.0, "d": 30.0, "e": 45.0, "f": 31.0}.items():
         decisions[trial] = asha.report(trial, 1.0, score)
-    # a and b come while there are too few to judge by; then the best ceil(n / 3) of n go on.
+    # The first has nothing to be judged by; then those go on that reach the best third of those before.
     assert [trial for trial, reason in decisions.items() if reason] == ["c", "e"]
     assert "worse than the cut-off" in str(decisions["c"])
 
@@ -58,7 +58,7 @@ def test_about_one_in_eta_goes_on(factor: float) -> None:
 
 
 def test_agrees_with_rays_own_asha_on_nearly_every_decision() -> None:
-    """Ray interpolates its quantile and stops the second trial at once; apart from that both are one rule."""
+    """Ray interpolates its quantile; apart from that both are one rule."""
     from ray.tune.schedulers.async_hyperband import _Bracket
 
     class Stub:

@@ -1,0 +1,170 @@
+"""What is proposed: what the model makes of trials, and that it finds what random draws do not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+import search.sampler as sampler
+from gan.recipe import Recipe, load_recipe
+from gan.settings import Choices, Range
+from search.sampler import Axes, Kernel, Model, ModelSampler, comparable, curve, normal_quantiles
+from search.searcher import make_study
+from search.space import RECIPE, suggest
+
+RECIPES = {name: load_recipe(name) for name in ("dcgan", "l2", "wgan")}
+
+
+def ended(scores: dict[int, float], lost: bool = False) -> FrozenTrial:
+    return create_trial(
+        value=1.0,
+        params={"x": 0.5},
+        distributions={"x": FloatDistribution(0, 1)},
+        intermediate_values=scores,
+        constraints={"lost": float(lost)},
+    )
+
+
+def test_a_trial_that_was_stopped_is_judged_as_if_it_had_gone_on() -> None:
+    # From 1 to 2 scores halve, from 2 to 3 they fall to a quarter.
+    whole = [ended({1: 400.0, 2: 200.0, 3: 50.0}), ended({1: 800.0, 2: 400.0, 3: 100.0})]
+    stopped, better = ended({1: 400.0}), ended({1: 200.0, 2: 100.0})
+    first, second, same, best = comparable([curve(trial) for trial in (*whole, stopped, better)])
+    assert first == pytest.approx(math.log(400)) and second == pytest.approx(math.log(800))
+    assert same == pytest.approx(first) and best == pytest.approx(math.log(200))
+
+
+def test_a_lost_trial_is_the_worst() -> None:
+    scores = comparable([curve(trial) for trial in (ended({1: 50.0}), ended({1: 10.0}, lost=True), ended({1: 1e6}))])
+    assert scores[1] == math.inf
+    quantiles = normal_quantiles(scores)
+    assert quantiles.argsort().tolist() == [0, 2, 1]
+    assert quantiles.sum() == pytest.approx(0) and np.diff(np.sort(quantiles)) == pytest.approx(
+        [0.967, 0.967], abs=0.01
+    )
+
+
+def test_the_slope_of_the_likelihood_is_its_slope() -> None:
+    random = np.random.default_rng(0)
+    points, values = random.random((12, 3)), random.standard_normal(12)
+    squares = (points[:, None] - points[None]) ** 2
+    logs = np.log([0.7, 1.3, 2.0, 0.9, 0.2])
+
+    def cost(at: np.ndarray) -> float:
+        return sampler._negative_log_likelihood(squares, values, np.exp(at))[0]
+
+    slope = sampler._negative_log_likelihood(squares, values, np.exp(logs))[1]
+    steps = 1e-5 * np.eye(5)
+    expected = [(cost(logs + step) - cost(logs - step)) / 2e-5 for step in steps]
+    assert slope == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_the_kernel_finds_the_axis_that_matters() -> None:
+    random = np.random.default_rng(1)
+    points = random.random((80, 4))
+    kernel = Kernel.fitted(points, np.sin(6 * points[:, 2]) + 0.05 * random.standard_normal(80), None)
+    assert kernel.lengths.argmin() == 2 and kernel.noise < 0.1
+    model = Model(kernel, points, np.sin(6 * points[:, 2]))
+    found = random.random((50, 4))
+    assert np.abs(model.mean(found) - np.sin(6 * found[:, 2])).mean() < 0.15
+
+
+def test_what_runs_is_not_proposed_twice() -> None:
+    """Expected improvement falls where the model believes that it has looked already."""
+    points = np.linspace(0, 1, 4)[:, None]
+    kernel = Kernel(np.array([0.15]), 1.0, 0.01)
+    model = Model(kernel, points, (points[:, 0] - 0.45) ** 2)
+    places = np.linspace(0, 1, 201)[:, None]
+    first = places[model.expected_improvement(places).argmax()]
+    again = model.believing(first[None])
+    assert again.expected_improvement(first[None]) < 0.5 * model.expected_improvement(first[None])
+
+
+def test_recipes_share_their_axes() -> None:
+    axes = Axes(RECIPES)
+    places = np.array([axes.place(name, {"lr_g": 1e-4, "batch": 64}) for name in RECIPES])
+    # They differ in which recipe they are, and in nothing else.
+    assert (np.ptp(places, axis=0) > 0).sum() == len(RECIPES)
+    low, high = (np.array(axes.place("wgan", {"lr_g": rate})) for rate in (1e-5, 1e-2))
+    assert np.abs(high - low).sum() == pytest.approx(1.0)
+    assert sampler._joined([Choices((64, 32)), Choices((128,))]) == Choices((32, 64, 128))
+    assert sampler._joined([Range(1.0, 2.0, log=True), Choices((4.0,))]) == Range(1.0, 4.0, log=True)
+    assert sampler._joined([Choices(("adam", "sgd"))]) == Choices(("adam", "sgd"))
+
+
+def fid(recipe: str, params: dict[str, Any]) -> float:
+    """A landscape in which one recipe is best, with the right rates."""
+    off = (math.log10(params["lr_g"]) + 3) ** 2 + (math.log10(params["lr_d"]) + 3.5) ** 2
+    return 20 * math.exp(4 * off) * {"dcgan": 1.5, "l2": 1.0, "wgan": 2.0}[recipe]
+
+
+def search(study: optuna.Study, trials: int = 60, recipes: dict[str, Recipe] = RECIPES) -> list[float]:
+    found = []
+    for _ in range(trials):
+        trial = study.ask()
+        found.append(fid(*suggest(trial, recipes)))
+        trial.report(found[-1], 1000)
+        study.tell(trial, found[-1])
+    return found
+
+
+def test_it_finds_what_random_draws_do_not() -> None:
+    gains = []
+    for seed in range(4):
+        drawn = search(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)))
+        gains.append(min(drawn) / min(search(make_study(RECIPES, seed))))
+    assert np.exp(np.mean(np.log(gains))) > 1.3
+
+
+def test_the_same_seed_proposes_the_same() -> None:
+    assert search(make_study(RECIPES, 3), 20) == search(make_study(RECIPES, 3), 20)
+
+
+def test_proposals_lie_in_the_space_and_keep_to_a_recipe_that_is_owed() -> None:
+    study = make_study(RECIPES, 0)
+    search(study, 15)
+    for _ in range(5):
+        study.enqueue_trial({RECIPE: "wgan"})
+        trial = study.ask()
+        name, params = suggest(trial, RECIPES)
+        assert name == "wgan"
+        for key, (_, space) in RECIPES["wgan"].searchable().items():
+            if key in params:
+                inside = space.low <= params[key] <= space.high if isinstance(space, Range) else True
+                assert inside and (isinstance(space, Range) or params[key] in space.values)
+        study.tell(trial, fid(name, params))
+
+
+def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = make_study(RECIPES, 0)
+    random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    search(random, 400)
+    study.add_trials(random.trials)
+    seen: list[int] = []
+    plain = Model.__init__
+
+    def watched(self: Model, kernel: Kernel, points: np.ndarray, values: np.ndarray) -> None:
+        seen.append(len(points))
+        plain(self, kernel, points, values)
+
+    monkeypatch.setattr(Model, "__init__", watched)
+    best = min(trial.value for trial in study.trials if trial.value is not None)
+    assert search(study, 5)[-1] < 3 * best
+    assert max(seen) == sampler.OBSERVED
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 405
+
+
+def test_only_a_lost_node_teaches_nothing() -> None:
+    """Trials without a report are no ground for a proposal: below `STARTUP` that have one, draws are random."""
+    study = make_study(RECIPES, 0)
+    for _ in range(sampler.STARTUP + 3):
+        trial = study.ask()
+        suggest(trial, RECIPES)
+        study.tell(trial, state=TrialState.FAIL)
+    assert isinstance(study.sampler, ModelSampler) and study.sampler._kernel is None
