@@ -99,7 +99,8 @@ def test_time_and_cost_of_trials_that_nobody_stops(recorded: TraceSet) -> None:
 def test_real_searchers_stop_trials_and_learn(kind: type[Ours], recorded: TraceSet) -> None:
     budget = 12 * 9.0
     history = simulate(kind(recorded, 0), slots=2, budget=budget)
-    assert history.trials > 15
+    # Trained in full it would have been twelve.
+    assert history.trials > 12
     assert history.best[-1] < 80
     again = simulate(kind(recorded, 0), slots=2, budget=budget)
     assert again.best == history.best and again.seconds == history.seconds
