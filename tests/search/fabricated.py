@@ -112,9 +112,9 @@ class Fabricated:
             "spread": None if lost else 0.9,
             "seconds": 10 * kimg,
         }
-        self._journal.append("report", trial=name, kimg=kimg, **told)
-        if not lost:
+        if not lost:  # As trials do: the picture lies there before the driver hears of it.
             self.run.write_bytes(f"trials/{name}/samples/{round(kimg * 1000):09d}.png", picture(name, kimg))
+        self._journal.append("report", trial=name, kimg=kimg, **told)
 
     def end(self, name: str, state: str, reason: str | None = None) -> None:
         self._journal.append("verdict", trial=name, state=state, reason=reason)
