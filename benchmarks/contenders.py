@@ -230,7 +230,8 @@ class Ours(Contender):
 
     def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None, **settings: Any) -> None:
         super().__init__(traces, seed, pool)
-        self.settings = {**sweep_settings(traces), "trials": 100}
+        # The budget ends it.
+        self.settings = {**sweep_settings(traces), "trials": 1_000_000}
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
         self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
@@ -316,7 +317,7 @@ class Plain(Contender):
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
         trial = running.handle
         result = {"fid": math.inf if fid is None else fid, "training_iteration": running.reported}
-        if self._scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP:
+        if self._scheduler.on_trial_result(None, trial, result) == TrialScheduler.STOP or running.ended:
             self._searcher.on_trial_complete(trial.trial_id, result)
             return False
         self._searcher.on_trial_result(trial.trial_id, result)

@@ -6,32 +6,35 @@
 
 step      (a) one trial: PyTorch's tutorial loop, this trainer, and this trainer as a CUDA graph. Graphs: from 1.3 times
           the trainer without on.
-packing   (b) several small trials on one GPU: processes (with MPS too, where it is installed), and graphs on streams of
-          one process, in sum. Packing: from 1.5 times one graph on.
+packing   (b) several small trials on one GPU, in sum: processes without graphs, as a sweep's trials are; with graphs;
+          with MPS, where that is installed; and graphs on streams of one process. Packing: from 1.5 times one graph on.
 fusing    (c) whether arrays of trials (grouped convolutions) could pay: a graph at eight times the batch, per image,
           which no fused array of eight trials can beat. Worth building: from 1.3 times (b) on.
 ceilings  what the device reaches in plain multiplication and copying, and what share of each a graph does. Traffic is
-          counted operator by operator, as if nothing stayed in a cache: an upper bound.
+          estimated operator by operator, as if nothing stayed in a cache.
 fid       seconds that a report's distance takes: 5,000 samples, generated and scored (random-conv).
-tuning    what Noe & Thapa's 35 trainings (3 epochs of CelebA at 128×128 each) cost here, from their network's rate.
+tuning    what Noe & Thapa's tuning, as if each of its 35 trainings were 3 epochs of CelebA at 128×128, costs here, from
+          their network's rate; without evaluation, which `fid` tells.
 
 All rates are real images a second. Turns of what is compared follow one another, and the best turn counts: what else a
-machine does only slows.
+machine does only slows. Sums of processes are of one turn each. A part that fails says so, and the others go on.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import os
+import queue
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -60,6 +63,8 @@ GRAPH, PACK, FUSE = 1.3, 1.5, 1.3
 """From which ratio on each is worth it."""
 NOE_THAPA = 35, 3 * 202_599
 """Trainings, and real images in each."""
+PATIENCE = 120.0
+"""Seconds that processes are given to begin."""
 MPS = "nvidia-cuda-mps-control"
 
 
@@ -98,7 +103,7 @@ class Bench:
         self.turn = 0.2 if asked.quick else asked.seconds
         self.repeats = 1 if asked.quick else asked.repeats
         self.cases = [QUICK] if asked.quick else [SMALL] if asked.small else [STANDARD, SMALL]
-        self.counts = [1, 2] if asked.quick else [1, 2, 4, 8, 16]
+        self.counts = [2] if asked.quick else [4, 8, 16]
         self.samples = 200 if asked.quick else 5000
         self.search_share = asked.search_share
         self.quick = asked.quick
@@ -167,82 +172,108 @@ class Loop:
 def step(bench: Bench) -> dict[str, Any]:
     found = {}
     for case in bench.cases:
-        rows = bench.data(case.size).train
-        images = to_unit(torch.from_numpy(rows.gather(np.arange(len(rows))))).contiguous()
-        loop = Loop(tutorial(images, case.size, case.width, case.batch, bench.device), case.batch)
-        works = {
-            "tutorial": loop,
-            "trainer": Cycles(bench.trainer(case, graphs=False)),
-            "graph": Cycles(bench.trainer(case, graphs=True)),
-        }
+        memory = {name: memory_of(bench, case, graphs) for name, graphs in (("trainer", False), ("graph", True))}
+        eager, graph = (bench.trainer(case, graphs=graphs) for graphs in (False, True))
+        works = {"tutorial": tutorial_loop(bench, case), "trainer": Cycles(eager), "graph": Cycles(graph)}
         rates = bench.best({name: partial(bench.rate, work) for name, work in works.items()})
         found[case.name] = {
             **asdict(case),
+            # The tutorial's is fp32.
+            "precision": eager.precision,
             "rates": rates,
             "graph_over_trainer": rates["graph"] / rates["trainer"],
             "graph_over_tutorial": rates["graph"] / rates["tutorial"],
             "go": rates["graph"] >= GRAPH * rates["trainer"],
             "reached": rates["graph"] >= case.loop * rates["tutorial"],
-            "mib": peak_memory(bench.device),
+            "mib": memory,
         }
     return found
 
 
-def peak_memory(device: torch.device) -> float | None:
-    """Return the MiB that PyTorch has held at most; the driver's own for each process comes on top."""
-    return torch.cuda.max_memory_reserved(device) / 2**20 if device.type == "cuda" else None
+def tutorial_loop(bench: Bench, case: Case) -> Loop:
+    rows = bench.data(case.size).train
+    images = to_unit(torch.from_numpy(rows.gather(np.arange(len(rows))))).contiguous()
+    return Loop(tutorial(images, case.size, case.width, case.batch, bench.device), case.batch)
+
+
+def memory_of(bench: Bench, case: Case, graphs: bool) -> float | None:
+    """Return the MiB that PyTorch holds at most for a trial; the driver's own for each process comes on top."""
+    if bench.device.type != "cuda":
+        return None
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(bench.device)
+    before = torch.cuda.memory_reserved(bench.device)
+    work = Cycles(bench.trainer(case, graphs=graphs))
+    for _ in range(WARM_UP + 2):
+        work()
+    return (torch.cuda.max_memory_reserved(bench.device) - before) / 2**20
 
 
 # ---- (b) several trials
 
 
-def process(number: int, case: Case, asked: argparse.Namespace, folder: Path, start: Barrier, rates: Any) -> None:
-    """Train one trial, beginning when all others do."""
-    torch.set_num_threads(1)
-    bench = Bench(asked, folder)
-    work = Cycles(bench.trainer(case, graphs=True, seed=number))
-    for _ in range(WARM_UP + 2):
-        work()
-    start.wait()
-    rates.put(bench.rate(work))
+def process(
+    number: int, case: Case, graphs: bool, asked: argparse.Namespace, folder: Path, start: Barrier, rates: Any
+) -> None:
+    """Train one trial, beginning when all others do; tell its rate, or why there is none."""
+    try:
+        torch.set_num_threads(1)
+        bench = Bench(asked, folder)
+        work = Cycles(bench.trainer(case, graphs=graphs, seed=number))
+        for _ in range(WARM_UP + 2):
+            work()
+        start.wait(timeout=PATIENCE)
+        rates.put(bench.rate(work))
+    except Exception as error:
+        start.abort()
+        rates.put(f"{type(error).__name__}: {error}")
 
 
-def processes(bench: Bench, case: Case, count: int, asked: argparse.Namespace) -> float:
-    """Return the sum of the rates of trials in processes of their own."""
+def processes(bench: Bench, case: Case, count: int, graphs: bool, asked: argparse.Namespace) -> float:
+    """Return the sum of the rates of trials in processes of their own.
+
+    Raises:
+        RuntimeError: one of them failed.
+    """
     bench.data(case.size)  # before they would all write it
     context = multiprocessing.get_context("spawn")
     start, rates = context.Barrier(count), context.Queue()
     started = [
-        context.Process(target=process, args=(number, case, asked, bench.folder, start, rates))
+        context.Process(target=process, args=(number, case, graphs, asked, bench.folder, start, rates), daemon=True)
         for number in range(count)
     ]
     for worker in started:
         worker.start()
-    found = [rates.get(timeout=300) for _ in started]
-    for worker in started:
-        worker.join()
+    try:
+        found = [rates.get(timeout=PATIENCE + 2 * bench.turn) for _ in started]
+    except queue.Empty:
+        raise RuntimeError(f"one of {count} processes did not answer") from None
+    finally:
+        for worker in started:
+            worker.join(timeout=5)
+            worker.kill()
+    failed = [each for each in found if isinstance(each, str)]
+    if failed:
+        raise RuntimeError(next((each for each in failed if "BrokenBarrier" not in each), failed[0]))
     return float(sum(found))
 
 
 def streams(bench: Bench, case: Case, count: int) -> float:
     """Return the sum of the rates of graphs on streams of one process, launched in turns."""
     works = [Cycles(bench.trainer(case, graphs=True, seed=number)) for number in range(count)]
-    places: list[Any] = [
-        torch.cuda.stream(torch.cuda.Stream(bench.device)) if bench.device.type == "cuda" else nullcontext()
-        for _ in works
-    ]
+    on_gpu = bench.device.type == "cuda"
+    places = [torch.cuda.Stream(bench.device) if on_gpu else None for _ in works]
+    if on_gpu:
+        torch.cuda.synchronize(bench.device)
 
-    @dataclass
-    class All:
-        size: int
+    def all_of_them() -> int:
+        for place, work in zip(places, works, strict=True):
+            with torch.cuda.stream(place):
+                work()
+        return sum(work.size for work in works)
 
-        def __call__(self) -> int:
-            for place, work in zip(places, works, strict=True):
-                with place:
-                    work()
-            return self.size
-
-    return bench.rate(All(sum(work.size for work in works)))
+    return bench.rate(all_of_them)
 
 
 @contextmanager
@@ -252,33 +283,59 @@ def mps(folder: Path) -> Iterator[None]:
     for place in places.values():
         Path(place).mkdir(parents=True, exist_ok=True)
     os.environ.update(places)
-    subprocess.run([MPS, "-d"], check=True, stdout=sys.stderr)
     try:
+        subprocess.run([MPS, "-d"], check=True, stdout=sys.stderr, timeout=60)
         yield
     finally:
-        subprocess.run([MPS], input="quit\n", text=True, check=False, stdout=sys.stderr)
+        subprocess.run([MPS], input="quit\n", text=True, check=False, stdout=sys.stderr, timeout=60)
         for name in places:
             del os.environ[name]
 
 
 def packing(bench: Bench, asked: argparse.Namespace) -> dict[str, Any]:
     case = bench.smallest
-    one = bench.rate(Cycles(bench.trainer(case, graphs=True)))
-    sums: dict[str, dict[int, float]] = {"processes": {}, "streams": {}}
-    for count in bench.counts:
-        sums["processes"][count] = processes(bench, case, count, asked)
-        sums["streams"][count] = streams(bench, case, count)
+    works = {"tutorial": tutorial_loop(bench, case), "graph": Cycles(bench.trainer(case, graphs=True))}
+    alone = bench.best({name: partial(bench.rate, work) for name, work in works.items()})
+    del works
+    ways: dict[str, Callable[[int], float]] = {
+        "processes without graphs": lambda count: processes(bench, case, count, False, asked),
+        "processes": lambda count: processes(bench, case, count, True, asked),
+        "streams": lambda count: streams(bench, case, count),
+    }
+    sums: dict[str, dict[int, float]] = {}
+    failed: dict[str, str] = {}
+
+    def try_out(way: str, measure: Callable[[int], float]) -> None:
+        for count in bench.counts:
+            try:
+                sums.setdefault(way, {})[count] = measure(count)
+            except RuntimeError as error:
+                failed[f"{way}, {count}"] = str(error)
+
+    for way, measure in ways.items():
+        try_out(way, measure)
     if bench.device.type == "cuda" and shutil.which(MPS):
-        with mps(bench.folder / "mps"):
-            sums["processes with MPS"] = {count: processes(bench, case, count, asked) for count in bench.counts}
+        try:
+            with mps(bench.folder / "mps"):
+                try_out("processes with MPS", ways["processes"])
+        except (OSError, subprocess.SubprocessError) as error:
+            failed["processes with MPS"] = str(error)
     way, count = max(((way, count) for way in sums for count in sums[way]), key=lambda at: sums[at[0]][at[1]])
-    gain = sums[way][count] / one
+    most = sums[way][count]
     return {
         "case": case.name,
-        "one_graph": one,
+        "one_graph": alone["graph"],
+        "one_tutorial": alone["tutorial"],
         "sums": sums,
-        "best": {"way": way, "trials": count, "over_one_graph": gain},
-        "go": gain >= PACK,
+        "failed": failed,
+        "best": {
+            "way": way,
+            "trials": count,
+            "over_one_graph": most / alone["graph"],
+            "over_tutorial": most / alone["tutorial"],
+        },
+        "go": most >= PACK * alone["graph"],
+        "reached": case.packed is not None and most >= case.packed * alone["tutorial"],
     }
 
 
@@ -414,15 +471,23 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "step": partial(step, bench),
         "packing": partial(packing, bench, asked),
-        "fusing": lambda: fusing(bench, found.get("packing") or packing(bench, asked)),
+        "fusing": lambda: fusing(bench, found["packing"]),
         "ceilings": partial(ceilings, bench),
         "fid": partial(fid, bench),
         "tuning": partial(tuning, bench),
     }
-    for name in asked.parts:
+    wanted = [name for name in PARTS if name in asked.parts or (name == "packing" and "fusing" in asked.parts)]
+    for name in wanted:
         begun = time.perf_counter()
-        found[name] = parts[name]()
+        try:
+            found[name] = parts[name]()
+        except Exception as error:
+            if asked.quick:
+                raise
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
         print(f"{name}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+        if asked.out is not None:
+            asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return found
 
 
@@ -433,6 +498,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
     parser.add_argument("--small", action="store_true", help="the small network alone")
+    parser.add_argument("--out", type=Path, help="where the figures are written as well, after each part")
     parser.add_argument("--quick", action="store_true", help="tiny networks and turns: to see that all runs")
     parser.add_argument(
         "--search-share",
@@ -445,7 +511,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         print(json.dumps(measure(asked, Path(folder)), indent=2))
 
 

@@ -3,14 +3,16 @@
 The trials were trained to their full length whatever the rule would have said, so it is known what became of those that
 it ends. Each is given to the real `gan.divergence.Monitor`, as a trial would.
 
-- *top quarter*: among the sampled trials of its data set, by the best FID over the full length.
+- *top quarter*: among the sampled trials of its recordings, by the best FID over the full length.
 - *false kill*: a trial of the top quarter that the rule ends before it has reached its best FID.
 - *lost*: one that ends up in the worst quarter although it was trained to the end. A *sign* is the first stretch of
   training or evaluation that the rule counts against a trial.
 - *delay*: reports from the one with the first sign to the one that ends the trial.
 
 Thresholds of the rule about a winning discriminator are tried on one half of the trials; those shipped and chosen are
-then judged on the other.
+then judged on the other. Those shipped are judged once more on recordings made after they were chosen (`--since`), and
+on trials at rates and clips beyond the default space, at which most are lost (`--beyond`): their quarters are those of
+the ordinary trials on the same data.
 Intervals are exact ones of Clopper and Pearson (95%); for shares of seconds, bootstraps over trials.
 """
 
@@ -85,16 +87,22 @@ class Case:
         return min((r.fid for r in seen if r.fid is not None), default=math.inf) > self.trace.best_fid
 
 
-def cases(traces: TraceSet, thresholds: Thresholds) -> list[Case]:
-    """Judge every sampled trial of a data set."""
+def cases(traces: TraceSet, thresholds: Thresholds, standard: TraceSet | None = None) -> list[Case]:
+    """Judge every sampled trial of a data set, its quarters being those of a standard: another set, or itself."""
     sampled = [trace for trace in traces.traces if trace.source == "sampled"]
-    best = [math.inf if trace.best_fid is None else trace.best_fid for trace in sampled]
-    good, middle, bad = np.percentile(best, [25, 50, 75], method="nearest")
+    best = best_fids(traces)
+    good, middle, bad = np.percentile(best_fids(standard or traces), [25, 50, 75], method="nearest")
     with in_force(thresholds):
         return [
             Case(trace, fid <= good, fid <= middle, fid >= bad, first_sign(traces, trace), traces.verdict(trace))
             for trace, fid in zip(sampled, best, strict=True)
         ]
+
+
+def best_fids(traces: TraceSet) -> list[float]:
+    """Return the best of each sampled trial over its full length; infinite if none was finite."""
+    fids = [trace.best_fid for trace in traces.traces if trace.source == "sampled"]
+    return [math.inf if fid is None else fid for fid in fids]
 
 
 def first_sign(traces: TraceSet, trace: Trace) -> int | None:
@@ -198,18 +206,31 @@ def show(title: str, found: dict[str, Any]) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="*", default=["faces", "fashion-mnist"], help="names of recordings, or files")
+    parser.add_argument("--since", nargs="*", default=["faces-2", "fashion-mnist-2"], help="likewise, only judged on")
+    parser.add_argument(
+        "--beyond", nargs="*", default=["faces-beyond"], help="likewise, judged by the first ones' quarters"
+    )
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
+def read(names: list[str]) -> list[TraceSet]:
+    return [read_traces(Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz") for name in names]
+
+
 def main() -> None:
     args = parse()
-    sets = [read_traces(Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz") for name in args.data]
+    sets, since, beyond = read(args.data), read(args.since), read(args.beyond)
     chosen, tried = fit(sets)
     whole = {traces.common["data"]: judge(cases(traces, shipped())) for traces in sets}
     others = {each: judge(half(sets, each, 1)) for each in dict.fromkeys((EARLIER, chosen, shipped()))}
+    ordinary = {traces.common["data"]: traces for traces in sets}
+    later = [case for traces in since for case in cases(traces, shipped())]
+    unseen = judge(half(sets, shipped(), 1) + later)
+    wild = judge([case for each in beyond for case in cases(each, shipped(), ordinary[each.common["data"]])])
     if args.json:
         result = {"shipped": shipped(), "chosen": chosen, "whole": whole, "fitted_on": named(tried)}
+        result |= {"unseen": unseen, "beyond": wild}
         json.dump({**result, "judged_on": named(others)}, sys.stdout)
         return
     for thresholds, found in tried.items():
@@ -219,6 +240,9 @@ def main() -> None:
         show(f"the other half, {words(thresholds)}", found)
     for name, found in whole.items():
         show(f"{name}, all trials, as shipped", found)
+    show("the other half and those recorded since, as shipped", unseen)
+    if beyond:
+        show("rates and clips beyond the space, as shipped", wild)
 
 
 def words(thresholds: Thresholds) -> str:

@@ -1,14 +1,17 @@
 """Searches over trials that are really trained, on the clock on which recorded ones are replayed.
 
 A search over recordings can only choose among what was recorded; here every proposal is trained as it was made, on
-one core, and costs the processor seconds that it takes. The slots are simulated, so a machine that is busy with other
-things measures the same.
+one core. It costs what such trials cost when they were recorded, and not what it takes now: a machine that is faster,
+or busy with other things, finds the same.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -45,12 +48,13 @@ class LivePool(Pool):
         if self._evaluator.identity.data_hash != recorded:
             raise ValueError(f"{data} is not the data that was recorded")
         self._numbers = itertools.count(seed * SEEDS_APART)
+        self._costs = Costs(traces)
 
     def running(self, trace: Trace, handle: Any, *, judged: bool) -> Running:
         recipe = self.recipes[trace.recipe].with_settings(trace.params)
         training = Training(recipe, self._data, self._evaluator, trace.seed, self._traces.interval)
         monitor = Monitor(recipe.objective, self._traces.shape) if judged else None
-        return LiveRunning(trace, handle, training, monitor, self._traces)
+        return LiveRunning(trace, handle, training, monitor, self._traces, self._costs.of(recipe.name, recipe.settings))
 
     def sampled(self) -> Iterator[Trace]:
         while True:
@@ -71,21 +75,57 @@ class LivePool(Pool):
         return Trace(number, recipe, "sampled", number, params, [])
 
 
+class Costs:
+    """Mean seconds of training and of evaluation a report, of recorded trials with the same work to do."""
+
+    WORK = ("batch", "n_critic", "ema_kimg")
+
+    def __init__(self, traces: TraceSet) -> None:
+        self._found: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
+        for trace in traces.traces:
+            settings = traces.recipes[trace.recipe].with_settings(trace.params).settings
+            means = tuple(fmean(getattr(r, part) for r in trace.reports) for part in ("train_seconds", "eval_seconds"))
+            for kind in self._kinds(trace.recipe, settings):
+                self._found[kind].append(means)  # type: ignore[arg-type]
+
+    def of(self, recipe: str, settings: dict[str, Any]) -> tuple[float, float]:
+        """Return both, of the most similar work that was recorded."""
+        found = next(self._found[kind] for kind in self._kinds(recipe, settings) if kind in self._found)
+        train, judge = zip(*found, strict=True)
+        return fmean(train), fmean(judge)
+
+    def _kinds(self, recipe: str, settings: dict[str, Any]) -> list[tuple[Any, ...]]:
+        work = [settings.get(name) for name in self.WORK]
+        return [(recipe, *work[:known]) for known in range(len(work), -1, -1)]
+
+
 class LiveRunning(Running):
-    """A trial that is trained as its reports are asked for."""
+    """A trial that is trained as its reports are asked for.
+
+    Args:
+        costs: of training and of evaluation, a report.
+    """
 
     def __init__(
-        self, trace: Trace, handle: Any, training: Training, monitor: Monitor | None, traces: TraceSet
+        self,
+        trace: Trace,
+        handle: Any,
+        training: Training,
+        monitor: Monitor | None,
+        traces: TraceSet,
+        costs: tuple[float, float],
     ) -> None:
         super().__init__(trace, None, handle)
         self._training = training
+        self._costs = costs
         self._monitor = monitor
         self._interval = traces.interval
         self._length = round(traces.kimg / traces.interval)
 
     def cost(self) -> float:
         index = len(self.trace.reports)
-        self.trace.reports.append(self._training.report())
+        train, judge = self._costs
+        self.trace.reports.append(replace(self._training.report(), train_seconds=train, eval_seconds=judge))
         if self._monitor is not None:
             self.verdict = self.trace.judge(index, self._monitor, self._interval)
         return super().cost()

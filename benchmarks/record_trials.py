@@ -2,6 +2,7 @@
 
     python benchmarks/record_trials.py faces --trials 400
     python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out benchmarks/traces/fashion-mnist.jsonl.gz
+    python benchmarks/record_trials.py faces --first 1000 --published-seeds 0 --out benchmarks/traces/faces-2.jsonl.gz
 
 Settings are drawn at random from the space that a sweep searches (the recipes' own settings first, on several
 seeds), trained by the real trainer and evaluated at every interval, and never stopped: not by a rung, not by the
@@ -9,12 +10,19 @@ divergence rule. What the rule looks at is kept, so that any rule can be judged 
 been finite for two reports does a trial end early, since NaN stays NaN.
 
 One trial after the other on one core; small images, narrow networks and a short training make a trial cost seconds.
-Break it off when you like, and call it again to go on.
+Break it off when you like, and call it again to go on. With `--space` settings are drawn from elsewhere, as rates at
+which trainings are really lost.
 """
 
 from __future__ import annotations
 
+import os
+
+# Before NumPy and PyTorch are imported: on networks this small, threads only wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,9 +40,9 @@ from search.space import RECIPE, suggest
 
 
 def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:
-    """Return recipe, source and sampled parameters of a trial: a function of its index alone.
+    """Return recipe, source and sampled parameters of a trial: a function of its number alone.
 
-    The first `published` trials of each recipe have its own settings; then the recipes take turns.
+    Those of the first `published` trials of each recipe have its own settings; then the recipes take turns.
     """
     names = list(recipes)
     name = names[index % len(names)]
@@ -67,6 +75,7 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "published_seeds": args.published_seeds,
         "evaluation": {**evaluator.identity.as_dict(), "data": public_name(args.data)},
         "torch": versions()["torch"],
+        **({"space": args.space} if args.space else {}),
     }
 
 
@@ -85,12 +94,14 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="as the sweep's --data takes it")
     parser.add_argument("--trials", type=int, default=400, help="in all, those recorded before included")
+    parser.add_argument("--first", type=int, default=0, help="number of the first; other numbers, other trials")
     parser.add_argument("--size", type=int, default=16)
     parser.add_argument("--width", type=int, default=16, help="of both networks")
     parser.add_argument("--kimg", type=float, default=12.0)
     parser.add_argument("--reports", type=int, default=12)
     parser.add_argument("--samples", type=int, default=1000, help="of each evaluation")
     parser.add_argument("--published-seeds", type=int, default=4, help="trainings of each recipe's own settings")
+    parser.add_argument("--space", type=json.loads, default={}, help="as a sweep's `space`, in JSON: other ranges")
     parser.add_argument("--out", type=Path, help="default: benchmarks/traces/SCHEME.jsonl.gz")
     return parser.parse_args()
 
@@ -103,7 +114,7 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     traces = resume(path, describe(args, data, evaluator))
     recipes = traces.recipes
-    for index in range(len(traces.traces), args.trials):
+    for index in range(args.first + len(traces.traces), args.first + args.trials):
         name, source, params = draw(index, recipes, args.published_seeds)
         training = Training(recipes[name].with_settings(params), data, evaluator, index, traces.interval)
         reports = record(training, round(traces.kimg / traces.interval))

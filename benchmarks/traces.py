@@ -19,9 +19,10 @@ import numpy as np
 
 from gan.divergence import Monitor
 from gan.objectives import Objective
-from gan.recipe import Recipe, load_recipe
+from gan.recipe import Recipe
 from gan.storage import Storage
 from gan.trainer import COLUMNS, Window
+from search.spec import make_spec
 
 FOLDER = Path(__file__).parent / "traces"
 FORMAT = 1
@@ -165,7 +166,8 @@ class TraceSet:
     @cached_property
     def recipes(self) -> dict[str, Recipe]:
         """The recipes that trials were sampled for, with the settings that all had in common."""
-        return {name: load_recipe(name).with_settings(self.common["settings"]) for name in self.common["recipes"]}
+        spec = {"data": self.common["data"], "settings": self.common["settings"], "space": self.common.get("space", {})}
+        return make_spec({**spec, "recipes": self.common["recipes"]}).load_recipes()
 
     def objective(self, trace: Trace) -> Objective:
         return self.recipes[trace.recipe].with_settings(trace.params).objective

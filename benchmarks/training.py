@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-
-# Before PyTorch is imported: on networks this small, threads only wait for each other.
-os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 from torch import Tensor

@@ -53,10 +53,14 @@ def choose_precision(name: str, device: torch.device, *, images: bool = True) ->
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free on a device (of the CPU: in the machine); None where the system does not tell."""
+    """Return the bytes that are free on a device (of the CPU: in the machine); None where the system does not tell.
+
+    Of a GPU, no more than this process may take, where it was given a share.
+    """
     if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        free, total = torch.cuda.mem_get_info(device)
+        share = torch.cuda.get_per_process_memory_fraction(device) * total
+        return max(0, min(free, int(share) - torch.cuda.memory_reserved(device)))
     meminfo = Path("/proc/meminfo")
     lines = meminfo.read_text().splitlines() if device.type == "cpu" and meminfo.exists() else []
     kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)

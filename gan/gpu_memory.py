@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import torch
 
-from gan.data import open_data
+from gan.data import DataSet, open_data
+from gan.evaluation import Evaluation, Evaluator
+from gan.latents import fixed_latents
 from gan.recipe import Recipe
 from gan.trainer import Trainer
 
+CYCLES = 2
+"""Optimisers make their moments in the first: only from the second on is everything there at once."""
+
 
 def memory_taken(
-    recipes: list[Recipe], uri: str, size: int | None, crop: str | None, precision: str
+    recipes: list[Recipe], uri: str, size: int | None, crop: str | None, precision: str, evaluator: Evaluator
 ) -> tuple[int, int]:
-    """Train two cycles of each recipe on this node's GPU, sample, and return the bytes taken at most, and in all.
+    """Train two cycles of each recipe on this node's GPU, evaluate, and return the bytes taken at most, and in all.
 
-    What the device says, not PyTorch: the driver's part for each process is in it.
+    What the device says, not PyTorch: the driver's part for each process is in it. All of it, where a recipe does not
+    fit.
     """
     data = open_data(uri, size, crop=crop)
     taken = 0
     for recipe in recipes:
-        trainer = Trainer(recipe, data, device="cuda", precision=precision)
-        for _ in range(2):
-            trainer.advance(1)
-        trainer.sample(torch.zeros(500, recipe.training.latent_dim))
+        try:
+            train_and_judge(recipe, data, "cuda", precision, evaluator)
+        except torch.OutOfMemoryError:
+            taken = torch.cuda.mem_get_info()[1]
         free, total = torch.cuda.mem_get_info()
         taken = max(taken, total - free)
-        del trainer
         torch.cuda.empty_cache()
     return taken, total
+
+
+def train_and_judge(
+    recipe: Recipe, data: DataSet, device: str, precision: str, evaluator: Evaluator
+) -> tuple[Trainer, Evaluation]:
+    """Train `CYCLES` of a recipe, and evaluate; return the trainer, and what was found."""
+    trainer = Trainer(recipe, data, device=device, precision=precision)
+    settings = recipe.training
+    trainer.advance(CYCLES * settings.batch * recipe.objective.n_critic)
+    latents = fixed_latents(settings.latent, evaluator.samples, settings.latent_dim, evaluator.identity.latent_seed)
+    found = evaluator.to(trainer.device).evaluate(lambda start, count: trainer.sample(latents[start : start + count]))
+    return trainer, found

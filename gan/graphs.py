@@ -14,66 +14,70 @@ from torch import Tensor
 WARM_UP = 3
 """Calls before the recording: optimisers make their moments, libraries choose algorithms, neither of which records."""
 
-Recorder = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
-"""Records what a function does, without doing it; what it returns does it, and returns what the function would."""
+
+class CudaRecorder:
+    """Records what functions have a CUDA device do, on a stream of its own.
+
+    The warm-up runs on that stream too: memory is kept for each, and so are the workspaces of libraries, which two
+    graphs that are replayed side by side must not share.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+
+    def warm_up(self, function: Callable[[], Tensor]) -> Tensor:
+        """Do what a function does; return its result."""
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            result = function()
+        current.wait_stream(self._stream)
+        return result
+
+    def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Record a function without doing what it does; return one that does it, and returns its result."""
+        graph = torch.cuda.CUDAGraph()
+        # Other threads go on meanwhile, as the one that pins the batches to come.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            result = function()
+
+        def replay() -> Tensor:
+            graph.replay()
+            # The next replay writes its result in the same place.
+            return result.clone()
+
+        return replay
 
 
-def record_cuda(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Record what a function has the current CUDA device do."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = function()
-
-    def replay() -> Tensor:
-        graph.replay()
-        # The next replay writes its result in the same place.
-        return result.clone()
-
-    return replay
-
-
-def run_again(function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Stand in for a recording where there is nothing to record on: the same numbers at the same cost."""
-    return function
+RECORDERS = {"cuda": CudaRecorder}
+"""By type of device; what others do is not recorded."""
 
 
 class Replay:
-    """A function of tensors whose every call does the same work, from the fourth call on as a recording.
+    """Has the same work done at every call, from the fourth on by a recording of it.
 
-    The function may use and change what lies on the device, and draw from its default random stream; it must not look
-    at a value, nor may anything that it uses be replaced by another tensor afterwards.
+    The work may use and change what lies on the device, and draw from its default random stream; it must not look at
+    a value, nor may anything that it uses be replaced by another tensor afterwards.
 
     Args:
-        function: from tensors, of the same shapes at each call, to one tensor.
-        device: where they are.
+        device: one whose type has a recorder.
     """
 
-    def __init__(self, function: Callable[[Sequence[Tensor]], Tensor], device: torch.device) -> None:
-        self._function = function
-        self._device = device
+    def __init__(self, device: torch.device) -> None:
+        self._recorder = RECORDERS[device.type](device)
         self._calls = 0
         self._inputs: list[Tensor] = []
         self._replay: Callable[[], Tensor] | None = None
 
-    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+    def __call__(self, function: Callable[[Sequence[Tensor]], Tensor], inputs: Sequence[Tensor]) -> Tensor:
+        """Return what a function, at each call the same, makes of inputs of always the same shapes."""
         self._calls += 1
         if self._calls <= WARM_UP:
-            return self._warm_up(inputs)
+            return self._recorder.warm_up(lambda: function(inputs))
         if self._replay is None:
             self._inputs = [given.clone() for given in inputs]
-            record: Recorder = record_cuda if self._device.type == "cuda" else run_again
-            self._replay = record(lambda: self._function(self._inputs))
+            self._replay = self._recorder.record(lambda: function(self._inputs))
         for place, given in zip(self._inputs, inputs, strict=True):
             place.copy_(given)
         return self._replay()
-
-    def _warm_up(self, inputs: Sequence[Tensor]) -> Tensor:
-        if self._device.type != "cuda":
-            return self._function(inputs)
-        # On a stream of its own, as the recording will be: libraries keep a workspace for each stream.
-        current, side = torch.cuda.current_stream(self._device), torch.cuda.Stream(self._device)
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            result = self._function(inputs)
-        current.wait_stream(side)
-        return result

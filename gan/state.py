@@ -101,7 +101,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     out in another order than its parameter, it mixes up elements without a word.
     """
     # How the steps are taken is this process's choice, not the saved one's.
-    own = {name: optimizer.defaults[name] for name in ("capturable",) if name in optimizer.defaults}
+    own = {"capturable": optimizer.defaults["capturable"]} if "capturable" in optimizer.defaults else {}
     optimizer.load_state_dict({**state, "param_groups": [group | own for group in state["param_groups"]]})
     for weight, moments in optimizer.state.items():
         for name, value in moments.items():

@@ -21,7 +21,7 @@ from gan.data.batches import Batches
 from gan.data.dataset import DataSet
 from gan.device import choose_device, choose_precision, free_memory
 from gan.errors import OutOfMemory
-from gan.graphs import Replay
+from gan.graphs import RECORDERS, Replay
 from gan.images import to_pixels, to_unit
 from gan.latents import draw_latents
 from gan.recipe import Recipe
@@ -100,6 +100,7 @@ class Trainer:
             self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
         self.average = copy.deepcopy(self.generator).eval() if recipe.training.ema_kimg > 0 else None
         settings = recipe.training
+        self._graphs = graphs and self.device.type in RECORDERS
         capturable = graphs and self.device.type == "cuda"
         self.optimizer_g, self.optimizer_d = (
             make_optimizer(kind, network.parameters(), rate, settings, capturable=capturable)
@@ -113,7 +114,6 @@ class Trainer:
         self.images = 0
         self.cycles = 0
         self.due = 0
-        self._graphs = graphs
         self._clock = _Clock(self.device)
         self.forget_graph()
 
@@ -140,7 +140,7 @@ class Trainer:
         """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`."""
         steps = range(self.recipe.objective.n_critic)
         drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
-        columns = self._play(drawn) if self._graph is None else self._graph(drawn)
+        columns = self._play(drawn) if self._graph is None else self._graph(self._play, drawn)
         self.images += self.recipe.training.batch * len(steps)
         self.cycles += 1
         self._update_average()
@@ -216,7 +216,7 @@ class Trainer:
 
     def forget_graph(self) -> None:
         """Record anew: to be called when a tensor that training uses was replaced by another."""
-        self._graph = Replay(self._play, self.device) if self._graphs else None
+        self._graph = Replay(self.device) if self._graphs else None
 
     def reseed(self, seed: int) -> None:
         """Begin the random streams (latents, dropout) anew."""

@@ -6,11 +6,16 @@ import math
 from typing import Any
 
 import ray
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from gan.errors import InputError
+from gan.evaluation import Evaluator
 from gan.gpu_memory import memory_taken
 from gan.recipe import Recipe
 from gan.settings import Choices, Range
 from gan.terminal import note
+from search.nodes import heard, nodes_for_trials
 from search.spec import RunSpec
 
 FILLED = 0.9
@@ -19,15 +24,50 @@ MOST = 16
 """Trials on one GPU; beyond that its processes only wait for each other."""
 
 
-def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe]) -> RunSpec:
-    """Return the spec with the share of a GPU that its largest trial takes; a whole one is filled in already."""
-    largest = [largest_settings(recipe) for recipe in recipes.values()]
-    measure = ray.remote(memory_taken).options(num_cpus=spec.cpus_per_trial, num_gpus=1, max_retries=0)
-    taken, total = ray.get(measure.remote(largest, spec.data, spec.size, spec.crop, spec.precision))
-    trials = trials_that_fit(taken, total, cores_per_gpu() / spec.cpus_per_trial)
-    note(f"a trial takes up to {taken / 2**30:.1f} of {total / 2**30:.0f} GiB of a GPU: {trials} to share one")
+def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Evaluator) -> RunSpec:
+    """Return the spec with the share of a GPU that its largest trial takes; a whole one is filled in already.
+
+    Every node with a GPU measures: the one on which fewest trials fit decides for all.
+
+    Raises:
+        InputError: a node cannot train the largest settings, for another reason than its GPU's memory.
+    """
+    largest = [made for recipe in recipes.values() for made in largest_settings(recipe)]
+    nodes = [node for node in nodes_for_trials(spec) if node["Resources"].get("GPU")]
+    asked = [_ask(node["NodeID"], spec, largest, evaluator) for node in nodes]
+    fewest = MOST
+    for node, answer in zip(nodes, asked, strict=True):
+        taken, total = _answer(node["NodeManagerAddress"], answer)
+        cores = node["Resources"].get("CPU", 0.0) / node["Resources"]["GPU"]
+        trials = trials_that_fit(taken, total, cores / spec.cpus_per_trial)
+        note(
+            f"node {node['NodeManagerAddress']}: a trial takes up to {taken / 2**30:.1f} of {total / 2**30:.0f} GiB"
+            f" of a GPU: {trials} to share one"
+        )
+        fewest = min(fewest, trials)
     # Ray counts in ten-thousandths: rounded up, the last trial would find no room.
-    return spec.model_copy(update={"gpus_per_trial": math.floor(1e4 / trials) / 1e4})
+    return spec.model_copy(update={"gpus_per_trial": math.floor(1e4 / fewest) / 1e4})
+
+
+def _ask(node: str, spec: RunSpec, largest: list[Recipe], evaluator: Evaluator) -> Any:
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    measure = ray.remote(memory_taken).options(
+        num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus, max_retries=0, scheduling_strategy=here
+    )
+    return measure.remote(largest, spec.data, spec.size, spec.crop, spec.precision, evaluator)
+
+
+def _answer(address: str, answer: Any) -> tuple[int, int]:
+    waiting = "its GPU is not measured yet; it trains the largest settings, or waits for another job to free it"
+    try:
+        found: tuple[int, int] = heard(address, answer, waiting)
+    except RayError as error:
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        raise InputError(
+            f"node {address}: what a trial takes of its GPU cannot be measured ({said}); give --gpus-per-trial a number"
+        ) from None
+    return found
 
 
 def trials_that_fit(taken: int, total: int, by_cores: float) -> int:
@@ -35,18 +75,19 @@ def trials_that_fit(taken: int, total: int, by_cores: float) -> int:
     return max(1, min(int(FILLED * total // max(1, taken)), int(by_cores), MOST))
 
 
-def cores_per_gpu() -> float:
-    """Return the cores there are for each GPU, on the node that has fewest."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
-    return min((node.get("CPU", 0.0) / node["GPU"] for node in nodes), default=0.0)
+def largest_settings(recipe: Recipe) -> list[Recipe]:
+    """Return a recipe with the highest of every number that memory depends on: widths, latents, batch, averages.
 
-
-def largest_settings(recipe: Recipe) -> Recipe:
-    """Return a recipe with the highest of every whole number that is searched: widths, latents, the batch."""
+    Once for each value of what is searched and is no number, as an optimiser, the others being the recipe's own.
+    """
     highest: dict[str, Any] = {}
+    kinds: list[dict[str, Any]] = [{}]
     for name, (_, space) in recipe.searchable().items():
-        if isinstance(space, Range) and space.integer:
+        if isinstance(space, Choices):
+            if all(isinstance(value, (int, float)) for value in space.values):
+                highest[name] = max(space.values)
+            else:
+                kinds += [{name: value} for value in space.values if value != recipe.settings[name]]
+        elif isinstance(space, Range) and space.integer:
             highest[name] = int(space.high)
-        elif isinstance(space, Choices) and all(isinstance(value, int) for value in space.values):
-            highest[name] = max(space.values)
-    return recipe.with_settings(highest)
+    return [recipe.with_settings(kind | highest) for kind in kinds]

@@ -182,8 +182,8 @@ class Launch(ABC):
             started()
             # What any node lacks is told before anything is written.
             check_nodes(spec, self.plan.data.content_hash)
-            if self.spec.gpus_per_trial == "auto" and spec.gpus:
-                spec = with_measured_share(spec, self.plan.recipes)
+            if self.spec.gpus_per_trial == "auto" and spec.gpus and spec.device != "cpu":
+                spec = with_measured_share(spec, self.plan.recipes, evaluator)
             for caveat in (self.plan.data.caveat(), evaluator.caveat()):
                 if caveat is not None:
                     warn(caveat)

@@ -72,7 +72,7 @@ def check_nodes(spec: RunSpec, data_hash: str) -> None:
     """
     if spec.address is None:
         return
-    nodes = [node for node in ray.nodes() if node["Alive"] and holds_a_trial(node["Resources"], spec)]
+    nodes = nodes_for_trials(spec)
     if not nodes:
         raise InputError(
             f"--cpus-per-trial {spec.cpus_per_trial:g}, --gpus-per-trial {spec.gpus:g}:"
@@ -84,13 +84,18 @@ def check_nodes(spec: RunSpec, data_hash: str) -> None:
         asked = {node["NodeManagerAddress"]: _ask(node["NodeID"], needs) for node in nodes}
         for address, answer in asked.items():
             try:
-                theirs, missing = _heard(address, answer)
+                theirs, missing = heard(address, answer, "it fetches the data, or hangs on its storage")
             except (RayError, ImportError, AttributeError) as error:
                 last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
                 raise InputError(f"node {address}: gan-search does not run there ({last})") from None
             problem = differing(mine, theirs) or missing
             if problem:
                 raise InputError(f"node {address}: {problem}")
+
+
+def nodes_for_trials(spec: RunSpec) -> list[dict[str, Any]]:
+    """Return what Ray tells of each node that can hold a trial."""
+    return [node for node in ray.nodes() if node["Alive"] and holds_a_trial(node["Resources"], spec)]
 
 
 def holds_a_trial(resources: Mapping[str, float], spec: RunSpec) -> bool:
@@ -108,10 +113,10 @@ def _ask(node: str, needs: Needs) -> Any:
     return ray.remote(_answer).options(num_cpus=0, max_retries=0, scheduling_strategy=here).remote(needs)
 
 
-def _heard(address: str, answer: Any) -> Any:
-    """Return a node's answer. The user is told while there is none: a hung mount never gives one."""
+def heard(address: str, answer: Any, waiting: str) -> Any:
+    """Return a node's answer. The user is told what it may be doing while there is none: it may never come."""
     while not ray.wait([answer], timeout=_PATIENCE)[0]:
-        note(f"node {address}: no answer yet; it fetches the data, or hangs on its storage (Ctrl-C ends this)")
+        note(f"node {address}: no answer yet; {waiting} (Ctrl-C ends this)")
     return ray.get(answer)
 
 

@@ -2,7 +2,7 @@
 
 Three things set it apart from a sampler for single objectives. It learns across recipes: a learning rate is the same
 axis in each. It learns from trials that were stopped early, whose scores it first makes comparable with those of
-trials that trained longer. And what it costs is bounded, however many trials there were.
+trials that trained longer. And the model that it fits is bounded, however many trials there were.
 
 After Snoek, Larochelle & Adams 2012 (arXiv:1206.2944: Matérn 5/2, expected improvement), with scores replaced by
 normal quantiles of their ranks (Salinas, Shen & Perrone 2020, arXiv:1909.13595) and trials that run taken to reach what
@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
 
 from gan.recipe import Recipe, active
 from gan.settings import Choices, Range, Space, Value
@@ -31,14 +31,22 @@ from search.space import RECIPE, label
 
 STARTUP = 9
 """Ended trials before which settings are drawn at random: fewer say nothing of so many axes."""
+EXPLORING = 0.25
+"""Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
+
+Small rates reach a mediocre distance soonest. A model of trials that are mostly stopped early settles there, and what
+lies elsewhere, and comes late, is never seen.
+"""
 CANDIDATES = 600
 """Drawn for each proposal; the one of the largest expected improvement is taken. Half of them vary good trials."""
 NEIGHBOURS, STEP, KEPT = 10, 0.1, 0.8
-"""Good trials that are varied; how far, as a share of a range; and the chance of a choice to be kept."""
+"""Good trials that are varied; how far, as a share of a range; and the chance of each parameter to stay near them."""
 OBSERVED = 300
 """Trials that the model is fitted to at most: the better half of these, and others at random."""
 BELIEVED = 150
 """Trials that run, the newest of them, that the model takes into account at most."""
+TINY = 1e-6
+"""Below any distance: its logarithm is that of a score of 0."""
 REFITTED = 1.15
 """Growth in trials after which the kernel is fitted again."""
 
@@ -52,7 +60,8 @@ class ModelSampler(optuna.samplers.BaseSampler):
     """
 
     def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
-        self._recipes = recipes
+        self._spaces = {name: recipe.searchable() for name, recipe in recipes.items()}
+        self._settings = {name: recipe.settings for name, recipe in recipes.items()}
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
@@ -73,7 +82,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
     ) -> Any:
         if self._plan[0] != trial.number:
             # What was enqueued, as a recipe that is owed its share, is settled already.
-            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._recipes)
+            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._spaces)
             name, params = self._propose(study, trial.number, names)
             self._plan = trial.number, {RECIPE: name, **{label(name, key): value for key, value in params.items()}}
         return self._plan[1][param_name]
@@ -81,23 +90,24 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
         """Return a recipe, one of `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(ended) < STARTUP:
+        if len(ended) < STARTUP or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
             return name, self._draw(name)
-        scores = comparable([self._curve(trial) for trial in ended])
-        ended, scores = self._thinned(ended, scores)
+        seen = len(ended)
+        ended, scores = self._thinned(ended, comparable([self._curve(trial) for trial in ended]))
         points = np.array([self._place(trial) for trial in ended])
         values = normal_quantiles(scores)
-        if self._kernel is None or len(ended) >= REFITTED * self._fitted or len(ended) == OBSERVED > self._fitted:
-            self._kernel, self._fitted = Kernel.fitted(points, values, self._kernel), len(ended)
+        if self._kernel is None or seen >= REFITTED * self._fitted:
+            self._kernel, self._fitted = Kernel.fitted(points, values, self._kernel), seen
         model = Model(self._kernel, points, values)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         placed = [self._place(trial) for trial in running if trial.number != number and RECIPE in trial.params]
         placed = placed[-BELIEVED:]
         if placed:
             model = model.believing(np.array(placed))
-        best = [ended[index] for index in np.argsort(scores, kind="stable")]
-        drawn = [(name, params) for name in names for params in self._candidates(name, CANDIDATES // len(names), best)]
+        best = [ended[index] for index in np.argsort(scores, kind="stable") if np.isfinite(scores[index])]
+        count = max(1, CANDIDATES // len(names))
+        drawn = [(name, params) for name in names for params in self._candidates(name, count, best)]
         places = np.array([self._axes.place(name, params) for name, params in drawn])
         return drawn[int(model.expected_improvement(places).argmax())]
 
@@ -116,50 +126,47 @@ class ModelSampler(optuna.samplers.BaseSampler):
         return [trials[index] for index in kept], scores[kept]
 
     def _place(self, trial: FrozenTrial) -> list[float]:
-        name = trial.params[RECIPE]
-        start = label(name, "")
-        params = {key[len(start) :]: value for key, value in trial.params.items() if key.startswith(start)}
-        return self._axes.place(name, params)
+        return self._axes.place(trial.params[RECIPE], sampled(trial))
 
     def _candidates(self, name: str, count: int, best: Sequence[FrozenTrial]) -> list[dict[str, Value]]:
-        start = label(name, "")
-        models = [
-            {key[len(start) :]: value for key, value in trial.params.items() if key.startswith(start)}
-            for trial in best
-            if trial.params[RECIPE] == name
-        ][:NEIGHBOURS]
+        models = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:NEIGHBOURS]
         near = [models[self._random.integers(len(models))] for _ in range(count // 2)] if models else []
         return [self._draw(name, model) for model in near] + [self._draw(name) for _ in range(count - len(near))]
 
     def _draw(self, name: str, near: dict[str, Value] | None = None) -> dict[str, Value]:
         """Draw parameters of a recipe: anywhere, or near to others."""
-        recipe = self._recipes[name]
-        settings, drawn = recipe.settings, {}
-        for key, (known, space) in recipe.searchable().items():
+        settings, drawn = dict(self._settings[name]), {}
+        for key, (known, space) in self._spaces[name].items():
             if active(known, settings):
-                before = near.get(key) if near is not None else None
+                before = near.get(key) if near is not None and self._random.random() < KEPT else None
                 settings[key] = drawn[key] = self._draw_one(space, before)
         return drawn
 
     def _draw_one(self, space: Space, near: Value | None) -> Value:
-        kept = near is not None and self._random.random() < KEPT
         if isinstance(space, Choices):
-            return near if kept and near is not None else space.values[self._random.integers(len(space.values))]
-        share = self._random.random()
-        if kept and near is not None:
-            share = min(1.0, max(0.0, share_of(space, float(near)) + STEP * self._random.standard_normal()))
-        low, high = ends(space)
-        value = low + share * (high - low)
-        value = min(max(math.exp(value) if space.log else value, space.low), space.high)
-        return round(value) if space.integer else value
+            return space.values[self._random.integers(len(space.values))] if near is None else near
+        low, high = ends(space, half=0.5)
+        value = low + (high - low) * self._random.random()
+        if near is not None:
+            centre = math.log(float(near)) if space.log else float(near)
+            value = centre + STEP * (high - low) * self._random.standard_normal()
+        value = math.exp(value) if space.log else value
+        return min(max(round(value) if space.integer else value, space.low), space.high)
+
+
+def sampled(trial: FrozenTrial) -> dict[str, Value]:
+    """Return what was sampled for a trial, by the names that its recipe knows."""
+    start = label(trial.params[RECIPE], "")
+    return {key[len(start) :]: value for key, value in trial.params.items() if key.startswith(start)}
 
 
 # ---- where settings lie
 
 
-def ends(space: Range) -> tuple[float, float]:
-    """Return a range's ends on its own scale."""
-    return (math.log(space.low), math.log(space.high)) if space.log else (float(space.low), float(space.high))
+def ends(space: Range, half: float = 0.0) -> tuple[float, float]:
+    """Return a range's ends on its own scale; those of whole numbers wider by `half`, for what is rounded."""
+    low, high = (space.low - half, space.high + half) if space.integer else (space.low, space.high)
+    return (math.log(low), math.log(high)) if space.log else (float(low), float(high))
 
 
 def share_of(space: Range, value: float) -> float:
@@ -176,12 +183,12 @@ class Axes:
     """
 
     def __init__(self, recipes: dict[str, Recipe]) -> None:
-        self._recipes = recipes
-        self._spaces: dict[str, list[Space]] = {}
+        self._recipes = list(recipes)
+        spaces: dict[str, list[Space]] = {}
         for recipe in recipes.values():
             for name, (_, space) in recipe.searchable().items():
-                self._spaces.setdefault(name, []).append(space)
-        self._axes = {name: _joined(spaces) for name, spaces in self._spaces.items()}
+                spaces.setdefault(name, []).append(space)
+        self._axes = {name: _joined(found) for name, found in spaces.items()}
 
     def place(self, recipe: str, params: dict[str, Value]) -> list[float]:
         """Return the coordinates of a recipe's sampled parameters."""
@@ -225,14 +232,16 @@ def comparable(curves: Sequence[dict[int, float]]) -> np.ndarray:
     Args:
         curves: as `curve` returns them.
     """
-    falls: dict[tuple[int, int], list[float]] = {}
+    steps = sorted({step for known in curves for step in known})
+    before = dict(zip(steps[1:], steps, strict=False))
+    falls: dict[int, list[float]] = {step: [] for step in steps}
     for known in curves:
-        for before, after in pairwise(known.items()):
-            falls.setdefault((before[0], after[0]), []).append(after[1] - before[1])
+        for step, score in known.items():
+            if before.get(step) in known:
+                falls[step].append(score - known[before[step]])
     level, levels = 0.0, {}
-    for step in sorted({step for known in curves for step in known}):
-        found = [change for (_, after), changes in falls.items() if after == step for change in changes]
-        level += float(np.mean(found)) if found else 0.0
+    for step in steps:
+        level += float(np.mean(falls[step])) if falls[step] else 0.0
         levels[step] = level
     ends = [next(reversed(known.items())) if known else None for known in curves]
     return np.array([math.inf if end is None else end[1] - levels[end[0]] for end in ends])
@@ -242,17 +251,15 @@ def curve(trial: FrozenTrial) -> dict[int, float]:
     """Return images → logarithm of the score; empty for a trial that is lost, or of which there is none."""
     if any(value > 0 for value in trial.constraints.values()):
         return {}
-    found = {step: math.log(score) for step, score in sorted(trial.intermediate_values.items()) if score > 0}
-    if not found and trial.value is not None and trial.value > 0:
-        found = {0: math.log(trial.value)}
-    return found
+    return {step: math.log(max(score, TINY)) for step, score in sorted(trial.intermediate_values.items())}
 
 
 def normal_quantiles(scores: np.ndarray) -> np.ndarray:
-    """Return what normally distributed values of the same ranks would be: no score is far from the others then."""
-    ranks = np.empty(len(scores))
-    ranks[np.argsort(scores, kind="stable")] = np.arange(len(scores))
-    quantiles: np.ndarray = ndtri((ranks + 0.5) / len(scores))
+    """Return what normally distributed values of the same ranks would be: no score is far from the others then.
+
+    Equal ones, as those of lost trials are, share the mean of their ranks.
+    """
+    quantiles: np.ndarray = ndtri((rankdata(scores) - 0.5) / len(scores))
     return quantiles
 
 

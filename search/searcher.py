@@ -48,6 +48,8 @@ class StudySearcher(Planner):
         for trial in record.trials.values():
             if trial.final:
                 self._learn(trial)
+            else:
+                self._announce(trial)
 
     def conclude(self, trial: TrialRecord) -> None:
         self._learn(trial)
@@ -59,7 +61,9 @@ class StudySearcher(Planner):
         published = self._next_published()
         if published is not None:
             recipe = self._recipes[published]
-            return TrialRecord(name, recipe.name, recipe.objective_name, "published", {}, dict(recipe.settings), seed)
+            trial = TrialRecord(name, recipe.name, recipe.objective_name, "published", {}, dict(recipe.settings), seed)
+            self._announce(trial)
+            return trial
         forced = self._owed_recipe()
         if forced is not None:
             self.study.enqueue_trial({RECIPE: forced})
@@ -78,13 +82,21 @@ class StudySearcher(Planner):
     def _owed_recipe(self) -> str | None:
         """Return a recipe that has had fewer sampled trials than its minimum share, or None.
 
-        A share of all trials is dealt evenly, first of all, so that no kind is given up on before
-        it was tried; the rest go where the study sees promise.
+        A share of the trials so far is owed to all recipes alike, so that no kind is given up on for what a few
+        trials of it came to; the rest go where the study sees promise.
         """
-        share = self._spec.minimum_share * self._spec.trials / len(self._recipes)
         counts = Counter(trial.recipe for trial in self.trials.values() if trial.source == "sampled")
+        share = self._spec.minimum_share * (counts.total() + 1) / len(self._recipes)
         poorest = min(self._recipes, key=lambda name: counts[name])
         return poorest if counts[poorest] + 1 <= share else None
+
+    def _announce(self, trial: TrialRecord) -> None:
+        """Tell the study of a trial that is to run, and that it was not asked for."""
+        described = as_study_parameters(self._recipes[trial.recipe], self._recipes, trial.params)
+        if described is not None:
+            self.study.enqueue_trial(described[0])
+            self._asked[trial.id] = self.study.ask()
+            suggest(self._asked[trial.id], self._recipes)
 
     def _learn(self, trial: TrialRecord) -> None:
         """Tell the study of an ended trial.

@@ -63,10 +63,10 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     """
     # A reused worker process carries the thread count of its last trial.
     torch.set_num_threads(shared.threads)
-    if torch.cuda.is_available() and shared.gpus:
-        # One that asks for more fails by itself, and not its neighbours.
-        torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
     try:
+        if shared.gpus and shared.device != "cpu" and torch.cuda.is_available():
+            # What PyTorch allocates beyond its share fails there, and does not take it from the neighbours.
+            torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
         _require_fit(shared)
         run = _make(config, shared)
         run.resume()

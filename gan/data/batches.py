@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from gan.data.dataset import Rows
+from gan.device import free_memory
 from gan.errors import InputError
 
 RESIDENT_SHARE = 0.25
 """Of the device's free memory: what a data set may take there; other trials share the device."""
-_AHEAD = 4
+_AHEAD = 8
 _PIECE_BYTES = 64 << 20
 
 
@@ -151,10 +152,8 @@ class Batches:
         return self._ahead.popleft()[1].result().to(self._device, non_blocking=True)
 
     def _fits(self) -> bool:
-        if self._device.type != "cuda":
-            return False
-        free, _ = torch.cuda.mem_get_info(self._device)
-        return len(self._rows) * self._rows.row_bytes <= free * RESIDENT_SHARE
+        free = free_memory(self._device) if self._device.type == "cuda" else 0
+        return len(self._rows) * self._rows.row_bytes <= (free or 0) * RESIDENT_SHARE
 
     def _load(self) -> Tensor:
         """Copy all rows to the device, a piece at a time."""

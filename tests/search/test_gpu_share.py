@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ray.exceptions import RayTaskError, WorkerCrashedError
 
 import search.gpu_share as gpu_share
+from gan.data import open_data
 from gan.errors import InputError
+from gan.evaluation import Evaluator
+from gan.gpu_memory import CYCLES, train_and_judge
 from gan.recipe import load_recipe
+from gan.settings import Choices
 from search.spec import make_spec
 
 GIB = 2**30
@@ -31,30 +36,83 @@ def test_as_many_trials_share_a_gpu_as_fit(taken: int, total: int, cores: float,
 
 
 def test_the_largest_of_what_is_searched_is_measured() -> None:
-    recipe = gpu_share.largest_settings(load_recipe("wgan"))
+    (recipe,) = gpu_share.largest_settings(load_recipe("wgan"))
     assert recipe.settings["batch"] == 128 and recipe.settings["n_critic"] == 5
+    # The average of the weights takes memory of its own.
+    assert recipe.settings["ema_kimg"] > 0
     assert recipe.settings["lr_g"] == load_recipe("wgan").settings["lr_g"]
 
 
+def test_each_optimiser_that_is_searched_is_measured() -> None:
+    recipe = load_recipe("zhang-zhao-64")
+    optimizers = recipe.searchable()["optimizer_d"][1]
+    assert isinstance(optimizers, Choices)
+    measured = gpu_share.largest_settings(recipe)
+    assert {each.settings["optimizer_d"] for each in measured} == set(optimizers.values)
+    assert {each.settings["batch"] for each in measured} == {128}
+
+
+Answers = dict[str, tuple[int, int] | Exception]
+
+
+def share(monkeypatch: pytest.MonkeyPatch, answers: Answers, nodes: dict[str, dict[str, float]], **given: Any) -> float:
+    """Return what is settled on, where nodes (by address) answer so."""
+
+    def heard(address: str, *rest: Any) -> tuple[int, int]:
+        answer = answers[address]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    told = [
+        {"Alive": True, "NodeID": name, "NodeManagerAddress": name, "Resources": has} for name, has in nodes.items()
+    ]
+    monkeypatch.setattr("search.nodes.ray.nodes", lambda: told)
+    monkeypatch.setattr(gpu_share, "_ask", lambda node, *rest: node)
+    monkeypatch.setattr(gpu_share, "heard", heard)
+    spec = make_spec({"gpus_per_trial": "auto", **given})
+    evaluator: Any = None
+    return gpu_share.with_measured_share(spec, {"wgan": load_recipe("wgan")}, evaluator).gpus
+
+
+ONE = {"one": {"CPU": 16.0, "GPU": 2.0}}
+
+
 def test_the_measured_share_is_what_trials_are_scheduled_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Measure:
-        """Ray, which has a GPU here."""
+    found = share(monkeypatch, {"one": (10 * GIB, 80 * GIB)}, ONE)
+    assert found == 0.1428 and 7 * found <= 1
+    assert share(monkeypatch, {"one": (10 * GIB, 80 * GIB)}, ONE, cpus_per_trial=4.0) == 0.5
 
-        def options(self, **asked: Any) -> Measure:
-            assert asked["num_gpus"] == 1
-            return self
 
-        def remote(self, *given: Any) -> tuple[int, int]:
-            return 10 * GIB, 80 * GIB
+def test_the_node_on_which_fewest_fit_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = {
+        "large": {"CPU": 64.0, "GPU": 4.0},
+        "small": {"CPU": 64.0, "GPU": 4.0},
+        # These hold no trial, so nothing is asked of them.
+        "head": {"CPU": 0.0, "GPU": 1.0},
+        "without": {"CPU": 8.0},
+    }
+    answers: Answers = {"large": (5 * GIB, 80 * GIB), "small": (5 * GIB, 16 * GIB)}
+    assert share(monkeypatch, answers, nodes) == 0.5
 
-    monkeypatch.setattr(gpu_share.ray, "remote", lambda function: Measure())
-    monkeypatch.setattr(gpu_share.ray, "get", lambda found: found)
-    node = {"Alive": True, "Resources": {"CPU": 16.0, "GPU": 2.0}}
-    monkeypatch.setattr(gpu_share.ray, "nodes", lambda: [node, {"Alive": True, "Resources": {"CPU": 4.0}}])
-    spec = gpu_share.with_measured_share(make_spec({"gpus_per_trial": "auto"}), {"wgan": load_recipe("wgan")})
-    assert spec.gpus == 0.1428 and 7 * spec.gpus <= 1
-    twice = make_spec({"gpus_per_trial": "auto", "cpus_per_trial": 4.0})
-    assert gpu_share.with_measured_share(twice, {"wgan": load_recipe("wgan")}).gpus == 0.5
+
+def test_what_cannot_be_measured_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RayTaskError("memory_taken", "Traceback:\n  many lines", InputError("faces: no such\nimages"))
+    with pytest.raises(InputError) as told:
+        share(monkeypatch, {"one": error}, ONE)
+    assert str(told.value) == (
+        "node one: what a trial takes of its GPU cannot be measured (faces: no such); give --gpus-per-trial a number"
+    )
+    with pytest.raises(InputError, match=r"node one: .*died"):
+        share(monkeypatch, {"one": WorkerCrashedError()}, ONE)
+
+
+def test_two_cycles_and_an_evaluation_are_what_is_measured() -> None:
+    data = open_data("faces", 16)
+    evaluator = Evaluator.prepare(data, samples=64)
+    recipe = load_recipe("wgan").with_settings({"width_g": 4, "width_d": 4, "batch": 8})
+    trainer, found = train_and_judge(recipe, data, "cpu", "fp32", evaluator)
+    assert trainer.cycles == CYCLES and found.fid is not None
 
 
 def test_a_share_is_a_number_or_auto() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,22 @@ def test_a_lost_trial_is_the_worst() -> None:
     assert scores[1] == math.inf
     quantiles = normal_quantiles(scores)
     assert quantiles.argsort().tolist() == [0, 2, 1]
-    assert quantiles.sum() == pytest.approx(0) and np.diff(np.sort(quantiles)) == pytest.approx(
-        [0.967, 0.967], abs=0.01
-    )
+    assert quantiles.sum() == pytest.approx(0) and np.ptp(quantiles) == pytest.approx(1.93, abs=0.01)
+
+
+def test_equal_scores_are_equally_good_whichever_came_first() -> None:
+    lost = normal_quantiles(np.array([math.inf, 3.0, math.inf, 1.0, math.inf]))
+    assert lost[0] == lost[2] == lost[4] > lost[1] > lost[3]
+    assert not normal_quantiles(np.full(7, 2.0)).any() and not normal_quantiles(np.full(7, math.inf)).any()
+
+
+def test_a_report_that_is_missing_says_nothing_of_how_scores_fall() -> None:
+    curves = [{1: 3.0, 2: 2.0, 3: 1.0}, {1: 3.0, 3: 1.5}, {1: 3.0}]
+    assert comparable(curves) == pytest.approx([3.0, 3.5, 3.0])
+
+
+def test_a_perfect_score_is_the_best() -> None:
+    assert comparable([curve(ended({1: score})) for score in (0.0, 1.0)]).argmin() == 0
 
 
 def test_the_slope_of_the_likelihood_is_its_slope() -> None:
@@ -120,6 +134,54 @@ def test_it_finds_what_random_draws_do_not() -> None:
         drawn = search(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)))
         gains.append(min(drawn) / min(search(make_study(RECIPES, seed))))
     assert np.exp(np.mean(np.log(gains))) > 1.3
+
+
+@pytest.mark.parametrize("names", [["dcgan"], ["dcgan", "wgan"]])
+@pytest.mark.parametrize("outcome", ["lost", "constant", "nothing searched"])
+def test_whatever_trials_come_to_there_is_a_proposal(names: list[str], outcome: str) -> None:
+    recipes = {name: RECIPES[name] for name in names}
+    if outcome == "nothing searched":
+        recipes = {name: recipe.with_space({}) for name, recipe in recipes.items()}
+    study = make_study(recipes, 0)
+    for _ in range(sampler.STARTUP + 6):
+        trial = study.ask()
+        name, params = suggest(trial, recipes)
+        assert set(params) <= set(recipes[name].searchable())
+        trial.report(50.0, 1000)
+        trial.set_constraint("lost", float(outcome == "lost"))
+        study.tell(trial, 50.0)
+
+
+def test_every_whole_number_of_a_range_is_drawn_equally_often() -> None:
+    study = make_study({"wgan": RECIPES["wgan"].with_space({"n_critic": Range(1, 5, integer=True)})}, 0)
+    assert isinstance(study.sampler, ModelSampler)
+    counts = Counter(study.sampler._draw("wgan")["n_critic"] for _ in range(4000))
+    assert set(counts) == {1, 2, 3, 4, 5} and min(counts.values()) > 700
+
+
+def test_what_varies_a_good_trial_stays_near_it() -> None:
+    study = make_study(RECIPES, 0)
+    assert isinstance(study.sampler, ModelSampler)
+    good = study.sampler._draw("wgan")
+    drawn = [study.sampler._draw("wgan", good) for _ in range(300)]
+    near = [abs(math.log(each["lr_g"] / good["lr_g"])) < 0.3 * math.log(1000) for each in drawn]
+    assert sampler.KEPT - 0.1 < np.mean(near) <= 1
+    assert 0.7 < np.mean([each["batch"] == good["batch"] for each in drawn]) < 1
+
+
+def test_the_kernel_is_fitted_again_however_many_trials_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    kernel = Kernel(np.full(20, 0.5), 1.0, 0.1)
+
+    def fit(points: np.ndarray, values: np.ndarray, start: Kernel | None) -> Kernel:
+        fitted.append(len(points))
+        return Kernel(np.full(points.shape[1], 0.5), kernel.scale, kernel.noise)
+
+    monkeypatch.setattr(sampler, "OBSERVED", 20)
+    monkeypatch.setattr(sampler, "EXPLORING", 0.0)
+    monkeypatch.setattr(Kernel, "fitted", fit)
+    search(make_study(RECIPES, 0), 70)
+    assert fitted[-1] == 20 and fitted.count(20) > 3
 
 
 def test_the_same_seed_proposes_the_same() -> None:
