@@ -22,7 +22,7 @@ from typing import Any
 from gan.recipe import load_recipe, shipped
 from gan.terminal import note, packing_progress
 from search.report import build_report
-from search.report.contest import Contest, Difference, Estimate, Standing
+from search.report.contest import Contest, Difference, Estimate
 from search.spec import SweepSpec, validate
 from search.sweep import Sweep
 
@@ -46,18 +46,17 @@ class Row:
     trials: int
 
     @classmethod
-    def of(cls, recipe: str, contest: Contest, states: dict[str, int]) -> Row:
-        published = next(standing for standing in contest.standings if standing.source == "published")
-        found = next(standing for standing in contest.standings if standing.source == "sampled")
-        before, after = _mean(published), _mean(found)
-        gain = Difference.between(after, before)
-        return cls(recipe, before, after, gain, found.params, states.get("diverged", 0), sum(states.values()))
-
-
-def _mean(standing: Standing) -> Estimate:
-    if standing.best_fid is None:
-        raise SystemExit(f"{standing.name}: no training got as far as an evaluation")
-    return standing.best_fid
+    def of(cls, recipe: str, contest: Contest, states: dict[str, int]) -> Row | None:
+        """Return the row; None where there is nothing to compare."""
+        published, found = (
+            next((each for each in contest.standings if each.source == source and each.best_fid is not None), None)
+            for source in ("published", "sampled")
+        )
+        if published is None or published.best_fid is None or found is None or found.best_fid is None:
+            return None
+        gain = Difference.between(found.best_fid, published.best_fid)
+        ended = states.get("diverged", 0), sum(states.values())
+        return cls(recipe, published.best_fid, found.best_fid, gain, found.params, *ended)
 
 
 def images() -> list[str]:
@@ -71,7 +70,7 @@ def narrowed(name: str, factor: int) -> dict[str, int]:
     return {width: max(1, int(settings[width]) // factor) for width in WIDTHS if width in settings}
 
 
-def measure(name: str, asked: argparse.Namespace) -> Row:
+def measure(name: str, asked: argparse.Namespace) -> Row | None:
     """Run a recipe's sweep with its finalists, or go on with it, and return what these showed."""
     values: dict[str, Any] = {
         **{key: getattr(asked, key) for key in ("data", "size", "trials", "kimg", "seed", "samples", "storage")},
@@ -87,9 +86,10 @@ def measure(name: str, asked: argparse.Namespace) -> Row:
         sweep = Sweep(validate(SweepSpec, values, "recipes_table"), quiet=True, packing=packing)
     sweep.run()
     data = build_report(sweep.run_storage)
-    if data.finalists is None:
-        raise SystemExit(f"table-{name}: has no finalists; see its report")
-    row = Row.of(name, data.finalists, data.counts)
+    row = None if data.finalists is None else Row.of(name, data.finalists, data.counts)
+    if row is None:
+        note(f"table-{name}: nothing that it sampled came to a distance; see its report")
+        return None
     note(_line(row))
     return row
 
@@ -133,7 +133,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     asked = parse()
-    rows = [measure(name, asked) for name in asked.recipes or images()]
+    measured = [measure(name, asked) for name in asked.recipes or images()]
+    rows = [row for row in measured if row is not None]
     if asked.json:
         print(json.dumps([asdict(row) for row in rows]))
         return

@@ -213,7 +213,9 @@ class TrainingRun:
             windows, fid=fid, spread=spread, train_seconds=trained - start, eval_seconds=judged - trained
         )
         self._save(report)
-        return dataclasses.replace(report, checkpoint_seconds=time.perf_counter() - judged)
+        spent = time.perf_counter() - judged
+        self.seconds += spent
+        return dataclasses.replace(report, checkpoint_seconds=spent, seconds=self.seconds)
 
     def _train_to(self, target: int) -> tuple[list[Window], str | None]:
         """Train in `WINDOWS` stretches, ending at once where the losses say that all is lost."""

@@ -123,12 +123,12 @@ class Budget:
     """What the run has cost.
 
     Attributes:
-        trial_seconds: training and evaluation, over all trials.
+        trial_seconds: training, evaluation and checkpoints, over all trials.
         wall_seconds: that drivers have spent, over all launches.
         kimg: thousands of images shown, over all trials.
         saved_fraction: of the kimg of the ended trials at full length, the share that was not spent;
             None until a trial has ended.
-        overhead_fraction: of the trials' seconds, the share that went into evaluation, checkpoints and
+        overhead_fraction: of `trial_seconds`, the share that went into evaluation, checkpoints and
             pictures, not training; None before the first report.
     """
 
