@@ -10,7 +10,7 @@ import math
 
 
 class Asha:
-    """The stopping variant: at each rung, a trial goes on if it is among the best 1/η seen there.
+    """The stopping variant: at each rung, a trial goes on if it is no worse than the ⌈n/η⌉-th of the n before it.
 
     Args:
         milestones: in kimg, ascending.

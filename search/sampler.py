@@ -29,9 +29,9 @@ from gan.recipe import Recipe, active
 from gan.settings import Choices, Range, Space, Value
 from search.space import RECIPE, label
 
-STARTUP = 9
-"""Ended trials before which settings are drawn at random: fewer say nothing of so many axes."""
-EXPLORING = 0.25
+FEWEST, ENOUGH = 9, 20
+"""Ended trials before which settings are drawn at random, in short searches and in long ones."""
+EXPLORING = 1 / 3
 """Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
 
 Small rates reach a mediocre distance soonest. A model of trials that are mostly stopped early settles there, and what
@@ -51,15 +51,22 @@ REFITTED = 1.15
 """Growth in trials after which the kernel is fitted again."""
 
 
+def startup(trials: int) -> int:
+    """Return how many trials have to end before the model proposes: a third of those to come, within bounds."""
+    return min(ENOUGH, max(FEWEST, trials // 3))
+
+
 class ModelSampler(optuna.samplers.BaseSampler):
     """Proposes a recipe and all of its parameters at once; Optuna then asks for one after the other.
 
     Args:
         recipes: by name.
         seed: of whatever is drawn.
+        startup: ended trials before which settings are drawn at random: few say nothing of so many axes.
     """
 
-    def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
+    def __init__(self, recipes: dict[str, Recipe], seed: int, startup: int = ENOUGH) -> None:
+        self._startup = startup
         self._spaces = {name: recipe.searchable() for name, recipe in recipes.items()}
         self._settings = {name: recipe.settings for name, recipe in recipes.items()}
         self._axes = Axes(recipes)
@@ -90,7 +97,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
         """Return a recipe, one of `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(ended) < STARTUP or self._random.random() < EXPLORING:
+        if len(ended) < self._startup or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
             return name, self._draw(name)
         seen = len(ended)
