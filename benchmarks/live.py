@@ -53,7 +53,7 @@ class LivePool(Pool):
     def running(self, trace: Trace, handle: Any, *, judged: bool) -> Running:
         recipe = self.recipes[trace.recipe].with_settings(trace.params)
         training = Training(recipe, self._data, self._evaluator, trace.seed, self._traces.interval)
-        monitor = Monitor(recipe.objective, self._traces.shape) if judged else None
+        monitor = Monitor(recipe.objective, self._traces.shape, self._traces.single) if judged else None
         return LiveRunning(trace, handle, training, monitor, self._traces, self._costs.of(recipe.name, recipe.settings))
 
     def sampled(self) -> Iterator[Trace]:

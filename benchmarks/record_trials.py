@@ -74,6 +74,7 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "interval_kimg": args.kimg / args.reports,
         "published_seeds": args.published_seeds,
         "evaluation": {**evaluator.identity.as_dict(), "data": public_name(args.data)},
+        "single_image_fid": round(evaluator.single_image_fid, 2),
         "torch": versions()["torch"],
         **({"space": args.space} if args.space else {}),
     }

@@ -160,6 +160,11 @@ class TraceSet:
         return float(self.common["kimg"])
 
     @property
+    def single(self) -> float:
+        """FID of a single image: see `gan.divergence.Monitor`."""
+        return float(self.common["single_image_fid"])
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.common["shape"])
 
@@ -172,9 +177,11 @@ class TraceSet:
     def objective(self, trace: Trace) -> Objective:
         return self.recipes[trace.recipe].with_settings(trace.params).objective
 
-    def verdict(self, trace: Trace, rule: Callable[[Objective, tuple[int, ...]], Monitor] = Monitor) -> Verdict | None:
+    def verdict(
+        self, trace: Trace, rule: Callable[[Objective, tuple[int, ...], float], Monitor] = Monitor
+    ) -> Verdict | None:
         """Say where the divergence rule (or another, of the same interface) would have ended a trial."""
-        return trace.verdict(rule(self.objective(trace), self.shape), self.interval)
+        return trace.verdict(rule(self.objective(trace), self.shape, self.single), self.interval)
 
 
 def read_traces(path: Path) -> TraceSet:

@@ -4,7 +4,8 @@ Four signs, each judged against what the objective can mean:
 
 - a loss or a weight is not finite;
 - a loss explodes beyond `Objective.loss_limit` (a clipped critic's loss of thousands);
-- the discriminator's loss stays at zero while the generator's climbs, and FID no longer improves;
+- the discriminator's loss stays at zero while the generator's climbs, FID no longer improves, and never was better than
+  that of a single image;
 - the samples have collapsed to one image.
 
 The first two end a training at once. The last two must persist, since healthy trainings show them
@@ -18,11 +19,14 @@ import math
 from gan.objectives import Objective
 from gan.trainer import Window
 
-DOMINATED_WINDOWS = 6
-"""Windows in a row under a winning discriminator: one and a half reports' worth (see `run.WINDOWS`).
+DOMINATED_WINDOWS = 4
+"""Windows in a row under a winning discriminator: one report's worth (see `run.WINDOWS`)."""
 
-Four ended 5 of the 151 best recorded trials, none of which it had been chosen on. Six was chosen on 92 of these, and
-ends none; of the 59 others four ended none either (`benchmarks/judge_divergence.py`).
+LEARNT = 1.0
+"""Share of the distance of a single image below which a generator has learnt, whoever is winning.
+
+Without it three of 241 of the best recorded trials were ended, and most of what a winning discriminator ended had been
+of the better half; with it none of 333 was (`benchmarks/judge_divergence.py`).
 """
 
 COLLAPSED_SPREAD = 0.02
@@ -30,9 +34,6 @@ COLLAPSED_SPREAD = 0.02
 
 GROWTH = 1.2
 """By how much the spread of samples must have grown since the last report not to count as collapsed."""
-
-PROGRESS = 1.0
-"""FID must fall below this share of the best before it to count as learning, under a winning discriminator."""
 
 YOUNG_KIMG = 3.0
 """Before that a generator cannot have collapsed: its first images are all alike."""
@@ -47,9 +48,12 @@ class Monitor:
     Args:
         objective: knows the meaning of its losses.
         shape: of a row of the data.
+        single: FID of a generator that always draws the same image, the most typical there could be
+            (`Evaluator.single_image_fid`).
     """
 
-    def __init__(self, objective: Objective, shape: tuple[int, ...]) -> None:
+    def __init__(self, objective: Objective, shape: tuple[int, ...], single: float) -> None:
+        self._single = single
         self._objective = objective
         self._limit = objective.loss_limit(shape)
         self._dominated = 0
@@ -89,10 +93,11 @@ class Monitor:
             return "not finite: the samples are not images"
         if self._has_collapsed(kimg, spread):
             return f"collapsed: the samples vary {spread:.1%} as much as real images do"
-        if fid < PROGRESS * self._best_fid:
-            # Whatever the losses say, the generator still gets somewhere.
-            self._dominated = 0
+        improved = fid < self._best_fid
         self._best_fid = min(fid, self._best_fid)
+        if improved or self._best_fid < LEARNT * self._single:
+            # Whatever the losses say, the generator gets somewhere, or has got there.
+            self._dominated = 0
         if self._dominated >= DOMINATED_WINDOWS:
             return f"dominated: d_loss is at {self._last_d_loss:.2g} while g_loss climbs ({self._last_g_loss:.3g})"
         return None

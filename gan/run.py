@@ -134,7 +134,7 @@ class TrainingRun:
         self._last: dict[str, Any] | None = None
         self._begin = 0
         self._bests: set[str] = set()
-        self._monitor = Monitor(trainer.recipe.objective, trainer.data.shape)
+        self._monitor = Monitor(trainer.recipe.objective, trainer.data.shape, evaluator.single_image_fid)
         self._checkpoints = Checkpoints(storage.child("checkpoints"))
         settings = trainer.recipe.training
         seed = evaluator.identity.latent_seed

@@ -114,6 +114,11 @@ class Evaluator:
         """How many samples one evaluation takes."""
         return self.identity.samples
 
+    @property
+    def single_image_fid(self) -> float:
+        """FID of samples that all have the mean features of real ones: the trace of the reference's covariance."""
+        return self.reference.trace
+
     def caveat(self) -> str | None:
         """Return what must be said of its scores, if anything: too few samples for so many features."""
         return singular(self.features.dimensions, min(self.samples, self.identity.reference_samples))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import judge_divergence
 import numpy as np
 import pytest
 from contenders import Ours, Plain, Pool, Published, Random
-from live import LivePool
+from live import Costs, LivePool
 from record_trials import record
 from replay import simulate
 from search_efficiency import ratio, reached
@@ -30,8 +31,10 @@ COMMON = {
     "settings": {"width_g": 16, "width_d": 16},
     "kimg": 6.0,
     "interval_kimg": 1.0,
+    "single_image_fid": 200.0,
 }
 HEALTHY = Stretch(1.0, 1.0, True)
+HEALTHY_REPORT = TracedReport(100.0, 0.5, 1.0, 0.5, [HEALTHY] * 4)
 REPORTS = 6
 
 
@@ -128,6 +131,8 @@ def test_the_rule_sees_what_the_trainer_would_have_shown_it(recorded: TraceSet) 
     assert lost is not None and lost.reason.startswith("dominated")
     assert lost.report == math.ceil(DOMINATED_WINDOWS / 4) and lost.judged
     assert recorded.verdict(dominated([400.0, 390.0, 380.0, 370.0, 360.0, 350.0])) is None
+    # One that is better than a single image has learnt.
+    assert recorded.verdict(dominated([400.0, 199.0] + [410.0] * 5)) is None
     assert recorded.verdict(recorded.traces[4]) is None
     blown = TracedReport(None, None, 1.0, 0.5, [HEALTHY, Stretch(None, None, False)])
     verdict = recorded.verdict(Trace(0, "dcgan", "sampled", 0, params("dcgan", 1e-3), [blown]))
@@ -136,10 +141,10 @@ def test_the_rule_sees_what_the_trainer_would_have_shown_it(recorded: TraceSet) 
 
 def test_false_kills_are_those_that_would_have_been_among_the_best(recorded: TraceSet) -> None:
     recorded.traces.append(dominated([400.0, 410.0, 410.0, 410.0, 410.0, 20.0]))
-    found = judge_divergence.judge(judge_divergence.cases(recorded, (4, 0.95)))
+    found = judge_divergence.judge(judge_divergence.cases(recorded, (4, 1.0)))
     assert found["ended"] == 1 and found["false_kills"]["count"] == 1
     assert 0 < found["saved"]["share"] < 0.02
-    patient = judge_divergence.judge(judge_divergence.cases(recorded, (100, 0.95)))
+    patient = judge_divergence.judge(judge_divergence.cases(recorded, (100, 1.0)))
     assert patient["ended"] == 0 and patient["false_kills"]["count"] == 0
     assert judge_divergence.shipped()[0] == DOMINATED_WINDOWS
 
@@ -157,29 +162,41 @@ def test_settings_of_recordings_are_those_of_the_recipes(recorded: TraceSet) -> 
     assert recorded.recipes["wgan"].settings["width_d"] == 16
 
 
-def test_a_live_trial_is_what_would_have_been_recorded() -> None:
+def test_a_live_trial_is_what_would_have_been_recorded_at_what_that_cost(recorded: TraceSet) -> None:
     data = open_data("faces?limit=600", 16)
     evaluator = Evaluator.prepare(data, samples=100)
     common = {**COMMON, "evaluation": evaluator.identity.as_dict(), "kimg": 0.4, "interval_kimg": 0.2}
-    traces = TraceSet(common)
+    traces = TraceSet(common, recorded.traces)
     pool = LivePool(traces, "faces?limit=600", 0)
     drawn = params("dcgan", 1e-3)
     running = pool.running(pool.nearest("dcgan", drawn), None, judged=True)
     while not running.ended:
-        assert running.cost() > 0
+        # A second of training and half of evaluation, whatever this machine needs.
+        assert running.cost() == 1.5
         running.reported += 1
     recipe = traces.recipes["dcgan"].with_settings(drawn)
-    recorded = record(Training(recipe, data, evaluator, running.trace.seed, traces.interval), 2)
-    assert [report.fid for report in running.trace.reports] == [report.fid for report in recorded]
-    assert len(recorded) == 2 and recorded[0].fid != recorded[1].fid
+    trained = record(Training(recipe, data, evaluator, running.trace.seed, traces.interval), 2)
+    assert [report.fid for report in running.trace.reports] == [report.fid for report in trained]
+    assert len(trained) == 2 and trained[0].fid != trained[1].fid
 
 
-def test_live_searches_train_what_they_propose_until_the_time_is_up() -> None:
+def test_a_live_trial_costs_what_the_most_similar_work_cost(recorded: TraceSet) -> None:
+    slow = dataclasses.replace(HEALTHY_REPORT, train_seconds=5.0)
+    wide = {**params("wgan", 1e-3), "batch": 32, "n_critic": 4}
+    recorded.traces.append(Trace(99, "wgan", "sampled", 0, wide, [slow] * REPORTS))
+    costs = Costs(recorded)
+    assert costs.of("wgan", wide) == (5.0, 0.5)
+    # No other was recorded with this batch, however many steps the critic takes.
+    assert costs.of("wgan", {**wide, "n_critic": 1}) == (5.0, 0.5)
+    assert costs.of("wgan", params("wgan", 1e-3)) == (1.0, 0.5) == costs.of("dcgan", params("dcgan", 1e-4))
+
+
+def test_live_searches_train_what_they_propose_until_the_time_is_up(recorded: TraceSet) -> None:
     data = open_data("faces?limit=600", 16)
     evaluation = Evaluator.prepare(data, samples=100).identity.as_dict()
-    traces = TraceSet({**COMMON, "evaluation": evaluation, "kimg": 0.4, "interval_kimg": 0.1})
+    traces = TraceSet({**COMMON, "evaluation": evaluation, "kimg": 0.4, "interval_kimg": 0.1}, recorded.traces)
     for number, kind in enumerate((Ours, Plain, Random, Published)):
-        history = simulate(kind(traces, 0, LivePool(traces, "faces?limit=600", number)), slots=2, budget=1.0)
-        assert history.spent == 1.0 and history.trials >= 2 and math.isfinite(history.at(1.0))
+        history = simulate(kind(traces, 0, LivePool(traces, "faces?limit=600", number)), slots=2, budget=14.0)
+        assert history.spent == 14.0 and history.trials >= 2 and math.isfinite(history.at(14.0))
     with pytest.raises(ValueError, match="not the data"):
         LivePool(traces, "faces?limit=700", 0)
