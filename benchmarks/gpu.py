@@ -246,7 +246,8 @@ def processes(bench: Bench, case: Case, count: int, graphs: bool, asked: argpars
     for worker in started:
         worker.start()
     try:
-        found = [rates.get(timeout=PATIENCE + 2 * bench.turn) for _ in started]
+        # They have to begin before they wait for each other.
+        found = [rates.get(timeout=2 * PATIENCE + 2 * bench.turn) for _ in started]
     except queue.Empty:
         raise RuntimeError(f"one of {count} processes did not answer") from None
     finally:
@@ -287,9 +288,11 @@ def mps(folder: Path) -> Iterator[None]:
         subprocess.run([MPS, "-d"], check=True, stdout=sys.stderr, timeout=60)
         yield
     finally:
-        subprocess.run([MPS], input="quit\n", text=True, check=False, stdout=sys.stderr, timeout=60)
         for name in places:
             del os.environ[name]
+        subprocess.run(
+            [MPS], input="quit\n", env={**os.environ, **places}, text=True, check=False, stdout=sys.stderr, timeout=60
+        )
 
 
 def packing(bench: Bench, asked: argparse.Namespace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
     python benchmarks/record_trials.py faces --trials 400
     python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out benchmarks/traces/fashion-mnist.jsonl.gz
-    python benchmarks/record_trials.py faces --first 1000 --published-seeds 0 --out benchmarks/traces/faces-2.jsonl.gz
+    python benchmarks/record_trials.py faces --first 1002 --published-seeds 0 --out benchmarks/traces/faces-2.jsonl.gz
 
 Settings are drawn at random from the space that a sweep searches (the recipes' own settings first, on several
 seeds), trained by the real trainer and evaluated at every interval, and never stopped: not by a rung, not by the
@@ -114,6 +114,8 @@ def main() -> None:
     path: Path = args.out or FOLDER / f"{DataUri.parse(args.data).scheme}.jsonl.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     traces = resume(path, describe(args, data, evaluator))
+    if traces.traces and traces.traces[0].trial != args.first:
+        sys.exit(f"{path} begins with trial {traces.traces[0].trial}: give --first {traces.traces[0].trial}")
     recipes = traces.recipes
     for index in range(args.first + len(traces.traces), args.first + args.trials):
         name, source, params = draw(index, recipes, args.published_seeds)

@@ -55,12 +55,15 @@ def choose_precision(name: str, device: torch.device, *, images: bool = True) ->
 def free_memory(device: torch.device) -> int | None:
     """Return the bytes that are free on a device (of the CPU: in the machine); None where the system does not tell.
 
-    Of a GPU, no more than this process may take, where it was given a share.
+    Of a GPU, no more than this process may still take, where it was given a share. What PyTorch keeps of memory that
+    nothing uses any more is free.
     """
     if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        share = torch.cuda.get_per_process_memory_fraction(device) * total
-        return max(0, min(free, int(share) - torch.cuda.memory_reserved(device)))
+        index = torch.cuda.current_device() if device.index is None else device.index
+        free, total = torch.cuda.mem_get_info(index)
+        used, kept = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
+        share = int(torch.cuda.get_per_process_memory_fraction(index) * total)
+        return max(0, min(free + kept - used, share - used))
     meminfo = Path("/proc/meminfo")
     lines = meminfo.read_text().splitlines() if device.type == "cpu" and meminfo.exists() else []
     kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)

@@ -20,13 +20,16 @@ from gan.objectives import Objective
 from gan.trainer import Window
 
 DOMINATED_WINDOWS = 4
-"""Windows in a row under a winning discriminator: one report's worth (see `run.WINDOWS`)."""
+"""Windows in a row under a winning discriminator: one report's worth (see `run.WINDOWS`).
+
+Half as many would do as well on the recorded trials, which are short; a long one is given a whole report.
+"""
 
 LEARNT = 1.0
 """Share of the distance of a single image below which a generator has learnt, whoever is winning.
 
-Without it three of 241 of the best recorded trials were ended, and most of what a winning discriminator ended had been
-of the better half; with it none of 333 was (`benchmarks/judge_divergence.py`).
+Without it 4 of 241 of the best recorded trials would be ended, and most of what a winning discriminator ended would
+have been of the better half; with it none of 333 is (`benchmarks/judge_divergence.py`).
 """
 
 COLLAPSED_SPREAD = 0.02

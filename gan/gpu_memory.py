@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gan.data import DataSet, open_data
+from gan.errors import OutOfMemory
 from gan.evaluation import Evaluation, Evaluator
 from gan.latents import fixed_latents
 from gan.recipe import Recipe
@@ -27,7 +28,7 @@ def memory_taken(
     for recipe in recipes:
         try:
             train_and_judge(recipe, data, "cuda", precision, evaluator)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, OutOfMemory):
             taken = torch.cuda.mem_get_info()[1]
         free, total = torch.cuda.mem_get_info()
         taken = max(taken, total - free)

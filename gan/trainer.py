@@ -101,7 +101,8 @@ class Trainer:
         self.average = copy.deepcopy(self.generator).eval() if recipe.training.ema_kimg > 0 else None
         settings = recipe.training
         self._graphs = graphs and self.device.type in RECORDERS
-        capturable = graphs and self.device.type == "cuda"
+        # On other devices than a GPU PyTorch refuses it.
+        capturable = self._graphs and self.device.type == "cuda"
         self.optimizer_g, self.optimizer_d = (
             make_optimizer(kind, network.parameters(), rate, settings, capturable=capturable)
             for kind, network, rate in (

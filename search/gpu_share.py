@@ -13,7 +13,7 @@ from gan.errors import InputError
 from gan.evaluation import Evaluator
 from gan.gpu_memory import memory_taken
 from gan.recipe import Recipe
-from gan.settings import Choices, Range
+from gan.settings import Choices
 from gan.terminal import note
 from search.nodes import heard, nodes_for_trials
 from search.spec import RunSpec
@@ -30,10 +30,15 @@ def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Ev
     Every node with a GPU measures: the one on which fewest trials fit decides for all.
 
     Raises:
-        InputError: a node cannot train the largest settings, for another reason than its GPU's memory.
+        InputError: a node cannot train the largest settings, for another reason than its GPU's memory; or no node with
+            a GPU holds a trial.
     """
     largest = [made for recipe in recipes.values() for made in largest_settings(recipe)]
     nodes = [node for node in nodes_for_trials(spec) if node["Resources"].get("GPU")]
+    if not nodes:
+        raise InputError(
+            "--gpus-per-trial auto: no node with a GPU has room for a trial; ask for fewer --cpus-per-trial"
+        )
     asked = [_ask(node["NodeID"], spec, largest, evaluator) for node in nodes]
     fewest = MOST
     for node, answer in zip(nodes, asked, strict=True):
@@ -88,6 +93,6 @@ def largest_settings(recipe: Recipe) -> list[Recipe]:
                 highest[name] = max(space.values)
             else:
                 kinds += [{name: value} for value in space.values if value != recipe.settings[name]]
-        elif isinstance(space, Range) and space.integer:
-            highest[name] = int(space.high)
+        elif space.integer or name == "ema_kimg":
+            highest[name] = int(space.high) if space.integer else space.high
     return [recipe.with_settings(kind | highest) for kind in kinds]

@@ -52,7 +52,7 @@ REFITTED = 1.15
 
 
 def startup(trials: int) -> int:
-    """Return how many trials have to end before the model proposes: a third of those to come, within bounds."""
+    """Return how many trials have to end before the model proposes: a third of all, within bounds."""
     return min(ENOUGH, max(FEWEST, trials // 3))
 
 

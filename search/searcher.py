@@ -82,11 +82,13 @@ class StudySearcher(Planner):
     def _owed_recipe(self) -> str | None:
         """Return a recipe that has had fewer sampled trials than its minimum share, or None.
 
-        A share of the trials so far is owed to all recipes alike, so that no kind is given up on for what a few
-        trials of it came to; the rest go where the study sees promise.
+        A share of the trials so far is owed to all recipes alike, and one to each at least, so that no kind is given up
+        on for what a few trials of it came to; the rest go where the study sees promise.
         """
+        if not self._spec.minimum_share:
+            return None
         counts = Counter(trial.recipe for trial in self.trials.values() if trial.source == "sampled")
-        share = self._spec.minimum_share * (counts.total() + 1) / len(self._recipes)
+        share = max(1.0, self._spec.minimum_share * (counts.total() + 1) / len(self._recipes))
         poorest = min(self._recipes, key=lambda name: counts[name])
         return poorest if counts[poorest] + 1 <= share else None
 
@@ -173,6 +175,6 @@ def is_infeasible(trial: TrialRecord) -> bool:
 
 
 def make_study(recipes: dict[str, Recipe], seed: int, trials: int) -> Study:
-    """Return an empty study, minimising, of so many trials to come."""
+    """Return an empty study, minimising, of a search of so many trials in all."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed, startup(trials)))

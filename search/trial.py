@@ -67,11 +67,7 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
         if shared.gpus and shared.device != "cpu" and torch.cuda.is_available():
             # What PyTorch allocates beyond its share fails there, and does not take it from the neighbours.
             torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
-        _require_fit(shared)
-        run = _make(config, shared)
-        run.resume()
-        for report in run.reports():
-            _report(config, report.metrics(), DIVERGED if report.diverged else "")
+        _train(config, shared)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -81,6 +77,15 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     finally:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _train(config: dict[str, Any], shared: Shared) -> None:
+    # What lies on the GPU is this function's: when it has returned, the process can go on with another trial.
+    _require_fit(shared)
+    run = _make(config, shared)
+    run.resume()
+    for report in run.reports():
+        _report(config, report.metrics(), DIVERGED if report.diverged else "")
 
 
 def _require_fit(shared: Shared) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 import search.gpu_share as gpu_share
 from gan.data import open_data
-from gan.errors import InputError
+from gan.errors import InputError, OutOfMemory
 from gan.evaluation import Evaluator
-from gan.gpu_memory import CYCLES, train_and_judge
+from gan.gpu_memory import CYCLES, memory_taken, train_and_judge
 from gan.recipe import load_recipe
-from gan.settings import Choices
+from gan.settings import Choices, Range
+from search import trial
 from search.spec import make_spec
 
 GIB = 2**30
@@ -41,6 +44,8 @@ def test_the_largest_of_what_is_searched_is_measured() -> None:
     # The average of the weights takes memory of its own.
     assert recipe.settings["ema_kimg"] > 0
     assert recipe.settings["lr_g"] == load_recipe("wgan").settings["lr_g"]
+    (averaged,) = gpu_share.largest_settings(load_recipe("wgan").with_space({"ema_kimg": Range(0.0, 20.0)}))
+    assert averaged.settings["ema_kimg"] == 20.0
 
 
 def test_each_optimiser_that_is_searched_is_measured() -> None:
@@ -105,6 +110,60 @@ def test_what_cannot_be_measured_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     )
     with pytest.raises(InputError, match=r"node one: .*died"):
         share(monkeypatch, {"one": WorkerCrashedError()}, ONE)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), OutOfMemory("the weights take more")])
+def test_what_does_not_fit_takes_all(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("gan.gpu_memory.train_and_judge", fail)
+    monkeypatch.setattr("gan.gpu_memory.open_data", lambda *given, **named: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (79 * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    evaluator: Any = None
+    taken = memory_taken([load_recipe("wgan")], "faces", 16, None, "fp32", evaluator)
+    assert taken == (80 * GIB, 80 * GIB) and gpu_share.trials_that_fit(*taken, 16.0) == 1
+
+
+def test_a_cluster_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="ask for fewer --cpus-per-trial"):
+        share(monkeypatch, {}, {"one": {"CPU": 4.0, "GPU": 1.0}}, cpus_per_trial=8.0)
+
+
+def test_a_node_measures_with_what_a_trial_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    class Measure:
+        def options(self, **given: Any) -> Measure:
+            asked.update(given)
+            return self
+
+        def remote(self, *given: Any) -> str:
+            return "answer"
+
+    monkeypatch.setattr(gpu_share.ray, "remote", lambda function: Measure())
+    spec = make_spec({"gpus_per_trial": "auto", "cpus_per_trial": 2.0})
+    evaluator: Any = None
+    assert gpu_share._ask("a" * 56, spec, [], evaluator) == "answer"
+    assert (asked["num_cpus"], asked["num_gpus"], asked["max_retries"]) == (2.0, spec.gpus, 0)
+    assert asked["scheduling_strategy"].node_id == "a" * 56 and not asked["scheduling_strategy"].soft
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "capped"), [(0.25, "auto", 0.25), (2.0, "cuda", 1.0), (0.25, "cpu", None), (0.0, "auto", None)]
+)
+def test_a_trial_allocates_no_more_than_its_share(
+    gpus: float, device: str, capped: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", given.append)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    monkeypatch.setattr(trial, "_train", lambda config, shared: given.append(-1.0))
+    shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
+    trial.train_trial({}, shared)
+    assert given == [*([] if capped is None else [capped]), -1.0]
 
 
 def test_two_cycles_and_an_evaluation_are_what_is_measured() -> None:

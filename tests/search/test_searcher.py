@@ -60,6 +60,14 @@ def test_every_recipe_has_its_minimum_share_however_badly_it_does(run: Storage) 
     assert counts["dcgan"] == max(counts.values())
 
 
+def test_each_recipe_is_tried_at_least_once(run: Storage) -> None:
+    for seed in range(5):
+        _, searcher = make(run, trials=3 + 3, seed=seed)
+        ask_all(searcher)
+        assert Counter(t.recipe for t in searcher.trials.values() if t.source == "sampled").total() == 3
+        assert {t.recipe for t in searcher.trials.values() if t.source == "sampled"} == {"dcgan", "l2", "wgan"}
+
+
 def test_parameters_are_conditional_on_the_recipe(run: Storage) -> None:
     _, searcher = make(run, trials=40)
     ask_all(searcher)

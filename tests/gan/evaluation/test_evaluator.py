@@ -19,6 +19,7 @@ from gan.errors import InputError
 from gan.evaluation import Evaluator, make_features
 from gan.evaluation import evaluator as evaluator_module
 from gan.evaluation.evaluator import Sampler, reference_rows, statistics_of
+from gan.evaluation.statistics import Statistics
 
 SHAPE = (16, 16, 3)
 
@@ -54,6 +55,15 @@ def test_the_reference_itself_scores_zero(evaluator: Evaluator, rows: np.ndarray
     result = evaluator.evaluate(lookup(chosen))
     assert result.fid == pytest.approx(0, abs=1e-3)
     assert result.pixel_spread == pytest.approx(1, rel=1e-12)
+
+
+def test_a_single_image_is_as_far_as_the_evaluator_says(evaluator: Evaluator) -> None:
+    """One with the mean features of the real ones: no other could be nearer."""
+    mean = evaluator.reference.mean
+    point = Statistics(mean, torch.zeros(len(mean), len(mean), dtype=mean.dtype), 300)
+    assert evaluator.reference.distance(point) == pytest.approx(evaluator.single_image_fid, rel=1e-9)
+    elsewhere = Statistics(mean + 0.1, point.covariance, 300)
+    assert evaluator.reference.distance(elsewhere) > evaluator.single_image_fid > 0
 
 
 def test_batches_do_not_matter_and_come_in_order(evaluator: Evaluator, rows: np.ndarray) -> None:
