@@ -1,7 +1,7 @@
 """Does the search earn its keep? Recorded trials, replayed: `python benchmarks/search_efficiency.py`.
 
     python benchmarks/search_efficiency.py                                     # both data sets, 50 seeds
-    python benchmarks/search_efficiency.py faces --seeds 100 --first-seed 1000 --json
+    python benchmarks/search_efficiency.py faces+faces-2 --seeds 100 --first-seed 1000 --json
     python benchmarks/search_efficiency.py faces --set grace_kimg=1 --set reduction_factor=4
     python benchmarks/search_efficiency.py fashion-mnist --live fashion-mnist:DIR --seeds 3
 
@@ -31,7 +31,6 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -41,7 +40,7 @@ from contenders import Contender, Ours, Plain, Published, Random
 from live import LivePool
 from replay import History, simulate
 from scipy.stats import wilcoxon
-from traces import FOLDER, TraceSet, read_traces
+from traces import TraceSet, mean_seconds, read_joined
 
 CONTENDERS: dict[str, type[Contender]] = {"ours": Ours, "random": Random, "plain": Plain, "published": Published}
 NAMES = {
@@ -54,16 +53,11 @@ QUARTER, LEAD = 0.25, 0.95
 """Targets: of (b)'s trial-seconds to reach its final best; of (c)'s best FID."""
 
 
-def mean_seconds(traces: TraceSet) -> float:
-    """Return what a sampled trial costs that nobody stops."""
-    return fmean(trace.seconds for trace in traces.traces if trace.source == "sampled")
-
-
 def run(
-    kind: str, seed: int, path: Path, full_trials: float, slots: int, settings: dict[str, Any], live: str | None
+    kind: str, seed: int, recordings: str, full_trials: float, slots: int, settings: dict[str, Any], live: str | None
 ) -> History:
     """Run one search."""
-    traces = read_traces(path)
+    traces = read_joined(recordings)
     # No two searches train with the same seeds.
     pool = LivePool(traces, live, seed * len(CONTENDERS) + list(CONTENDERS).index(kind)) if live else None
     contender = CONTENDERS[kind](traces, seed, pool, **(settings if kind == "ours" else {}))
@@ -86,13 +80,12 @@ def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
     return {"ratio": math.exp(fmean(logs)), "low": math.exp(low), "high": math.exp(high), "p": p}
 
 
-def summarise(path: Path, traces: TraceSet, histories: list[dict[str, History]], budget: float) -> dict[str, Any]:
+def summarise(traces: TraceSet, histories: list[dict[str, History]], budget: float) -> dict[str, Any]:
     best = {name: [history[name].at(budget) for history in histories] for name in histories[0]}
     shares = [history["ours"].reaches(history["random"].at(budget)) / budget for history in histories]
     plain_shares = [history["plain"].reaches(history["random"].at(budget)) / budget for history in histories]
     return {
         "data": traces.common["data"],
-        "file": path.name,
         "recorded": len(traces.traces),
         "seeds": len(histories),
         "budget_seconds": budget,
@@ -149,7 +142,9 @@ def show(result: dict[str, Any]) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="*", default=["faces", "fashion-mnist"], help="names of recordings, or files")
+    parser.add_argument(
+        "data", nargs="*", default=["faces+faces-2", "fashion-mnist+fashion-mnist-2"], help="recordings or files"
+    )
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1000, help="defaults were chosen on seeds from 0 on")
     parser.add_argument("--full-trials", type=float, default=20, help="the budget, in trials that nobody stops")
@@ -172,16 +167,15 @@ def main() -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     results = []
     for name in args.data:
-        path = Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz"
-        traces = read_traces(path)
+        traces = read_joined(name)
         work = partial(
-            run, path=path, full_trials=args.full_trials, slots=args.slots, settings=settings, live=args.live
+            run, recordings=name, full_trials=args.full_trials, slots=args.slots, settings=settings, live=args.live
         )
         with ProcessPoolExecutor(args.jobs) as pool:
             pairs = [(kind, seed) for seed in seeds for kind in kinds]
             found = dict(zip(pairs, pool.map(work, *zip(*pairs, strict=True)), strict=True))
         histories = [{kind: found[kind, seed] for kind in kinds} for seed in seeds]
-        results.append(summarise(path, traces, histories, args.full_trials * mean_seconds(traces)))
+        results.append(summarise(traces, histories, args.full_trials * mean_seconds(traces)))
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         told = {"date": date, "slots": args.slots, "settings": settings, "live": args.live, "results": results}

@@ -10,9 +10,10 @@ import gzip
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -196,6 +197,34 @@ def read_traces(path: Path) -> TraceSet:
             raise ValueError(f"{path}: format {found.common['format']}, not {FORMAT}")
         found.traces = [_parse(json.loads(line)) for line in lines]
     return found
+
+
+def read_joined(names: str) -> TraceSet:
+    """Return recordings of one kind as one: `faces`, `faces+faces-2`, or files; costs are scaled to the first's.
+
+    Raises:
+        ValueError: they have different things in common.
+    """
+    first, *others = (
+        read_traces(Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz") for name in names.split("+")
+    )
+    for other in others:
+        if {**other.common, "published_seeds": 0} != {**first.common, "published_seeds": 0}:
+            raise ValueError(f"{names}: were not recorded alike")
+        # They may be of another machine.
+        scale = mean_seconds(first) / mean_seconds(other)
+        for trace in other.traces:
+            reports = [
+                replace(report, train_seconds=scale * report.train_seconds, eval_seconds=scale * report.eval_seconds)
+                for report in trace.reports
+            ]
+            first.traces.append(replace(trace, reports=reports))
+    return first
+
+
+def mean_seconds(traces: TraceSet) -> float:
+    """Return what a sampled trial costs that nobody stops."""
+    return fmean(trace.seconds for trace in traces.traces if trace.source == "sampled")
 
 
 def write_traces(path: Path, traces: TraceSet) -> None:

@@ -31,7 +31,7 @@ from search.space import RECIPE, label
 
 FEWEST, ENOUGH = 9, 20
 """Ended trials before which settings are drawn at random, in short searches and in long ones."""
-EXPLORING = 1 / 3
+EXPLORING = 0.2
 """Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
 
 Small rates reach a mediocre distance soonest. A model of trials that are mostly stopped early settles there, and what

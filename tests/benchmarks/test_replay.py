@@ -14,7 +14,7 @@ from live import Costs, LivePool
 from record_trials import record
 from replay import simulate
 from search_efficiency import ratio, reached
-from traces import Stretch, Trace, TracedReport, TraceSet, read_traces, write_traces
+from traces import Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training
 
 from gan.data import open_data
@@ -200,3 +200,21 @@ def test_live_searches_train_what_they_propose_until_the_time_is_up(recorded: Tr
         assert history.spent == 14.0 and history.trials >= 2 and math.isfinite(history.at(14.0))
     with pytest.raises(ValueError, match="not the data"):
         LivePool(traces, "faces?limit=700", 0)
+
+
+def test_recordings_of_one_kind_are_joined_at_the_costs_of_the_first(recorded: TraceSet, tmp_path: Path) -> None:
+    one, other, strange = (str(tmp_path / f"{name}.jsonl.gz") for name in ("one", "other", "strange"))
+    write_traces(Path(one), recorded)
+    quicker = [
+        dataclasses.replace(
+            trace, reports=[dataclasses.replace(r, train_seconds=0.5, eval_seconds=0.25) for r in trace.reports]
+        )
+        for trace in recorded.traces
+    ]
+    write_traces(Path(other), TraceSet({**COMMON, "published_seeds": 0}, quicker))
+    write_traces(Path(strange), TraceSet({**COMMON, "kimg": 7.0}, quicker))
+    joined = read_joined(f"{one}+{other}")
+    assert len(joined.traces) == 2 * len(recorded.traces)
+    assert {trace.seconds for trace in joined.traces} == {1.5 * REPORTS}
+    with pytest.raises(ValueError, match="not recorded alike"):
+        read_joined(f"{one}+{strange}")

@@ -31,7 +31,7 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     assert facts["trials:"] == "10: 3 of published settings, 7 sampled; the best 2 are kept"
     assert facts["length:"] == "12 kimg at most, a report every 5 kimg"
     assert facts["reports:"] == "30 at most"  # after 5, 10 and 12 kimg
-    assert facts["rungs:"].startswith("5, 10 kimg: ")
+    assert facts["rungs:"].startswith("5 kimg: ")
     assert tiny_data in facts["data:"] and " to train on, " in facts["data:"]
     assert facts["evaluation:"].startswith("random-conv, 600 samples against ")
     assert "1 CPU" in facts["resources:"] and "2 at once" in facts["resources:"]
