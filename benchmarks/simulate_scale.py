@@ -18,14 +18,13 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 from contenders import NoJournal, Ours, Running
 from replay import simulate
-from traces import FOLDER, Trace, TraceSet, read_traces
+from traces import Trace, TraceSet, read_named
 
 from search.searcher import StudySearcher
 from search.spec import make_spec
@@ -135,8 +134,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    path = Path(args.data) if args.data.endswith(".gz") else FOLDER / f"{args.data}.jsonl.gz"
-    found = measure(read_traces(path), args.trials, args.slots, args.seed)
+    found = measure(read_named(args.data), args.trials, args.slots, args.seed)
     print(json.dumps(found)) if args.json else show(found)
 
 

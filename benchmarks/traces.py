@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -199,18 +200,26 @@ def read_traces(path: Path) -> TraceSet:
     return found
 
 
+def read_named(name: str) -> TraceSet:
+    """Return the recordings of a name (`faces`) or file; end the script in one line where there are none."""
+    path = Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz"
+    if not path.is_file():
+        known = ", ".join(sorted(found.name.removesuffix(".jsonl.gz") for found in FOLDER.glob("*.jsonl.gz")))
+        print(f"{name}: there are no such recordings; choose of {known}, or name a file", file=sys.stderr)
+        sys.exit(2)
+    return read_traces(path)
+
+
 def read_joined(names: str) -> TraceSet:
     """Return recordings of one kind as one: `faces`, `faces+faces-2`, or files; costs are scaled to the first's.
 
-    Raises:
-        ValueError: they have different things in common.
+    The script ends in one line where they were not recorded alike.
     """
-    first, *others = (
-        read_traces(Path(name) if name.endswith(".gz") else FOLDER / f"{name}.jsonl.gz") for name in names.split("+")
-    )
+    first, *others = map(read_named, names.split("+"))
     for other in others:
         if {**other.common, "published_seeds": 0} != {**first.common, "published_seeds": 0}:
-            raise ValueError(f"{names}: were not recorded alike")
+            print(f"{names}: these were not recorded alike, so no search can have both", file=sys.stderr)
+            sys.exit(2)
         # They may be of another machine.
         scale = mean_seconds(first) / mean_seconds(other)
         for trace in other.traces:

@@ -56,7 +56,7 @@ class Report:
         images_per_second: real images per second of training, warm-up and evaluation excluded.
         eval_seconds, checkpoint_seconds: what this report cost beyond training.
         train_seconds: training since the last report.
-        seconds: of the whole training so far, across restarts; of the last checkpoint before one nothing is known.
+        seconds: of the whole training so far, across restarts, but for the last checkpoint before each.
         spread: pixel spread of the samples as a share of that of real images.
         curve: up to 8 points [kimg, g_loss, d_loss] since the last report.
         wasserstein: the critic's estimate, mean since the last report; None where the objective makes none.

@@ -51,7 +51,7 @@ REFITTED = 1.15
 """Growth in trials after which the kernel is fitted again."""
 
 
-def startup(trials: int) -> int:
+def startup_trials(trials: int) -> int:
     """Return how many trials have to end before the model proposes: a third of all, within bounds."""
     return min(ENOUGH, max(FEWEST, trials // 3))
 

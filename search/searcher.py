@@ -20,7 +20,7 @@ from gan.run import DIVERGED_SCORE
 from search.journal import Journal
 from search.planner import Planner
 from search.record import SweepRecord, TrialRecord
-from search.sampler import ModelSampler, startup
+from search.sampler import ModelSampler, startup_trials
 from search.space import RECIPE, as_study_parameters, suggest
 from search.spec import SweepSpec
 
@@ -177,4 +177,4 @@ def is_infeasible(trial: TrialRecord) -> bool:
 def make_study(recipes: dict[str, Recipe], seed: int, trials: int) -> Study:
     """Return an empty study, minimising, of a search of so many trials in all."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed, startup(trials)))
+    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed, startup_trials(trials)))

@@ -202,7 +202,9 @@ def test_live_searches_train_what_they_propose_until_the_time_is_up(recorded: Tr
         LivePool(traces, "faces?limit=700", 0)
 
 
-def test_recordings_of_one_kind_are_joined_at_the_costs_of_the_first(recorded: TraceSet, tmp_path: Path) -> None:
+def test_recordings_of_one_kind_are_joined_at_the_costs_of_the_first(
+    recorded: TraceSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     one, other, strange = (str(tmp_path / f"{name}.jsonl.gz") for name in ("one", "other", "strange"))
     write_traces(Path(one), recorded)
     quicker = [
@@ -216,5 +218,7 @@ def test_recordings_of_one_kind_are_joined_at_the_costs_of_the_first(recorded: T
     joined = read_joined(f"{one}+{other}")
     assert len(joined.traces) == 2 * len(recorded.traces)
     assert {trace.seconds for trace in joined.traces} == {1.5 * REPORTS}
-    with pytest.raises(ValueError, match="not recorded alike"):
-        read_joined(f"{one}+{strange}")
+    for names, problem in ((f"{one}+{strange}", "not recorded alike"), ("nowhere", "choose of faces, ")):
+        with pytest.raises(SystemExit, match="2"):
+            read_joined(names)
+        assert problem in capsys.readouterr().err

@@ -54,9 +54,3 @@ def test_free_is_what_this_process_may_still_take(
     monkeypatch.setattr(torch.cuda, "memory_reserved", told(kept))
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", told(share))
     assert free_memory(torch.device(name)) == free
-
-
-def test_a_process_was_given_no_share_unless_it_was() -> None:
-    """PyTorch's own functions for it are there, and are named as we call them."""
-    assert callable(torch.cuda.get_per_process_memory_fraction)
-    assert callable(torch.cuda.set_per_process_memory_fraction)

@@ -154,6 +154,26 @@ def test_whatever_trials_come_to_there_is_a_proposal(names: list[str], outcome: 
         study.tell(trial, 50.0)
 
 
+def test_short_searches_begin_with_fewer_random_trials_than_long_ones() -> None:
+    assert [sampler.startup_trials(trials) for trials in (1, 20, 45, 60, 10_000)] == [9, 9, 15, 20, 20]
+
+
+@pytest.mark.parametrize("trials", [20, 60])
+def test_the_model_proposes_from_then_on_but_for_one_in_five(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, asked = sampler.startup_trials(trials), []
+    improvement = Model.expected_improvement
+
+    def watched(self: Model, points: np.ndarray) -> np.ndarray:
+        asked.append(len(study.get_trials(deepcopy=False)) - 1)
+        return improvement(self, points)
+
+    monkeypatch.setattr(Model, "expected_improvement", watched)
+    study = make_study(RECIPES, 0, trials)
+    search(study, begin + 100)
+    assert begin <= asked[0] < begin + 5
+    assert 70 <= len(asked) <= 90
+
+
 def test_every_whole_number_of_a_range_is_drawn_equally_often() -> None:
     study = make_study({"wgan": RECIPES["wgan"].with_space({"n_critic": Range(1, 5)})}, 0, 20)
     assert isinstance(study.sampler, ModelSampler)
