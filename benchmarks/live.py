@@ -8,16 +8,14 @@ or busy with other things, finds the same.
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from contenders import Pool, Running
 from record_trials import draw
-from traces import Trace, TraceSet
+from traces import Costs, Trace, TraceSet
 from training import Training, hopeless
 
 from gan.data import open_data
@@ -73,30 +71,6 @@ class LivePool(Pool):
         """Return the proposal itself."""
         number = next(self._numbers)
         return Trace(number, recipe, "sampled", number, params, [])
-
-
-class Costs:
-    """Mean seconds of training and of evaluation a report, of recorded trials with the same work to do."""
-
-    WORK = ("batch", "n_critic", "ema_kimg")
-
-    def __init__(self, traces: TraceSet) -> None:
-        self._found: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
-        for trace in traces.traces:
-            settings = traces.recipes[trace.recipe].with_settings(trace.params).settings
-            means = tuple(fmean(getattr(r, part) for r in trace.reports) for part in ("train_seconds", "eval_seconds"))
-            for kind in self._kinds(trace.recipe, settings):
-                self._found[kind].append(means)  # type: ignore[arg-type]
-
-    def of(self, recipe: str, settings: dict[str, Any]) -> tuple[float, float]:
-        """Return both, of the most similar work that was recorded."""
-        found = next(self._found[kind] for kind in self._kinds(recipe, settings) if kind in self._found)
-        train, judge = zip(*found, strict=True)
-        return fmean(train), fmean(judge)
-
-    def _kinds(self, recipe: str, settings: dict[str, Any]) -> list[tuple[Any, ...]]:
-        work = [settings.get(name) for name in self.WORK]
-        return [(recipe, *work[:known]) for known in range(len(work), -1, -1)]
 
 
 class LiveRunning(Running):

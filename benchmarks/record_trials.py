@@ -1,13 +1,17 @@
 """Record whole trainings of random settings, to be replayed: `python benchmarks/record_trials.py faces`.
 
     python benchmarks/record_trials.py faces --trials 400
-    python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out benchmarks/traces/fashion-mnist.jsonl.gz
-    python benchmarks/record_trials.py faces --first 1002 --published-seeds 0 --out benchmarks/traces/faces-2.jsonl.gz
+    python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out traces/fashion-mnist.jsonl.gz
+    python benchmarks/record_trials.py faces --first 1002 --published-seeds 0 --out traces/faces-2.jsonl.gz
+    python benchmarks/record_trials.py faces --near faces+faces-2 --first 5000 --out traces/faces-near.jsonl.gz
 
 Settings are drawn at random from the space that a sweep searches (the recipes' own settings first, on several
 seeds), trained by the real trainer and evaluated at every interval, and never stopped: not by a rung, not by the
 divergence rule. What the rule looks at is kept, so that any rule can be judged on it later. Only when nothing has
 been finite for two reports does a trial end early, since NaN stays NaN.
+
+With `--near` settings are varied copies of the best tenth of other recordings, whoever searches: where a search spends
+most of its time there are then enough recordings for what it proposes.
 
 One trial after the other on one core; small images, narrow networks and a short training make a trial cost seconds.
 Break it off when you like, and call it again to go on. With `--space` settings are drawn from elsewhere, as rates at
@@ -27,8 +31,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
-from traces import FOLDER, FORMAT, Trace, TracedReport, TraceSet, read_traces, write_traces
+from traces import FOLDER, FORMAT, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training, hopeless
 
 from gan.data import DataSet, open_data, public_name
@@ -36,6 +41,7 @@ from gan.data.uri import DataUri
 from gan.evaluation import Evaluator
 from gan.recipe import DEFAULTS, Recipe
 from gan.versions import versions
+from search.sampler import draw_params
 from search.space import RECIPE, suggest
 
 
@@ -52,6 +58,21 @@ def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, s
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=index))
     study.enqueue_trial({RECIPE: name})
     return name, "sampled", suggest(study.ask(), recipes)[1]
+
+
+def vary(index: int, recipes: dict[str, Recipe], best: list[Trace]) -> tuple[str, str, dict[str, Any]]:
+    """As `draw`, with parameters near those of one of the best."""
+    random = np.random.default_rng(index)
+    model = best[random.integers(len(best))]
+    return model.recipe, "near", draw_params(recipes[model.recipe], random, model.params)
+
+
+def best_tenth(traces: TraceSet) -> list[Trace]:
+    """Return the best of the trials of random settings."""
+    found = sorted(
+        (trace.best_fid, trace.trial, trace) for trace in traces.traces if trace.source == "sampled" and trace.best_fid
+    )
+    return [trace for *_, trace in found[: len(found) // 10]]
 
 
 def record(training: Training, count: int) -> list[TracedReport]:
@@ -72,7 +93,7 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "settings": {"width_g": args.width, "width_d": args.width},
         "kimg": args.kimg,
         "interval_kimg": args.kimg / args.reports,
-        "published_seeds": args.published_seeds,
+        "published_seeds": 0 if args.near else args.published_seeds,
         "evaluation": {**evaluator.identity.as_dict(), "data": public_name(args.data)},
         "single_image_fid": round(evaluator.single_image_fid, 2),
         "torch": versions()["torch"],
@@ -103,6 +124,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1000, help="of each evaluation")
     parser.add_argument("--published-seeds", type=int, default=4, help="trainings of each recipe's own settings")
     parser.add_argument("--space", type=json.loads, default={}, help="as a sweep's `space`, in JSON: other ranges")
+    parser.add_argument("--near", metavar="RECORDINGS", help="whose best tenth to vary: `faces+faces-2`, or files")
     parser.add_argument("--out", type=Path, help="default: benchmarks/traces/SCHEME.jsonl.gz")
     return parser.parse_args()
 
@@ -117,8 +139,9 @@ def main() -> None:
     if traces.traces and traces.traces[0].trial != args.first:
         sys.exit(f"{path} begins with trial {traces.traces[0].trial}: give --first {traces.traces[0].trial}")
     recipes = traces.recipes
+    models = best_tenth(read_joined(args.near)) if args.near else []
     for index in range(args.first + len(traces.traces), args.first + args.trials):
-        name, source, params = draw(index, recipes, args.published_seeds)
+        name, source, params = vary(index, recipes, models) if args.near else draw(index, recipes, args.published_seeds)
         training = Training(recipes[name].with_settings(params), data, evaluator, index, traces.interval)
         reports = record(training, round(traces.kimg / traces.interval))
         trace = Trace(index, name, source, index, params, reports)

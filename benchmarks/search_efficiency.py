@@ -49,6 +49,7 @@ NAMES = {
     "plain": "(c) plain Tune + Optuna + ASHA",
     "published": "(d) published settings",
 }
+DATA = ["faces+faces-2+faces-near", "fashion-mnist+fashion-mnist-2+fashion-mnist-near"]
 QUARTER, LEAD = 0.25, 0.95
 """Targets: of (b)'s trial-seconds to reach its final best; of (c)'s best FID."""
 
@@ -143,7 +144,7 @@ def show(result: dict[str, Any]) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "data", nargs="*", default=["faces+faces-2", "fashion-mnist+fashion-mnist-2"], help="recordings or files"
+        "data", nargs="*", default=DATA, help="recordings or files"
     )
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1000, help="defaults were chosen on seeds from 0 on")

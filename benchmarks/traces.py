@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -92,7 +93,7 @@ class Trace:
     """A trial that was trained to its full length, whatever became of it.
 
     Attributes:
-        source: "published" or "sampled".
+        source: "published", "sampled" from the whole space, or "near" to the best of other recordings.
         params: what was sampled.
         reports: one at every interval; fewer than all only where nothing was finite any more.
     """
@@ -176,6 +177,10 @@ class TraceSet:
         spec = {"data": self.common["data"], "settings": self.common["settings"], "space": self.common.get("space", {})}
         return make_spec({**spec, "recipes": self.common["recipes"]}).load_recipes()
 
+    def settings(self, trace: Trace) -> dict[str, Any]:
+        """Return all that a trial was trained with."""
+        return dict(self.recipes[trace.recipe].with_settings(trace.params).settings)
+
     def objective(self, trace: Trace) -> Objective:
         return self.recipes[trace.recipe].with_settings(trace.params).objective
 
@@ -216,12 +221,16 @@ def read_joined(names: str) -> TraceSet:
     The script ends in one line where they were not recorded alike.
     """
     first, *others = map(read_named, names.split("+"))
+    costs = Costs(first)
     for other in others:
         if {**other.common, "published_seeds": 0} != {**first.common, "published_seeds": 0}:
             print(f"{names}: these were not recorded alike, so no search can have both", file=sys.stderr)
             sys.exit(2)
-        # They may be of another machine.
-        scale = mean_seconds(first) / mean_seconds(other)
+        # They may be of another machine, and of other settings, which take another time anywhere.
+        expected = fmean(
+            sum(costs.of(trace.recipe, other.settings(trace))) * len(trace.reports) for trace in other.traces
+        )
+        scale = expected / fmean(trace.seconds for trace in other.traces)
         for trace in other.traces:
             reports = [
                 replace(report, train_seconds=scale * report.train_seconds, eval_seconds=scale * report.eval_seconds)
@@ -229,6 +238,30 @@ def read_joined(names: str) -> TraceSet:
             ]
             first.traces.append(replace(trace, reports=reports))
     return first
+
+
+class Costs:
+    """Mean seconds of training and of evaluation a report, of recorded trials with the same work to do."""
+
+    WORK = ("batch", "n_critic", "ema_kimg")
+
+    def __init__(self, traces: TraceSet) -> None:
+        self._found: dict[tuple[Any, ...], list[tuple[float, float]]] = defaultdict(list)
+        for trace in traces.traces:
+            settings = traces.settings(trace)
+            means = tuple(fmean(getattr(r, part) for r in trace.reports) for part in ("train_seconds", "eval_seconds"))
+            for kind in self._kinds(trace.recipe, settings):
+                self._found[kind].append(means)  # type: ignore[arg-type]
+
+    def of(self, recipe: str, settings: dict[str, Any]) -> tuple[float, float]:
+        """Return both, of the most similar work that was recorded."""
+        found = next(self._found[kind] for kind in self._kinds(recipe, settings) if kind in self._found)
+        train, judge = zip(*found, strict=True)
+        return fmean(train), fmean(judge)
+
+    def _kinds(self, recipe: str, settings: dict[str, Any]) -> list[tuple[Any, ...]]:
+        work = [settings.get(name) for name in self.WORK]
+        return [(recipe, *work[:known]) for known in range(len(work), -1, -1)]
 
 
 def mean_seconds(traces: TraceSet) -> float:

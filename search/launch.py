@@ -31,6 +31,7 @@ from search.gpu_share import with_measured_share
 from search.journal import FORMAT, JOURNAL, Journal
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
+from search.outlook import Outlook
 from search.planner import Planner
 from search.preflight import Plan, preflight
 from search.progress import Progress
@@ -153,6 +154,10 @@ class Launch(ABC):
     @abstractmethod
     def asha(self) -> Asha:
         """Return the rungs at which trials that fall behind are stopped."""
+
+    def outlook(self) -> Outlook | None:
+        """Return what foresees which trials may still win; None where all train to their full length."""
+        return None
 
     @abstractmethod
     def concluded(self, record: SweepRecord) -> bool:
@@ -291,7 +296,7 @@ class Launch(ABC):
         left = self.trials_left(record)
         if not left:
             return None
-        scheduler = AshaScheduler(self.asha(), record, spec.kimg)
+        scheduler = AshaScheduler(self.asha(), self.outlook(), record, spec.kimg)
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
         total = left + sum(trial.final for trial in record.trials.values())

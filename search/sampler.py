@@ -67,8 +67,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
 
     def __init__(self, recipes: dict[str, Recipe], seed: int, startup: int = ENOUGH) -> None:
         self._startup = startup
-        self._spaces = {name: recipe.searchable() for name, recipe in recipes.items()}
-        self._settings = {name: recipe.settings for name, recipe in recipes.items()}
+        self._recipes = recipes
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
@@ -89,7 +88,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
     ) -> Any:
         if self._plan[0] != trial.number:
             # What was enqueued, as a recipe that is owed its share, is settled already.
-            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._spaces)
+            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._recipes)
             name, params = self._propose(study, trial.number, names)
             self._plan = trial.number, {RECIPE: name, **{label(name, key): value for key, value in params.items()}}
         return self._plan[1][param_name]
@@ -99,7 +98,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if len(ended) < self._startup or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
-            return name, self._draw(name)
+            return name, draw_params(self._recipes[name], self._random)
         seen = len(ended)
         ended, scores = self._thinned(ended, comparable([self._curve(trial) for trial in ended]))
         points = np.array([self._place(trial) for trial in ended])
@@ -137,28 +136,33 @@ class ModelSampler(optuna.samplers.BaseSampler):
 
     def _candidates(self, name: str, count: int, best: Sequence[FrozenTrial]) -> list[dict[str, Value]]:
         models = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:NEIGHBOURS]
-        near = [models[self._random.integers(len(models))] for _ in range(count // 2)] if models else []
-        return [self._draw(name, model) for model in near] + [self._draw(name) for _ in range(count - len(near))]
+        near: list[dict[str, Value] | None] = []
+        if models:
+            near += [models[self._random.integers(len(models))] for _ in range(count // 2)]
+        near += [None] * (count - len(near))
+        return [draw_params(self._recipes[name], self._random, model) for model in near]
 
-    def _draw(self, name: str, near: dict[str, Value] | None = None) -> dict[str, Value]:
-        """Draw parameters of a recipe: anywhere, or near to others."""
-        settings, drawn = dict(self._settings[name]), {}
-        for key, (known, space) in self._spaces[name].items():
-            if active(known, settings):
-                before = near.get(key) if near is not None and self._random.random() < KEPT else None
-                settings[key] = drawn[key] = self._draw_one(space, before)
-        return drawn
 
-    def _draw_one(self, space: Space, near: Value | None) -> Value:
-        if isinstance(space, Choices):
-            return space.values[self._random.integers(len(space.values))] if near is None else near
-        low, high = ends(space, half=0.5)
-        value = low + (high - low) * self._random.random()
-        if near is not None:
-            centre = math.log(float(near)) if space.log else float(near)
-            value = centre + STEP * (high - low) * self._random.standard_normal()
-        value = math.exp(value) if space.log else value
-        return min(max(round(value) if space.integer else value, space.low), space.high)
+def draw_params(recipe: Recipe, random: np.random.Generator, near: dict[str, Value] | None = None) -> dict[str, Value]:
+    """Return parameters of a recipe, drawn from all of its space, or most of them near to others."""
+    settings, drawn = dict(recipe.settings), {}
+    for name, (known, space) in recipe.searchable().items():
+        if active(known, settings):
+            before = near.get(name) if near is not None and random.random() < KEPT else None
+            settings[name] = drawn[name] = _draw_one(space, random, before)
+    return drawn
+
+
+def _draw_one(space: Space, random: np.random.Generator, near: Value | None) -> Value:
+    if isinstance(space, Choices):
+        return space.values[random.integers(len(space.values))] if near is None else near
+    low, high = ends(space, half=0.5)
+    value = low + (high - low) * random.random()
+    if near is not None:
+        centre = math.log(float(near)) if space.log else float(near)
+        value = centre + STEP * (high - low) * random.standard_normal()
+    value = math.exp(value) if space.log else value
+    return min(max(round(value) if space.integer else value, space.low), space.high)
 
 
 def sampled(trial: FrozenTrial) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""ASHA under Tune: an adapter that gives reports to `search.asha` and keeps why a trial was stopped."""
+"""Stopping under Tune: an adapter that gives reports to ASHA and the outlook, and keeps why a trial was stopped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gan.settings import to_images
 from search.asha import Asha
+from search.outlook import Outlook
 from search.planner import METRIC
 from search.record import SweepRecord
 
@@ -17,32 +18,34 @@ if TYPE_CHECKING:
 
 
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Stops what falls behind at a rung, and ends what has ended itself.
+    """Stops what falls behind at a rung or cannot win any more, and ends what has ended itself.
 
     The latter Tune would do by itself, but later: a process that dies in between would be replaced by one that trains
     anew what the journal has a verdict on.
 
-    Published settings set the standard at each rung but run to full length, so that every sweep
+    Published settings set the standard but run to full length, so that every sweep
     tells how far it moved beyond them; divergence alone ends them early.
 
     Args:
         asha: the rungs.
-        record: of earlier launches, whose reports are replayed into the rungs.
+        outlook: what foresees who may still win; None stops none for that.
+        record: of earlier launches, whose reports are replayed into both.
         total_kimg: the length of a whole trial.
 
     Attributes:
         stopped: our trial id → why it was stopped.
     """
 
-    def __init__(self, asha: Asha, record: SweepRecord, total_kimg: float) -> None:
+    def __init__(self, asha: Asha, outlook: Outlook | None, record: SweepRecord, total_kimg: float) -> None:
         super().__init__()
         self.asha = asha
+        self.outlook = outlook
         self._total_images = to_images(total_kimg)
         self.stopped: dict[str, str] = {}
         for trial in record.trials.values():
             for report in trial.reports:
                 if not report["diverged"]:
-                    asha.report(trial.id, report["kimg"], report["score"])
+                    self._judge(trial.id, report["kimg"], report["score"])
 
     @property
     def metric(self) -> str:
@@ -55,9 +58,15 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
         if result["outcome"]:
             # It is no measure for others.
             return str(TrialScheduler.STOP)
-        reason = self.asha.report(result["trial"], result["kimg"], result["score"])
+        reason = self._judge(result["trial"], result["kimg"], result["score"])
         if reason is not None and result["source"] != "published":
             self.stopped[result["trial"]] = reason
             return str(TrialScheduler.STOP)
         ended = to_images(result["kimg"]) >= self._total_images
         return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)
+
+    def _judge(self, trial: str, kimg: float, score: float) -> str | None:
+        """Take in a report; return why the trial should stop, or None."""
+        behind = self.asha.report(trial, kimg, score)
+        futile = self.outlook.report(trial, kimg, score) if self.outlook is not None else None
+        return behind or futile

@@ -48,6 +48,7 @@ def _resolved(made: Launch) -> dict[str, Any]:
 def _facts(made: Launch) -> dict[str, str]:
     from search.record import SweepRecord
     from search.run_folder import SETTINGS
+    from search.spec import SweepSpec
 
     plan, spec = made.plan, made.spec
     trials = made.trials_left(SweepRecord())
@@ -69,6 +70,8 @@ def _facts(made: Launch) -> dict[str, str]:
         f" {min(spec.samples, len(plan.data.train)):,} real ones",
         "resources": _resources(made),
     }
+    if isinstance(spec, SweepSpec) and spec.futility is not None:
+        facts["futility"] = f"who will miss the best, {spec.futility:g} standard deviations granted, is stopped too"
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts

@@ -10,11 +10,11 @@ import judge_divergence
 import numpy as np
 import pytest
 from contenders import Ours, Plain, Pool, Published, Random
-from live import Costs, LivePool
+from live import LivePool
 from record_trials import record
 from replay import simulate
 from search_efficiency import ratio, reached
-from traces import Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
+from traces import Costs, Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training
 
 from gan.data import open_data

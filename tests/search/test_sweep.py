@@ -27,7 +27,7 @@ from search.scheduler import AshaScheduler
 
 
 def rungs(record: SweepRecord) -> dict[float, dict[str, float]]:
-    return AshaScheduler(Asha([0.4, 1.2], 3), record, 2.0).asha.rungs
+    return AshaScheduler(Asha([0.4, 1.2], 3), None, record, 2.0).asha.rungs
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,120 @@
+"""Which trials may still win."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from search.outlook import FEWEST, Outlook
+
+LENGTH = 6
+
+
+def curve(last: float, *, falls: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.1)) -> list[float]:
+    """Scores after 1 to 6 kimg whose logarithms fall by what is given."""
+    logs = [math.log(last)]
+    for fall in reversed(falls):
+        logs.append(logs[-1] + fall)
+    return [math.exp(value) for value in reversed(logs)]
+
+
+def learnt(deviations: float = 2.0, places: int = 1, spread: float = 0.0, seed: int = 0) -> Outlook:
+    """Ten trials that ended at 100 to 109."""
+    random = np.random.default_rng(seed)
+    outlook = Outlook(LENGTH, deviations, places)
+    for number in range(10):
+        falls = tuple(float(fall) for fall in np.array([0.5, 0.3, 0.2, 0.1, 0.1]) + spread * random.normal(size=5))
+        for kimg, score in enumerate(curve(100.0 + number, falls=falls), 1):
+            outlook.report(f"t{number}", float(kimg), score)
+    return outlook
+
+
+@pytest.mark.parametrize(("last", "stopped"), [(99.0, False), (103.0, True)])
+def test_where_all_curves_are_alike_the_first_report_tells_who_will_win(last: float, stopped: bool) -> None:
+    reason = learnt().report("new", 1.0, curve(last)[0])
+    assert (reason is not None) is stopped
+    assert reason is None or reason == "1 kimg: 342 would hardly fall below 103, and 100 is reached"
+
+
+def test_the_more_curves_differ_the_later_one_is_sure() -> None:
+    found = []
+    for spread in (0.0, 0.1, 0.15):
+        outlook = learnt(spread=spread)
+        reasons = [outlook.report("new", float(kimg), score) for kimg, score in enumerate(curve(150.0), 1)]
+        found.append(next((kimg for kimg, reason in enumerate(reasons, 1) if reason), LENGTH))
+    assert found == sorted(set(found)) and found[0] == 1
+
+
+@pytest.mark.parametrize("deviations", [0.5, 1.0, 2.0])
+def test_of_trials_that_would_have_won_few_are_stopped(deviations: float) -> None:
+    """As many as a normal distribution has beyond so many deviations, where steps are independent."""
+    random, lost, winners = np.random.default_rng(3), 0, 0
+    outlook = learnt(deviations, spread=0.2, seed=1)
+    best = 100.0
+    for number in range(4000):
+        scores = curve(
+            1.0, falls=tuple(float(fall) for fall in np.array([0.5, 0.3, 0.2, 0.1, 0.1]) + 0.2 * random.normal(size=5))
+        )
+        first = float(best * random.uniform(2.0, 5.0))
+        if scores[-1] * first / scores[0] > best:
+            continue
+        winners += 1
+        trial = Outlook(LENGTH, deviations)
+        trial._steps, trial._falls, trial._front = outlook._steps, outlook._falls, dict(outlook._front)
+        lost += trial.report(f"n{number}", 1.0, first) is not None
+    assert winners > 200
+    assert lost / winners < 3 * (1 - 0.5 * math.erfc(-deviations / math.sqrt(2)))
+
+
+def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
+    outlook = Outlook(LENGTH, 0.0)
+    for number in range(FEWEST):
+        assert outlook.report("bad", 1.0, 1e6) is None
+        for kimg, score in enumerate(curve(100.0), 1):
+            assert outlook.report(f"t{number}", float(kimg), score) is None
+    assert outlook.report("worse", 1.0, 2e6) is not None
+
+
+def test_a_trial_that_has_come_to_its_end_is_not_stopped() -> None:
+    assert learnt().report("new", float(LENGTH), 1e6) is None
+
+
+def test_every_trial_has_its_grace() -> None:
+    outlook = learnt()
+    outlook._grace = 3000
+    reasons = [outlook.report("new", float(kimg), 1e6) is not None for kimg in (1, 2, 3)]
+    assert reasons == [False, False, True]
+
+
+def test_as_many_trials_may_win_as_are_trained_again() -> None:
+    beaten = curve(103.5)[0]
+    assert learnt(places=1).report("new", 1.0, beaten) is not None
+    assert learnt(places=5).report("new", 1.0, beaten) is None
+    assert learnt(places=11).report("new", 1.0, 1e6) is None
+
+
+def test_the_front_forgets_no_one_who_comes_back_better() -> None:
+    outlook = Outlook(LENGTH, 0.0, places=2)
+    for trial, kimg, score in (("a", 1, 50.0), ("b", 1, 60.0), ("c", 1, 70.0), ("c", 2, 40.0), ("a", 2, 45.0)):
+        outlook.report(trial, float(kimg), score)
+    assert outlook._front == pytest.approx({"c": math.log(40.0), "a": math.log(45.0)})
+
+
+def test_replaying_reports_changes_nothing() -> None:
+    first, second = learnt(spread=0.1), learnt(spread=0.1)
+    random = np.random.default_rng(1)
+    for number in range(10):
+        for kimg in range(1, LENGTH + 1):
+            second.report(f"t{number}", float(kimg), float(random.uniform(1, 1000)))
+    probes = [float(score) for score in np.geomspace(100, 1000, 20)]
+    assert [first.report(f"p{score}", 1.0, score) for score in probes] == [
+        second.report(f"p{score}", 1.0, score) for score in probes
+    ]
+
+
+def test_a_score_of_nothing_is_no_error() -> None:
+    outlook = learnt()
+    assert outlook.report("perfect", 1.0, 0.0) is None
+    assert outlook.report("other", 1.0, 100.0) is not None
