@@ -31,13 +31,13 @@ from gan.run import DIVERGED_SCORE
 from gan.settings import Choices, Range
 from gan.storage import Storage
 from search.asha import Asha
+from search.futility import Futility
 from search.journal import Journal
 from search.record import SweepRecord, TrialRecord
 from search.scheduler import AshaScheduler
 from search.searcher import StudySearcher
 from search.space import RECIPE, label, suggest
 from search.spec import SweepSpec, make_spec
-from search.sweep import outlook
 from search.trial import DIVERGED
 
 
@@ -236,7 +236,9 @@ class Ours(Contender):
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
         self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
-        self.scheduler = AshaScheduler(Asha(spec.rungs(), spec.reduction_factor), outlook(spec), self.record, spec.kimg)
+        self.scheduler = AshaScheduler(
+            Asha(spec.rungs(), spec.reduction_factor), Futility.of(spec), self.record, spec.kimg
+        )
         self._kimg = spec.kimg
 
     def begin(self) -> Running | None:

@@ -143,9 +143,7 @@ def show(result: dict[str, Any]) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "data", nargs="*", default=DATA, help="recordings or files"
-    )
+    parser.add_argument("data", nargs="*", default=DATA, help="recordings or files")
     parser.add_argument("--seeds", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=1000, help="defaults were chosen on seeds from 0 on")
     parser.add_argument("--full-trials", type=float, default=20, help="the budget, in trials that nobody stops")

@@ -47,7 +47,7 @@ BOXES = (
         "search.event_files", "search.hparams", "search.in_force", "search.study", "search.follow", "search.serving"),
         250, 240, 400),
     Box("report", ("search.report", "search.export", "search.rescore"), 560, 340),
-    Box("trials under Tune", ("search.asha", "search.outlook", "search.scheduler", "search.planner", "search.searcher",
+    Box("trials under Tune", ("search.asha", "search.futility", "search.scheduler", "search.planner", "search.searcher",
         "search.sampler", "search.trial",
         "search.recorder", "search.lost_workers", "search.cluster_watch"), 250, 340, 280),
     Box("plan", ("search.spec", "search.space", "search.preflight"), 250, 430),

@@ -27,11 +27,11 @@ from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
 from search.cluster_watch import ClusterWatch
+from search.futility import Futility
 from search.gpu_share import with_measured_share
 from search.journal import FORMAT, JOURNAL, Journal
 from search.lost_workers import lost_workers_are_retried
 from search.nodes import check_nodes
-from search.outlook import Outlook
 from search.planner import Planner
 from search.preflight import Plan, preflight
 from search.progress import Progress
@@ -155,8 +155,8 @@ class Launch(ABC):
     def asha(self) -> Asha:
         """Return the rungs at which trials that fall behind are stopped."""
 
-    def outlook(self) -> Outlook | None:
-        """Return what foresees which trials may still win; None where all train to their full length."""
+    def futility(self) -> Futility | None:
+        """Return the rule about which trials may still win; None where all train to their full length."""
         return None
 
     @abstractmethod
@@ -296,7 +296,7 @@ class Launch(ABC):
         left = self.trials_left(record)
         if not left:
             return None
-        scheduler = AshaScheduler(self.asha(), self.outlook(), record, spec.kimg)
+        scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg)
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
         total = left + sum(trial.final for trial in record.trials.values())

@@ -1,4 +1,4 @@
-"""Stopping under Tune: an adapter that gives reports to ASHA and the outlook, and keeps why a trial was stopped."""
+"""Stopping under Tune: an adapter that gives reports to ASHA and the futility rule, and keeps why a trial ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gan.settings import to_images
 from search.asha import Asha
-from search.outlook import Outlook
+from search.futility import Futility
 from search.planner import METRIC
 from search.record import SweepRecord
 
@@ -28,7 +28,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
 
     Args:
         asha: the rungs.
-        outlook: what foresees who may still win; None stops none for that.
+        futility: the rule about who may still win; None where there is none.
         record: of earlier launches, whose reports are replayed into both.
         total_kimg: the length of a whole trial.
 
@@ -36,10 +36,10 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
         stopped: our trial id → why it was stopped.
     """
 
-    def __init__(self, asha: Asha, outlook: Outlook | None, record: SweepRecord, total_kimg: float) -> None:
+    def __init__(self, asha: Asha, futility: Futility | None, record: SweepRecord, total_kimg: float) -> None:
         super().__init__()
         self.asha = asha
-        self.outlook = outlook
+        self.futility = futility
         self._total_images = to_images(total_kimg)
         self.stopped: dict[str, str] = {}
         for trial in record.trials.values():
@@ -68,5 +68,5 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
     def _judge(self, trial: str, kimg: float, score: float) -> str | None:
         """Take in a report; return why the trial should stop, or None."""
         behind = self.asha.report(trial, kimg, score)
-        futile = self.outlook.report(trial, kimg, score) if self.outlook is not None else None
+        futile = self.futility.report(trial, kimg, score) if self.futility is not None else None
         return behind or futile

@@ -9,9 +9,9 @@ from gan.storage import Storage
 from search.asha import Asha
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
+from search.futility import Futility
 from search.journal import Journal
 from search.launch import Claim, Launch
-from search.outlook import Outlook
 from search.record import SweepRecord
 from search.run_folder import kind_of
 from search.searcher import StudySearcher
@@ -48,21 +48,14 @@ class Sweep(Launch):
     def asha(self) -> Asha:
         return Asha(self.spec.rungs(), self.spec.reduction_factor)
 
-    def outlook(self) -> Outlook | None:
-        return outlook(self.spec)
+    def futility(self) -> Futility | None:
+        return Futility.of(self.spec)
 
     def concluded(self, record: SweepRecord) -> bool:
         return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
 
     def conclude(self, claim: Claim) -> None:
         run_finalists(self, claim)
-
-
-def outlook(spec: SweepSpec) -> Outlook | None:
-    """Return what foresees which trials may still win a sweep, or be among its finalists."""
-    if spec.futility is None:
-        return None
-    return Outlook(spec.kimg, spec.futility, max(1, spec.finalists), next(iter(spec.rungs()), 0.0))
 
 
 def resume(

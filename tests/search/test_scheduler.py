@@ -9,7 +9,7 @@ import pytest
 
 from gan.run import DIVERGED_SCORE
 from search.asha import Asha
-from search.outlook import FEWEST, Outlook
+from search.futility import FEWEST, Futility
 from search.record import SweepRecord, TrialRecord
 from search.scheduler import AshaScheduler
 
@@ -18,8 +18,8 @@ LENGTH = 3
 
 def scheduler(record: SweepRecord | None = None, *, foresees: bool = True) -> AshaScheduler:
     """One without rungs."""
-    outlook = Outlook(LENGTH, 2.0) if foresees else None
-    return AshaScheduler(Asha([], math.inf), outlook, record or SweepRecord(), LENGTH)
+    futility = Futility(LENGTH, 2.0) if foresees else None
+    return AshaScheduler(Asha([], math.inf), futility, record or SweepRecord(), LENGTH)
 
 
 def told(made: AshaScheduler, trial: str, kimg: float, score: float, **more: Any) -> str:
@@ -59,7 +59,7 @@ def test_a_trial_that_will_hardly_win_is_stopped_and_the_reason_kept() -> None:
     assert made.stopped == {"unlikely": "1 kimg: 210 would hardly fall below 52.5, and 50 is reached"}
 
 
-def test_without_an_outlook_it_goes_on() -> None:
+def test_without_the_rule_it_goes_on() -> None:
     assert told(trained(foresees=False), "unlikely", 1, 1000.0) == "CONTINUE"
 
 
@@ -74,12 +74,12 @@ def test_after_a_restart_the_same_is_foreseen() -> None:
     # The lost trial had led at first, but its fall was none that others might make.
     assert told(made, "likely", 1, 190.0) == "CONTINUE"
     assert told(made, "unlikely", 1, 210.0) == "STOP"
-    assert made.outlook is not None
-    assert made.outlook._falls[1000, 2000].mean == pytest.approx(-math.log(2))
+    assert made.futility is not None
+    assert made.futility._falls[1000, 2000].mean == pytest.approx(-math.log(2))
 
 
 def test_a_diverged_report_ends_the_trial_and_teaches_nothing() -> None:
     made = trained()
     assert told(made, "lost", 1, DIVERGED_SCORE, outcome="diverged") == "STOP"
     assert not made.stopped
-    assert made.outlook is not None and "lost" not in made.outlook._curves
+    assert made.futility is not None and "lost" not in made.futility._curves

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from search.outlook import FEWEST, Outlook
+from search.futility import FEWEST, Futility
 
 LENGTH = 6
 
@@ -20,15 +20,15 @@ def curve(last: float, *, falls: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.1)) 
     return [math.exp(value) for value in reversed(logs)]
 
 
-def learnt(deviations: float = 2.0, places: int = 1, spread: float = 0.0, seed: int = 0) -> Outlook:
+def learnt(deviations: float = 2.0, places: int = 1, spread: float = 0.0, seed: int = 0) -> Futility:
     """Ten trials that ended at 100 to 109."""
     random = np.random.default_rng(seed)
-    outlook = Outlook(LENGTH, deviations, places)
+    futility = Futility(LENGTH, deviations, places)
     for number in range(10):
         falls = tuple(float(fall) for fall in np.array([0.5, 0.3, 0.2, 0.1, 0.1]) + spread * random.normal(size=5))
         for kimg, score in enumerate(curve(100.0 + number, falls=falls), 1):
-            outlook.report(f"t{number}", float(kimg), score)
-    return outlook
+            futility.report(f"t{number}", float(kimg), score)
+    return futility
 
 
 @pytest.mark.parametrize(("last", "stopped"), [(99.0, False), (103.0, True)])
@@ -41,8 +41,8 @@ def test_where_all_curves_are_alike_the_first_report_tells_who_will_win(last: fl
 def test_the_more_curves_differ_the_later_one_is_sure() -> None:
     found = []
     for spread in (0.0, 0.1, 0.15):
-        outlook = learnt(spread=spread)
-        reasons = [outlook.report("new", float(kimg), score) for kimg, score in enumerate(curve(150.0), 1)]
+        futility = learnt(spread=spread)
+        reasons = [futility.report("new", float(kimg), score) for kimg, score in enumerate(curve(150.0), 1)]
         found.append(next((kimg for kimg, reason in enumerate(reasons, 1) if reason), LENGTH))
     assert found == sorted(set(found)) and found[0] == 1
 
@@ -51,7 +51,7 @@ def test_the_more_curves_differ_the_later_one_is_sure() -> None:
 def test_of_trials_that_would_have_won_few_are_stopped(deviations: float) -> None:
     """As many as a normal distribution has beyond so many deviations, where steps are independent."""
     random, lost, winners = np.random.default_rng(3), 0, 0
-    outlook = learnt(deviations, spread=0.2, seed=1)
+    futility = learnt(deviations, spread=0.2, seed=1)
     best = 100.0
     for number in range(4000):
         scores = curve(
@@ -61,20 +61,20 @@ def test_of_trials_that_would_have_won_few_are_stopped(deviations: float) -> Non
         if scores[-1] * first / scores[0] > best:
             continue
         winners += 1
-        trial = Outlook(LENGTH, deviations)
-        trial._steps, trial._falls, trial._front = outlook._steps, outlook._falls, dict(outlook._front)
+        trial = Futility(LENGTH, deviations)
+        trial._steps, trial._falls, trial._front = futility._steps, futility._falls, dict(futility._front)
         lost += trial.report(f"n{number}", 1.0, first) is not None
     assert winners > 200
     assert lost / winners < 3 * (1 - 0.5 * math.erfc(-deviations / math.sqrt(2)))
 
 
 def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
-    outlook = Outlook(LENGTH, 0.0)
+    futility = Futility(LENGTH, 0.0)
     for number in range(FEWEST):
-        assert outlook.report("bad", 1.0, 1e6) is None
+        assert futility.report("bad", 1.0, 1e6) is None
         for kimg, score in enumerate(curve(100.0), 1):
-            assert outlook.report(f"t{number}", float(kimg), score) is None
-    assert outlook.report("worse", 1.0, 2e6) is not None
+            assert futility.report(f"t{number}", float(kimg), score) is None
+    assert futility.report("worse", 1.0, 2e6) is not None
 
 
 def test_a_trial_that_has_come_to_its_end_is_not_stopped() -> None:
@@ -82,9 +82,9 @@ def test_a_trial_that_has_come_to_its_end_is_not_stopped() -> None:
 
 
 def test_every_trial_has_its_grace() -> None:
-    outlook = learnt()
-    outlook._grace = 3000
-    reasons = [outlook.report("new", float(kimg), 1e6) is not None for kimg in (1, 2, 3)]
+    futility = learnt()
+    futility._grace = 3000
+    reasons = [futility.report("new", float(kimg), 1e6) is not None for kimg in (1, 2, 3)]
     assert reasons == [False, False, True]
 
 
@@ -96,10 +96,10 @@ def test_as_many_trials_may_win_as_are_trained_again() -> None:
 
 
 def test_the_front_forgets_no_one_who_comes_back_better() -> None:
-    outlook = Outlook(LENGTH, 0.0, places=2)
+    futility = Futility(LENGTH, 0.0, places=2)
     for trial, kimg, score in (("a", 1, 50.0), ("b", 1, 60.0), ("c", 1, 70.0), ("c", 2, 40.0), ("a", 2, 45.0)):
-        outlook.report(trial, float(kimg), score)
-    assert outlook._front == pytest.approx({"c": math.log(40.0), "a": math.log(45.0)})
+        futility.report(trial, float(kimg), score)
+    assert futility._front == pytest.approx({"c": math.log(40.0), "a": math.log(45.0)})
 
 
 def test_replaying_reports_changes_nothing() -> None:
@@ -115,6 +115,6 @@ def test_replaying_reports_changes_nothing() -> None:
 
 
 def test_a_score_of_nothing_is_no_error() -> None:
-    outlook = learnt()
-    assert outlook.report("perfect", 1.0, 0.0) is None
-    assert outlook.report("other", 1.0, 100.0) is not None
+    futility = learnt()
+    assert futility.report("perfect", 1.0, 0.0) is None
+    assert futility.report("other", 1.0, 100.0) is not None
