@@ -1,8 +1,8 @@
 """Futility: which trials may still come to the front.
 
-ASHA asks whether a trial is among the better part of those that came to its rung. Once a search has learnt, nearly all
-that it proposes is, as the rungs still hold what was drawn at random in the beginning; while all that counts in the end
-is the best. So a trial is also stopped when what is left of its training would hardly take it there.
+ASHA asks whether a trial is among the better part of those that came to its rung. Once a search has learnt, more and
+more of what it proposes is, as the rungs still hold what was drawn at random in the beginning; while all that counts in
+the end is the best. So a trial is also stopped when what is left of its training would hardly take it there.
 
 The idea is that of Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep
 neural networks by extrapolation of learning curves", IJCAI), without a form of curve: how scores fall is what the other
@@ -24,6 +24,11 @@ FEWEST = 4
 """Trials that have made a step, before anything is made of how scores fall in it."""
 TINY = 1e-6
 """Below any score: its logarithm is that of 0."""
+
+
+def log_score(score: float) -> float:
+    """Return the logarithm of a score, finite for 0 as well."""
+    return math.log(max(score, TINY))
 
 
 class Futility:
@@ -60,7 +65,7 @@ class Futility:
 
         What a trial reports again after a restart changes nothing.
         """
-        images, value = to_images(kimg), math.log(max(score, TINY))
+        images, value = to_images(kimg), log_score(score)
         curve = self._curves.setdefault(trial, {})
         if images in curve:
             return None

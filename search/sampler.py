@@ -26,7 +26,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from gan.recipe import Recipe, active
-from gan.settings import Choices, Range, Space, Value
+from gan.settings import Choices, Parameter, Range, Space, Value
+from search.futility import log_score
 from search.space import RECIPE, label
 
 FEWEST, ENOUGH = 9, 20
@@ -45,8 +46,6 @@ OBSERVED = 300
 """Trials that the model is fitted to at most: the better half of these, and others at random."""
 BELIEVED = 150
 """Trials that run, the newest of them, that the model takes into account at most."""
-TINY = 1e-6
-"""Below any distance: its logarithm is that of a score of 0."""
 REFITTED = 1.15
 """Growth in trials after which the kernel is fitted again."""
 
@@ -67,7 +66,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
 
     def __init__(self, recipes: dict[str, Recipe], seed: int, startup: int = ENOUGH) -> None:
         self._startup = startup
-        self._recipes = recipes
+        self._spaces = {name: (recipe.searchable(), recipe.settings) for name, recipe in recipes.items()}
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
@@ -88,7 +87,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
     ) -> Any:
         if self._plan[0] != trial.number:
             # What was enqueued, as a recipe that is owed its share, is settled already.
-            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._recipes)
+            names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._spaces)
             name, params = self._propose(study, trial.number, names)
             self._plan = trial.number, {RECIPE: name, **{label(name, key): value for key, value in params.items()}}
         return self._plan[1][param_name]
@@ -98,7 +97,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         if len(ended) < self._startup or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
-            return name, draw_params(self._recipes[name], self._random)
+            return name, draw_params(*self._spaces[name], self._random)
         seen = len(ended)
         ended, scores = self._thinned(ended, comparable([self._curve(trial) for trial in ended]))
         points = np.array([self._place(trial) for trial in ended])
@@ -140,13 +139,22 @@ class ModelSampler(optuna.samplers.BaseSampler):
         if models:
             near += [models[self._random.integers(len(models))] for _ in range(count // 2)]
         near += [None] * (count - len(near))
-        return [draw_params(self._recipes[name], self._random, model) for model in near]
+        return [draw_params(*self._spaces[name], self._random, model) for model in near]
 
 
-def draw_params(recipe: Recipe, random: np.random.Generator, near: dict[str, Value] | None = None) -> dict[str, Value]:
-    """Return parameters of a recipe, drawn from all of its space, or most of them near to others."""
-    settings, drawn = dict(recipe.settings), {}
-    for name, (known, space) in recipe.searchable().items():
+def draw_params(
+    searched: dict[str, tuple[Parameter, Space]],
+    settings: dict[str, Value],
+    random: np.random.Generator,
+    near: dict[str, Value] | None = None,
+) -> dict[str, Value]:
+    """Return parameters of a recipe, drawn from all of its space, or most of them near to others.
+
+    Args:
+        searched, settings: of the recipe.
+    """
+    settings, drawn = dict(settings), {}
+    for name, (known, space) in searched.items():
         if active(known, settings):
             before = near.get(name) if near is not None and random.random() < KEPT else None
             settings[name] = drawn[name] = _draw_one(space, random, before)
@@ -262,7 +270,7 @@ def curve(trial: FrozenTrial) -> dict[int, float]:
     """Return images → logarithm of the score; empty for a trial that is lost, or of which there is none."""
     if any(value > 0 for value in trial.constraints.values()):
         return {}
-    return {step: math.log(max(score, TINY)) for step, score in sorted(trial.intermediate_values.items())}
+    return {step: log_score(score) for step, score in sorted(trial.intermediate_values.items())}
 
 
 def normal_quantiles(scores: np.ndarray) -> np.ndarray:

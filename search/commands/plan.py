@@ -71,7 +71,7 @@ def _facts(made: Launch) -> dict[str, str]:
         "resources": _resources(made),
     }
     if isinstance(spec, SweepSpec) and spec.futility is not None:
-        facts["futility"] = f"who will miss the best, {spec.futility:g} standard deviations granted, is stopped too"
+        facts["futility"] = f"trials expected to miss the best by {spec.futility:g} standard deviations are stopped too"
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from search.futility import FEWEST, Futility
+from search.spec import make_spec
 
 LENGTH = 6
+FALLS = (0.5, 0.3, 0.2, 0.1, 0.1)
 
 
-def curve(last: float, *, falls: tuple[float, ...] = (0.5, 0.3, 0.2, 0.1, 0.1)) -> list[float]:
+def curve(last: float, falls: Iterable[float] = FALLS) -> list[float]:
     """Scores after 1 to 6 kimg whose logarithms fall by what is given."""
     logs = [math.log(last)]
-    for fall in reversed(falls):
+    for fall in reversed(list(falls)):
         logs.append(logs[-1] + fall)
     return [math.exp(value) for value in reversed(logs)]
 
 
-def learnt(deviations: float = 2.0, places: int = 1, spread: float = 0.0, seed: int = 0) -> Futility:
-    """Ten trials that ended at 100 to 109."""
-    random = np.random.default_rng(seed)
-    futility = Futility(LENGTH, deviations, places)
-    for number in range(10):
-        falls = tuple(float(fall) for fall in np.array([0.5, 0.3, 0.2, 0.1, 0.1]) + spread * random.normal(size=5))
-        for kimg, score in enumerate(curve(100.0 + number, falls=falls), 1):
+def learnt(
+    deviations: float = 2.0, places: int = 1, grace: float = 0.0, *, spread: float = 0.0, trials: int = 10
+) -> Futility:
+    """One that has seen trials which ended at 100, 101, …"""
+    random = np.random.default_rng(0)
+    futility = Futility(LENGTH, deviations, places, grace)
+    for number in range(trials):
+        falls = np.array(FALLS) + spread * random.normal(size=5)
+        for kimg, score in enumerate(curve(100.0 + number, falls), 1):
             futility.report(f"t{number}", float(kimg), score)
     return futility
 
@@ -48,24 +53,15 @@ def test_the_more_curves_differ_the_later_one_is_sure() -> None:
 
 
 @pytest.mark.parametrize("deviations", [0.5, 1.0, 2.0])
-def test_of_trials_that_would_have_won_few_are_stopped(deviations: float) -> None:
-    """As many as a normal distribution has beyond so many deviations, where steps are independent."""
-    random, lost, winners = np.random.default_rng(3), 0, 0
-    futility = learnt(deviations, spread=0.2, seed=1)
-    best = 100.0
-    for number in range(4000):
-        scores = curve(
-            1.0, falls=tuple(float(fall) for fall in np.array([0.5, 0.3, 0.2, 0.1, 0.1]) + 0.2 * random.normal(size=5))
-        )
-        first = float(best * random.uniform(2.0, 5.0))
-        if scores[-1] * first / scores[0] > best:
-            continue
-        winners += 1
-        trial = Futility(LENGTH, deviations)
-        trial._steps, trial._falls, trial._front = futility._steps, futility._falls, dict(futility._front)
-        lost += trial.report(f"n{number}", 1.0, first) is not None
-    assert winners > 200
-    assert lost / winners < 3 * (1 - 0.5 * math.erfc(-deviations / math.sqrt(2)))
+def test_who_is_only_just_stopped_wins_as_rarely_as_is_said(deviations: float) -> None:
+    """As often as a normal distribution comes so many deviations below its mean, where steps are independent."""
+    futility = learnt(deviations, spread=0.1, trials=2000)
+    futility.report("front", float(LENGTH), 50.0)
+    firsts = [float(first) for first in np.geomspace(50.0, 500.0, 2000)]
+    first = next(first for first in firsts if futility.report(f"n{first}", 1.0, first))
+    falls = (np.array(FALLS) + 0.1 * np.random.default_rng(1).normal(size=(20_000, 5))).sum(1)
+    won = np.mean(first * np.exp(-falls) < 50.0)
+    assert won == pytest.approx(0.5 * math.erfc(deviations / math.sqrt(2)), rel=0.15)
 
 
 def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
@@ -77,13 +73,20 @@ def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
     assert futility.report("worse", 1.0, 2e6) is not None
 
 
+def test_nothing_is_foreseen_while_nobody_has_come_to_the_end() -> None:
+    futility = Futility(LENGTH, 0.0)
+    for number in range(2 * FEWEST):
+        for kimg, score in enumerate(curve(100.0)[:-1], 1):
+            assert futility.report(f"t{number}", float(kimg), score) is None
+    assert futility.report("bad", 1.0, 1e6) is None
+
+
 def test_a_trial_that_has_come_to_its_end_is_not_stopped() -> None:
     assert learnt().report("new", float(LENGTH), 1e6) is None
 
 
 def test_every_trial_has_its_grace() -> None:
-    futility = learnt()
-    futility._grace = 3000
+    futility = learnt(grace=3.0)
     reasons = [futility.report("new", float(kimg), 1e6) is not None for kimg in (1, 2, 3)]
     assert reasons == [False, False, True]
 
@@ -118,3 +121,14 @@ def test_a_score_of_nothing_is_no_error() -> None:
     futility = learnt()
     assert futility.report("perfect", 1.0, 0.0) is None
     assert futility.report("other", 1.0, 100.0) is not None
+
+
+def test_a_sweep_settles_the_rule() -> None:
+    spec = {"kimg": 12, "interval_kimg": 1, "grace_kimg": 3, "futility": 1.5}
+    for finalists, places in ((0, 1), (5, 5)):
+        made = Futility.of(make_spec({**spec, "finalists": finalists}))
+        assert made is not None and vars(made) == vars(Futility(12.0, 1.5, places, 3.0))
+    assert Futility.of(make_spec({**spec, "futility": None})) is None
+    # A sweep without rungs: nobody waits.
+    one = Futility.of(make_spec({"kimg": 1, "interval_kimg": 1}))
+    assert one is not None and vars(one) == vars(Futility(1.0, 3.0))

@@ -176,14 +176,15 @@ def test_the_model_proposes_from_then_on_but_for_one_in_five(trials: int, monkey
 
 def test_every_whole_number_of_a_range_is_drawn_equally_often() -> None:
     recipe, random = RECIPES["wgan"].with_space({"n_critic": Range(1, 5)}), np.random.default_rng(0)
-    counts = Counter(draw_params(recipe, random)["n_critic"] for _ in range(4000))
+    counts = Counter(draw_params(recipe.searchable(), recipe.settings, random)["n_critic"] for _ in range(4000))
     assert set(counts) == {1, 2, 3, 4, 5} and min(counts.values()) > 700
 
 
 def test_what_varies_a_good_trial_stays_near_it() -> None:
     recipe, random = RECIPES["wgan"], np.random.default_rng(0)
-    good = draw_params(recipe, random)
-    drawn = [draw_params(recipe, random, good) for _ in range(300)]
+    space = recipe.searchable(), recipe.settings
+    good = draw_params(*space, random)
+    drawn = [draw_params(*space, random, good) for _ in range(300)]
     near = [abs(math.log(float(each["lr_g"]) / float(good["lr_g"]))) < 0.3 * math.log(1000) for each in drawn]
     assert sampler.KEPT - 0.1 < np.mean(near) <= 1
     assert 0.7 < np.mean([each["batch"] == good["batch"] for each in drawn]) < 1
