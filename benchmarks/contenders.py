@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -268,6 +268,20 @@ class Ours(Contender):
             return True
         self.searcher.conclude(trial)
         return False
+
+    def stops(self) -> Counter[str]:
+        """Count the trials stopped at rungs and for futility, and those of either kind that would have won.
+
+        That is, those whose recording comes below the best that the search came to.
+        """
+        counts: Counter[str] = Counter()
+        best = min((trial.best_fid for trial in self.record.trials.values() if trial.best_fid), default=math.inf)
+        for name, reason in self.scheduler.stopped.items():
+            kind = "rungs" if reason.startswith("rung") else "futility"
+            final = self.searcher.recorded[name].best_fid
+            counts[kind] += 1
+            counts[f"{kind}, wrongly"] += final is not None and final < best
+        return counts
 
 
 class Random(Contender):

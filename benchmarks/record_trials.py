@@ -1,9 +1,10 @@
 """Record whole trainings of random settings, to be replayed: `python benchmarks/record_trials.py faces`.
 
     python benchmarks/record_trials.py faces --trials 400
-    python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out traces/fashion-mnist.jsonl.gz
-    python benchmarks/record_trials.py faces --first 1002 --published-seeds 0 --out traces/faces-2.jsonl.gz
-    python benchmarks/record_trials.py faces --near faces+faces-2 --first 5000 --out traces/faces-near.jsonl.gz
+    python benchmarks/record_trials.py fashion-mnist:DIR --trials 400 --out benchmarks/traces/fashion-mnist.jsonl.gz
+    python benchmarks/record_trials.py faces --first 1002 --published-seeds 0 --out benchmarks/traces/faces-2.jsonl.gz
+    python benchmarks/record_trials.py faces --near faces+faces-2 --first 5000 --trials 360 \\
+        --out benchmarks/traces/faces-near.jsonl.gz
 
 Settings are drawn at random from the space that a sweep searches (the recipes' own settings first, on several
 seeds), trained by the real trainer and evaluated at every interval, and never stopped: not by a rung, not by the
@@ -27,6 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -64,15 +66,17 @@ def vary(index: int, recipes: dict[str, Recipe], best: list[Trace]) -> tuple[str
     """As `draw`, with parameters near those of one of the best."""
     random = np.random.default_rng(index)
     model = best[random.integers(len(best))]
-    return model.recipe, "near", draw_params(recipes[model.recipe], random, model.params)
+    recipe = recipes[model.recipe]
+    return recipe.name, "near", draw_params(recipe.searchable(), recipe.settings, random, model.params)
 
 
 def best_tenth(traces: TraceSet) -> list[Trace]:
-    """Return the best of the trials of random settings."""
-    found = sorted(
-        (trace.best_fid, trace.trial, trace) for trace in traces.traces if trace.source == "sampled" and trace.best_fid
-    )
-    return [trace for *_, trace in found[: len(found) // 10]]
+    """Return the best of the trials of random settings, one at least."""
+    sampled = [trace for trace in traces.traces if trace.source == "sampled"]
+    if not sampled:
+        sys.exit("--near: none of these recordings is of random settings")
+    sampled.sort(key=lambda trace: math.inf if trace.best_fid is None else trace.best_fid)
+    return sampled[: max(1, len(sampled) // 10)]
 
 
 def record(training: Training, count: int) -> list[TracedReport]:
@@ -98,6 +102,7 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "single_image_fid": round(evaluator.single_image_fid, 2),
         "torch": versions()["torch"],
         **({"space": args.space} if args.space else {}),
+        **({"near": args.near} if args.near else {}),
     }
 
 

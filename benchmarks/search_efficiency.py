@@ -28,9 +28,10 @@ import argparse
 import json
 import math
 import sys
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from statistics import fmean, median
 from typing import Any
 
@@ -54,15 +55,20 @@ QUARTER, LEAD = 0.25, 0.95
 """Targets: of (b)'s trial-seconds to reach its final best; of (c)'s best FID."""
 
 
+recorded = cache(read_joined)
+"""Each process reads recordings once, for all of its searches."""
+
+
 def run(
     kind: str, seed: int, recordings: str, full_trials: float, slots: int, settings: dict[str, Any], live: str | None
-) -> History:
-    """Run one search."""
-    traces = read_joined(recordings)
+) -> tuple[History, Counter[str]]:
+    """Run one search; return what it came to, and whom it stopped, where that is recorded."""
+    traces = recorded(recordings)
     # No two searches train with the same seeds.
     pool = LivePool(traces, live, seed * len(CONTENDERS) + list(CONTENDERS).index(kind)) if live else None
     contender = CONTENDERS[kind](traces, seed, pool, **(settings if kind == "ours" else {}))
-    return simulate(contender, slots, full_trials * mean_seconds(traces))
+    history = simulate(contender, slots, full_trials * mean_seconds(traces))
+    return history, contender.stops() if isinstance(contender, Ours) and not live else Counter()
 
 
 def bootstrap(values: list[float], statistic: Any, rounds: int = 5000) -> tuple[float, float]:
@@ -81,7 +87,9 @@ def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
     return {"ratio": math.exp(fmean(logs)), "low": math.exp(low), "high": math.exp(high), "p": p}
 
 
-def summarise(traces: TraceSet, histories: list[dict[str, History]], budget: float) -> dict[str, Any]:
+def summarise(
+    traces: TraceSet, histories: list[dict[str, History]], stops: Counter[str], budget: float
+) -> dict[str, Any]:
     best = {name: [history[name].at(budget) for history in histories] for name in histories[0]}
     shares = [history["ours"].reaches(history["random"].at(budget)) / budget for history in histories]
     plain_shares = [history["plain"].reaches(history["random"].at(budget)) / budget for history in histories]
@@ -93,6 +101,7 @@ def summarise(traces: TraceSet, histories: list[dict[str, History]], budget: flo
         "best": {name: {"median": median(found), "mean": fmean(found)} for name, found in best.items()},
         "trials": {name: fmean(history[name].trials for history in histories) for name in best},
         "against": {name: ratio(best["ours"], best[name]) for name in best if name != "ours"},
+        "stopped": dict(stops),
         "share_of_random": reached(shares),
         "plain_share_of_random": reached(plain_shares),
     }
@@ -134,6 +143,10 @@ def show(result: dict[str, Any]) -> None:
             f"{title} reaches (b)'s final best in {shown[0]} ({shown[1]} to {shown[2]}) of its trial-seconds; within a"
             f" quarter in {found['within_a_quarter']:.0%} of the searches, at all in {found['reached']:.0%}"
         )
+    for kind in ("rungs", "futility"):
+        if kind in result["stopped"]:
+            wrongly = result["stopped"].get(f"{kind}, wrongly", 0)
+            print(f"(a) stopped {result['stopped'][kind]} by {kind}, {wrongly} of whom would have beaten its best")
     share, lead = result["share_of_random"]["median"], result["against"]["plain"]
     print(
         f"targets: a quarter {'reached' if share is not None and share <= QUARTER else 'not reached'};"
@@ -166,15 +179,16 @@ def main() -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     results = []
     for name in args.data:
-        traces = read_joined(name)
+        traces = recorded(name)
         work = partial(
             run, recordings=name, full_trials=args.full_trials, slots=args.slots, settings=settings, live=args.live
         )
         with ProcessPoolExecutor(args.jobs) as pool:
             pairs = [(kind, seed) for seed in seeds for kind in kinds]
             found = dict(zip(pairs, pool.map(work, *zip(*pairs, strict=True)), strict=True))
-        histories = [{kind: found[kind, seed] for kind in kinds} for seed in seeds]
-        results.append(summarise(traces, histories, args.full_trials * mean_seconds(traces)))
+        histories = [{kind: found[kind, seed][0] for kind in kinds} for seed in seeds]
+        stops = sum((found["ours", seed][1] for seed in seeds), Counter())
+        results.append(summarise(traces, histories, stops, args.full_trials * mean_seconds(traces)))
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         told = {"date": date, "slots": args.slots, "settings": settings, "live": args.live, "results": results}

@@ -223,7 +223,7 @@ def read_joined(names: str) -> TraceSet:
     first, *others = map(read_named, names.split("+"))
     costs = Costs(first)
     for other in others:
-        if {**other.common, "published_seeds": 0} != {**first.common, "published_seeds": 0}:
+        if _alike(other) != _alike(first):
             print(f"{names}: these were not recorded alike, so no search can have both", file=sys.stderr)
             sys.exit(2)
         # They may be of another machine, and of other settings, which take another time anywhere.
@@ -238,6 +238,11 @@ def read_joined(names: str) -> TraceSet:
             ]
             first.traces.append(replace(trace, reports=reports))
     return first
+
+
+def _alike(traces: TraceSet) -> dict[str, Any]:
+    """Return what recordings must have in common to be searched together: all but how settings were drawn."""
+    return {name: value for name, value in traces.common.items() if name not in ("published_seeds", "near")}
 
 
 class Costs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from pathlib import Path
 
 import judge_divergence
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from contenders import Ours, Plain, Pool, Published, Random
 from live import LivePool
-from record_trials import record
+from record_trials import best_tenth, record, vary
 from replay import simulate
 from search_efficiency import ratio, reached
 from traces import Costs, Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
@@ -118,6 +119,35 @@ def test_the_study_is_told_of_what_was_trained(recorded: TraceSet) -> None:
     for trial in sampled:
         trained = contender.searcher.recorded[trial.id].params
         assert {name: told[trial.id].params[f"{trial.recipe}.{name}"] for name in trained} == trained
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"), [("rungs", {"futility": None}), ("futility", {"reduction_factor": 1.001})]
+)
+def test_who_was_stopped_is_counted_and_who_would_have_won(
+    kind: str, settings: dict[str, float | None], recorded: TraceSet
+) -> None:
+    contender = Ours(recorded, 0, **settings)
+    simulate(contender, slots=2, budget=200.0)
+    stopped = contender.scheduler.stopped
+    for name in stopped:
+        contender.searcher.recorded[name] = trace(0, "dcgan", "sampled", {}, 399.0)
+    assert len(stopped) > 2 and contender.stops() == Counter({kind: len(stopped)})
+    contender.searcher.recorded[next(iter(stopped))] = trace(0, "dcgan", "sampled", {}, 1.0)
+    assert contender.stops()[f"{kind}, wrongly"] == 1
+
+
+def test_near_settings_vary_the_best_tenth(recorded: TraceSet) -> None:
+    models = best_tenth(recorded)
+    assert len(models) == 8
+    assert max(model.best_fid or 0 for model in models) < min(
+        found.best_fid or 0 for found in recorded.traces if found not in models
+    )
+    drawn = [vary(index, recorded.recipes, models) for index in range(60)]
+    assert drawn == [vary(index, recorded.recipes, models) for index in range(60)]
+    rates = [math.log10(params["lr_g"]) for _, source, params in drawn if source == "near"]
+    # The best have rates about 1e-3, of a range of three powers of ten.
+    assert len(rates) == 60 and abs(np.median(rates) + 3) < 0.15 and np.std(rates) > 0.1
 
 
 def dominated(fids: list[float]) -> Trace:
