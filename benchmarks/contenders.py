@@ -5,7 +5,8 @@ recorded trial of the same recipe that this search has not had yet, and the prop
 told of the settings that were really trained, so what it learns is true. Nearest is Euclidean, each parameter in the
 units of its range (its logarithm where that is searched), a choice at distance 0 or 1. Interpolated curves would be
 smoother than real ones and repeated draws of one trial would not be independent; this way every number was measured. It
-holds a search by model back, not random search: near an optimum there are only so many recorded trials.
+holds a search by model back, not random search: near an optimum there are only so many recorded trials, though those of
+source "near", which random search does not get, are there for it.
 """
 
 from __future__ import annotations
