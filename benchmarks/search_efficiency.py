@@ -7,7 +7,8 @@
 
 Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
 Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
-scheduler classes; how recorded trials stand in for training is told in `benchmarks/contenders.py`.
+scheduler classes; how recorded trials stand in for training is told in `benchmarks/emulated.py`, or, with `--nearest`,
+in `benchmarks/contenders.py`, which holds searches by model back or pushes them on.
 
 With `--live` every trial is trained, on the same simulated clock, as long and as evaluated as the recordings of that
 name, and charged what such trials took when they were recorded; that takes processor minutes a search where replay
@@ -37,7 +38,8 @@ from typing import Any
 
 import numpy as np
 import yaml
-from contenders import Contender, Ours, Plain, Published, Random
+from contenders import Contender, Ours, Plain, Pool, Published, Random
+from emulated import EmulatedPool, Emulator
 from live import LivePool
 from replay import History, simulate
 from scipy.stats import wilcoxon
@@ -59,13 +61,30 @@ recorded = cache(read_joined)
 """Each process reads recordings once, for all of its searches."""
 
 
+@cache
+def emulator(recordings: str) -> Emulator:
+    return Emulator(recorded(recordings))
+
+
 def run(
-    kind: str, seed: int, recordings: str, full_trials: float, slots: int, settings: dict[str, Any], live: str | None
+    kind: str,
+    seed: int,
+    recordings: str,
+    full_trials: float,
+    slots: int,
+    settings: dict[str, Any],
+    live: str | None,
+    nearest: bool,
 ) -> tuple[History, Counter[str]]:
     """Run one search; return what it came to, and whom it stopped, where that is recorded."""
     traces = recorded(recordings)
     # No two searches train with the same seeds.
-    pool = LivePool(traces, live, seed * len(CONTENDERS) + list(CONTENDERS).index(kind)) if live else None
+    own = seed * len(CONTENDERS) + list(CONTENDERS).index(kind)
+    pool: Pool | None = None
+    if live:
+        pool = LivePool(traces, live, own)
+    elif not nearest:
+        pool = EmulatedPool(traces, emulator(recordings), own)
     contender = CONTENDERS[kind](traces, seed, pool, **(settings if kind == "ours" else {}))
     history = simulate(contender, slots, full_trials * mean_seconds(traces))
     return history, contender.stops() if isinstance(contender, Ours) and not live else Counter()
@@ -162,6 +181,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--full-trials", type=float, default=20, help="the budget, in trials that nobody stops")
     parser.add_argument("--slots", type=int, default=4, help="trials at once")
     parser.add_argument("--live", metavar="URI", help="train the trials, on the images that were recorded")
+    parser.add_argument("--nearest", action="store_true", help="hand out recordings, each once, instead of emulating")
     parser.add_argument("--without", action="append", default=[], choices=("published",), help="what to leave out")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
@@ -181,7 +201,13 @@ def main() -> None:
     for name in args.data:
         traces = recorded(name)
         work = partial(
-            run, recordings=name, full_trials=args.full_trials, slots=args.slots, settings=settings, live=args.live
+            run,
+            recordings=name,
+            full_trials=args.full_trials,
+            slots=args.slots,
+            settings=settings,
+            live=args.live,
+            nearest=args.nearest,
         )
         with ProcessPoolExecutor(args.jobs) as pool:
             pairs = [(kind, seed) for seed in seeds for kind in kinds]
@@ -191,7 +217,14 @@ def main() -> None:
         results.append(summarise(traces, histories, stops, args.full_trials * mean_seconds(traces)))
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {"date": date, "slots": args.slots, "settings": settings, "live": args.live, "results": results}
+        told = {
+            "date": date,
+            "slots": args.slots,
+            "settings": settings,
+            "live": args.live,
+            "nearest": args.nearest,
+            "results": results,
+        }
         json.dump(told, sys.stdout)
     else:
         for result in results:

@@ -1,12 +1,14 @@
 """What to try next: a Gaussian process over all trials, finished, stopped or diverged, as a sampler for Optuna.
 
 Three things set it apart from a sampler for single objectives. It learns across recipes: a learning rate is the same
-axis in each. It learns from trials that were stopped early, whose scores it first makes comparable with those of
-trials that trained longer. And the model that it fits is bounded, however many trials there were.
+axis in each. It learns from trials that were stopped early: what is modelled is where scores end and how they fall
+until then, both as functions of the settings, and a trial that was stopped is seen before the end. And the model is
+bounded, however many trials there were.
 
-After Snoek, Larochelle & Adams 2012 (arXiv:1206.2944: Matérn 5/2, expected improvement), with scores replaced by
-normal quantiles of their ranks (Salinas, Shen & Perrone 2020, arXiv:1909.13595) and trials that run taken to reach what
-is expected of them (Ginsbourger, Le Riche & Carraro 2010, "kriging believer").
+After Snoek, Larochelle & Adams 2012 (arXiv:1206.2944: Matérn 5/2, expected improvement) and Swersky, Snoek & Adams 2014
+(arXiv:1406.3896, "freeze-thaw": curves of trials that are not over), with scores replaced by normal quantiles of their
+ranks (Salinas, Shen & Perrone 2020, arXiv:1909.13595) and trials that run taken to reach what is expected of them
+(Ginsbourger, Le Riche & Carraro 2010, "kriging believer").
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
@@ -30,9 +31,9 @@ from gan.settings import Choices, Parameter, Range, Space, Value
 from search.futility import log_score
 from search.space import RECIPE, label
 
-FEWEST, ENOUGH = 9, 20
+FEWEST, ENOUGH = 9, 12
 """Ended trials before which settings are drawn at random, in short searches and in long ones."""
-EXPLORING = 0.2
+EXPLORING = 0.1
 """Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
 
 Small rates reach a mediocre distance soonest. A model of trials that are mostly stopped early settles there, and what
@@ -42,12 +43,18 @@ CANDIDATES = 600
 """Drawn for each proposal; the one of the largest expected improvement is taken. Half of them vary good trials."""
 NEIGHBOURS, STEP, KEPT = 10, 0.1, 0.8
 """Good trials that are varied; how far, as a share of a range; and the chance of each parameter to stay near them."""
-OBSERVED = 300
-"""Trials that the model is fitted to at most: the better half of these, and others at random."""
+OBSERVED = 400
+"""Scores that the model is given at most: the better half of these, and others at random."""
 BELIEVED = 150
 """Trials that run, the newest of them, that the model takes into account at most."""
-REFITTED = 1.15
-"""Growth in trials after which the kernel is fitted again."""
+LENGTHS = {"lr_g": 0.6, "lr_d": 0.5, "clip": 0.6, "beta1": 1.0}
+LENGTHS |= dict.fromkeys(("beta2", "ema_kimg", "dropout", "l2_lambda"), 5.0)
+LENGTH = 2.0
+"""Over what share of its default range a parameter changes what trials come to; any other parameter's.
+
+Those of the highest likelihood over 2,000 recorded trials (`benchmarks/`), which two sets of images agree on. A search
+sees too few trials to learn them: replayed with lengths that it had to learn itself, it came to worse.
+"""
 
 
 def startup_trials(trials: int) -> int:
@@ -70,8 +77,6 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
-        self._kernel: Kernel | None = None
-        self._fitted = 0
         self._curves: dict[int, dict[int, float]] = {}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -98,23 +103,22 @@ class ModelSampler(optuna.samplers.BaseSampler):
         if len(ended) < self._startup or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
             return name, draw_params(*self._spaces[name], self._random)
-        seen = len(ended)
-        ended, scores = self._thinned(ended, comparable([self._curve(trial) for trial in ended]))
-        points = np.array([self._place(trial) for trial in ended])
-        values = normal_quantiles(scores)
-        if self._kernel is None or seen >= REFITTED * self._fitted:
-            self._kernel, self._fitted = Kernel.fitted(points, values, self._kernel), seen
-        model = Model(self._kernel, points, values)
+        seen = self._thinned(Seen.of([self._curve(trial) for trial in ended]))
+        places = {index: self._place(ended[index]) for index in np.unique(seen.trials)}
+        points = np.array([places[index] for index in seen.trials])
+        model = Model(Kernel(self._axes.lengths), points, seen.left, seen.trials, normal_quantiles(seen.scores))
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         placed = [self._place(trial) for trial in running if trial.number != number and RECIPE in trial.params]
         placed = placed[-BELIEVED:]
         if placed:
             model = model.believing(np.array(placed))
-        best = [ended[index] for index in np.argsort(scores, kind="stable") if np.isfinite(scores[index])]
+        expected = model.mean(np.array(list(places.values())))
+        order = [list(places)[index] for index in np.argsort(expected, kind="stable")]
+        best = [ended[index] for index in order if self._curve(ended[index])]
         count = max(1, CANDIDATES // len(names))
         drawn = [(name, params) for name in names for params in self._candidates(name, count, best)]
-        places = np.array([self._axes.place(name, params) for name, params in drawn])
-        return drawn[int(model.expected_improvement(places).argmax())]
+        candidates = np.array([self._axes.place(name, params) for name, params in drawn])
+        return drawn[int(model.expected_improvement(candidates, float(expected.min())).argmax())]
 
     def _curve(self, trial: FrozenTrial) -> dict[int, float]:
         # An ended trial changes no more.
@@ -122,13 +126,13 @@ class ModelSampler(optuna.samplers.BaseSampler):
             self._curves[trial.number] = curve(trial)
         return self._curves[trial.number]
 
-    def _thinned(self, trials: list[FrozenTrial], scores: np.ndarray) -> tuple[list[FrozenTrial], np.ndarray]:
-        if len(trials) <= OBSERVED:
-            return trials, scores
-        order = np.argsort(scores, kind="stable")
+    def _thinned(self, seen: Seen) -> Seen:
+        if len(seen.scores) <= OBSERVED:
+            return seen
+        order = np.argsort(seen.scores, kind="stable")
         rest = self._random.permutation(order[OBSERVED // 2 :])[: OBSERVED - OBSERVED // 2]
         kept = np.sort(np.concatenate([order[: OBSERVED // 2], rest]))
-        return [trials[index] for index in kept], scores[kept]
+        return Seen(seen.trials[kept], seen.left[kept], seen.scores[kept])
 
     def _place(self, trial: FrozenTrial) -> list[float]:
         return self._axes.place(trial.params[RECIPE], sampled(trial))
@@ -199,15 +203,25 @@ class Axes:
 
     A parameter without effect in a recipe lies in the middle. Numbers to choose from are equally far apart. Other
     values have a coordinate each, as recipes have.
+
+    Attributes:
+        lengths: of the kernel, for each coordinate; longer where less than the default range is searched.
     """
 
     def __init__(self, recipes: dict[str, Recipe]) -> None:
         self._recipes = list(recipes)
         spaces: dict[str, list[Space]] = {}
+        usual: dict[str, Space | None] = {}
         for recipe in recipes.values():
-            for name, (_, space) in recipe.searchable().items():
+            for name, (known, space) in recipe.searchable().items():
                 spaces.setdefault(name, []).append(space)
+                usual[name] = known.search
         self._axes = {name: _joined(found) for name, found in spaces.items()}
+        lengths = [LENGTH] * (len(recipes) if len(recipes) > 1 else 0)
+        for name, axis in self._axes.items():
+            many = 1 if isinstance(axis, Range) or _numeric(axis.values) else len(axis.values)
+            lengths += [LENGTHS.get(name, LENGTH) * _extent(usual[name]) / _extent(axis)] * many
+        self.lengths = np.array(lengths)
 
     def place(self, recipe: str, params: dict[str, Value]) -> list[float]:
         """Return the coordinates of a recipe's sampled parameters."""
@@ -236,6 +250,14 @@ def _joined(spaces: Sequence[Space]) -> Space:
     return Choices(tuple(sorted(values) if _numeric(values) else values))
 
 
+def _extent(space: Space | None) -> float:
+    """Return how far a range reaches, on its own scale, or numbers to choose from, in steps; 1 for anything else."""
+    if isinstance(space, Range):
+        low, high = ends(space)
+        return high - low or 1.0
+    return float(max(1, len(space.values) - 1)) if isinstance(space, Choices) and _numeric(space.values) else 1.0
+
+
 def _numeric(values: Sequence[Value]) -> bool:
     return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
 
@@ -243,14 +265,43 @@ def _numeric(values: Sequence[Value]) -> bool:
 # ---- what trials say
 
 
-def comparable(curves: Sequence[dict[int, float]]) -> np.ndarray:
-    """Return the logarithm of each trial's last score, as if all had trained equally long; infinite where it is lost.
+@dataclass(frozen=True)
+class Seen:
+    """Scores of ended trials, several of each.
 
-    From each report to the next, scores fall by what they fell on average over the trials that made both.
-
-    Args:
-        curves: as `curve` returns them.
+    Attributes:
+        trials: whose they are, by number in the order given.
+        left: how much of the full length is still to come, on a logarithmic scale: 1 at the first report, 0 at the end.
+        scores: their logarithms, less what scores fall on average until then; infinite for a trial that is lost.
     """
+
+    trials: np.ndarray
+    left: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def of(cls, curves: Sequence[dict[int, float]]) -> Seen:
+        """Take the reports at doubling steps, and the last, of each trial.
+
+        From each report to the next, scores fall by what they fell on average over the trials that made both.
+
+        Args:
+            curves: as `curve` returns them.
+        """
+        levels = _levels(curves)
+        first, full = min(levels, default=1), max(levels, default=1)
+        way = math.log(full / first) or 1.0
+        rows: list[tuple[int, float, float]] = []
+        for index, known in enumerate(curves):
+            for step in _doubling(known):
+                rows.append((index, math.log(full / step) / way, known[step] - levels[step]))
+            if not known:
+                rows.append((index, 0.0, math.inf))
+        trials, left, scores = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(np.array(trials, int), np.array(left, float), np.array(scores, float))
+
+
+def _levels(curves: Sequence[dict[int, float]]) -> dict[int, float]:
     steps = sorted({step for known in curves for step in known})
     before = dict(zip(steps[1:], steps, strict=False))
     falls: dict[int, list[float]] = {step: [] for step in steps}
@@ -262,8 +313,17 @@ def comparable(curves: Sequence[dict[int, float]]) -> np.ndarray:
     for step in steps:
         level += float(np.mean(falls[step])) if falls[step] else 0.0
         levels[step] = level
-    ends = [next(reversed(known.items())) if known else None for known in curves]
-    return np.array([math.inf if end is None else end[1] - levels[end[0]] for end in ends])
+    return levels
+
+
+def _doubling(known: dict[int, float]) -> list[int]:
+    """Return the first step of a curve, the first that is twice as far, and so on, and the last."""
+    chosen: list[int] = []
+    for step in known:
+        if not chosen or step >= 2 * chosen[-1]:
+            chosen.append(step)
+    last = next(reversed(known), None)
+    return chosen if last is None or chosen[-1] == last else [*chosen, last]
 
 
 def curve(trial: FrozenTrial) -> dict[int, float]:
@@ -287,72 +347,28 @@ def normal_quantiles(scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Matérn 5/2, with a length for each axis.
+    """Of scores before and at the end: where they end, and how they fall, each Matérn 5/2 over settings.
 
     Attributes:
-        lengths: in the units of the axes.
-        scale, noise: variances, of what settings explain and of what they do not.
+        lengths: of each axis, in its units.
+        end, fall: variances of what settings explain of the end, and of the fall from the first report to it.
+        trial, noise: variances of what they do not: common to a trial's scores, and of each of them.
     """
 
     lengths: np.ndarray
-    scale: float
-    noise: float
+    end: float = 1.5
+    fall: float = 1.1
+    trial: float = 0.01
+    noise: float = 0.13
 
-    # Means and standard deviations of the logarithms, before anything is seen: most axes matter little.
-    LENGTH, SCALE, NOISE = (math.log(1.5), 1.0), (0.0, 0.7), (math.log(0.3), 0.7)
-
-    def between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        """Return the covariances [N, M] of points [N, axes] and [M, axes]."""
+    def between(self, one: np.ndarray, left: np.ndarray, other: np.ndarray, others_left: np.ndarray) -> np.ndarray:
+        """Return the covariances [N, M] of points [N, axes] and [M, axes], seen with so much left [N], [M]."""
         scaled, others = one / self.lengths, other / self.lengths
         squares = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * scaled @ others.T
         distance = np.sqrt(5 * np.maximum(squares, 0.0))
-        covariance: np.ndarray = self.scale * (1 + distance + distance**2 / 3) * np.exp(-distance)
+        alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
+        covariance: np.ndarray = alike * (self.end + self.fall * np.outer(left, others_left))
         return covariance
-
-    @classmethod
-    def fitted(cls, points: np.ndarray, values: np.ndarray, start: Kernel | None) -> Kernel:
-        """Return the kernel of the highest posterior density, starting from another."""
-        axes = points.shape[1]
-        mean = np.array([cls.LENGTH[0]] * axes + [cls.SCALE[0], cls.NOISE[0]])
-        spread = np.array([cls.LENGTH[1]] * axes + [cls.SCALE[1], cls.NOISE[1]])
-        squares = (points[:, None] - points[None]) ** 2
-        first = mean if start is None else np.log([*start.lengths, start.scale, start.noise])
-
-        def cost(logs: np.ndarray) -> tuple[float, np.ndarray]:
-            found, slope = _negative_log_likelihood(squares, values, np.exp(logs))
-            apart = (logs - mean) / spread
-            return found + 0.5 * float((apart**2).sum()), slope + apart / spread
-
-        best = minimize(
-            cost, first, jac=True, method="L-BFGS-B", bounds=[(-5.0, 4.0)] * (axes + 2), options={"maxiter": 30}
-        )
-        *lengths, scale, noise = np.exp(best.x)
-        return cls(np.array(lengths), float(scale), float(noise))
-
-
-def _negative_log_likelihood(
-    squares: np.ndarray, values: np.ndarray, parameters: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Return the negative log likelihood, and its slope in the logarithms of lengths, scale and noise.
-
-    Rasmussen & Williams 2006, equations 2.30 and 5.9.
-
-    Args:
-        squares: squared differences [N, N, axes].
-        values: [N].
-        parameters: lengths [axes], scale, noise.
-    """
-    lengths, scale, noise = parameters[:-2], parameters[-2], parameters[-1]
-    distance = np.sqrt(5 * np.maximum(squares @ lengths**-2, 1e-12))
-    decay = np.exp(-distance)
-    covariance = scale * (1 + distance + distance**2 / 3) * decay
-    factor = cho_factor(covariance + (noise + 1e-6) * np.eye(len(values)), lower=True)
-    weights = cho_solve(factor, values)
-    pull = 0.5 * (cho_solve(factor, np.eye(len(values))) - np.outer(weights, weights))
-    by_square = pull * (scale * 5 / 3 * (1 + distance) * decay)
-    slope = np.tensordot(by_square, squares, axes=2) * lengths**-2
-    cost = 0.5 * float(values @ weights) + float(np.log(np.diag(factor[0])).sum())
-    return cost, np.array([*slope, (pull * covariance).sum(), noise * np.trace(pull)])
 
 
 class Model:
@@ -360,30 +376,44 @@ class Model:
 
     Args:
         points: [N, axes].
+        left: [N]; see `Seen`.
+        trials: [N]; whose scores these are.
         values: [N]; lower is better.
     """
 
-    def __init__(self, kernel: Kernel, points: np.ndarray, values: np.ndarray) -> None:
-        self._kernel, self._points, self._values = kernel, points, values
-        covariance = kernel.between(points, points) + (kernel.noise + 1e-6) * np.eye(len(points))
-        self._factor = cho_factor(covariance, lower=True)
+    def __init__(
+        self, kernel: Kernel, points: np.ndarray, left: np.ndarray, trials: np.ndarray, values: np.ndarray
+    ) -> None:
+        self._kernel, self._points, self._left, self._trials, self._values = kernel, points, left, trials, values
+        covariance = kernel.between(points, left, points, left) + kernel.trial * (trials[:, None] == trials[None])
+        self._factor = cho_factor(covariance + kernel.noise * np.eye(len(points)), lower=True)
         self._weights = cho_solve(self._factor, values)
 
     def mean(self, points: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self._kernel.between(points, self._points) @ self._weights
+        """Return what trials with these settings are expected to end at."""
+        found: np.ndarray = self._across(points) @ self._weights
         return found
 
     def believing(self, points: np.ndarray) -> Model:
         """Return the model as it would be if what it expects at these points had been seen."""
-        values = np.concatenate([self._values, self.mean(points)])
-        return Model(self._kernel, np.concatenate([self._points, points]), values)
+        count = len(points)
+        return Model(
+            self._kernel,
+            np.concatenate([self._points, points]),
+            np.concatenate([self._left, np.zeros(count)]),
+            np.concatenate([self._trials, -1 - np.arange(count)]),
+            np.concatenate([self._values, self.mean(points)]),
+        )
 
-    def expected_improvement(self, points: np.ndarray) -> np.ndarray:
-        """Return how far each point is expected to fall below the best that the model makes of what was seen."""
-        across = self._kernel.between(points, self._points)
+    def expected_improvement(self, points: np.ndarray, best: float) -> np.ndarray:
+        """Return how far each point is expected to end below `best`."""
+        across = self._across(points)
         reduced = solve_triangular(self._factor[0], across.T, lower=True)
-        deviation = np.sqrt(np.maximum(self._kernel.scale - (reduced**2).sum(0), 1e-9))
-        fall = self.mean(self._points).min() - across @ self._weights
+        deviation = np.sqrt(np.maximum(self._kernel.end - (reduced**2).sum(0), 1e-9))
+        fall = best - across @ self._weights
         share = fall / deviation
         improvement: np.ndarray = fall * ndtr(share) + deviation * np.exp(-0.5 * share**2) / math.sqrt(2 * math.pi)
         return improvement
+
+    def _across(self, points: np.ndarray) -> np.ndarray:
+        return self._kernel.between(points, np.zeros(len(points)), self._points, self._left)
