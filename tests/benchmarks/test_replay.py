@@ -11,6 +11,7 @@ import judge_divergence
 import numpy as np
 import pytest
 from contenders import Ours, Plain, Pool, Published, Random
+from emulated import DONORS, EmulatedPool, Emulator
 from live import LivePool
 from record_trials import best_tenth, record, vary
 from replay import simulate
@@ -36,6 +37,7 @@ COMMON = {
 }
 HEALTHY = Stretch(1.0, 1.0, True)
 HEALTHY_REPORT = TracedReport(100.0, 0.5, 1.0, 0.5, [HEALTHY] * 4)
+LOST_REPORT = TracedReport(None, None, 1.0, 0.5, [Stretch(None, None, False)] * 4)
 REPORTS = 6
 
 
@@ -97,6 +99,36 @@ def test_time_and_cost_of_trials_that_nobody_stops(recorded: TraceSet) -> None:
     assert history.at(2.9) == math.inf and history.at(3.0) == history.best[0]
     assert history.reaches(history.best[-1]) == history.seconds[-1] and history.reaches(1.0) == math.inf
     assert simulate(Published(recorded, 0), slots=2, budget=1000.0).best[-1] == pytest.approx(300.0)
+
+
+def test_emulated_trials_are_of_the_settings_that_were_asked_for(recorded: TraceSet) -> None:
+    pool = EmulatedPool(recorded, Emulator(recorded), 0)
+    asked = params("dcgan", 2e-4)
+    made = [pool.nearest("dcgan", asked) for _ in range(50)]
+    assert all(found.params == asked and found.recipe == "dcgan" for found in made)
+    # The recordings' law, between its points: 50 + 100 × |log10(2e-4) + 3|; the best recording comes to 50.
+    ends = [found.reports[-1].fid or math.inf for found in made]
+    assert np.mean(ends) == pytest.approx(50 + 100 * abs(math.log10(2e-4) + 3), rel=0.1)
+    # Its noise is that of several recordings.
+    assert 1 < len(set(ends)) <= DONORS
+    assert pool.running(made[0], None, judged=False).cost() == pytest.approx(1.5)
+
+
+def test_what_was_lost_where_a_curve_comes_from_is_lost_again(recorded: TraceSet) -> None:
+    lost = [dataclasses.replace(found, reports=[LOST_REPORT]) for found in recorded.traces]
+    pool = EmulatedPool(TraceSet(recorded.common, lost), Emulator(TraceSet(recorded.common, lost)), 0)
+    running = pool.running(pool.nearest("wgan", params("wgan", 1e-3)), None, judged=True)
+    assert running.verdict is not None and running.verdict.report == 0
+    assert running.trace.reports[0].fid is None
+
+
+@pytest.mark.parametrize("kind", [Ours, Plain, Random])
+def test_emulated_searches_repeat(kind: type[Ours], recorded: TraceSet) -> None:
+    emulator = Emulator(recorded)
+    first, again = (
+        simulate(kind(recorded, 0, EmulatedPool(recorded, emulator, 0)), slots=2, budget=108.0) for _ in range(2)
+    )
+    assert first.best == again.best and first.seconds == again.seconds and first.best[-1] < 120
 
 
 @pytest.mark.parametrize("kind", [Ours, Plain])
