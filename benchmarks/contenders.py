@@ -1,12 +1,11 @@
 """What decides in a replayed search: this project's own searcher and scheduler, and what they are compared with.
 
-**The surrogate.** A contender can only be given trials that were recorded. What it proposes is replaced by the nearest
-recorded trial of the same recipe that this search has not had yet, and the proposal itself is taken back: the study is
-told of the settings that were really trained, so what it learns is true. Nearest is Euclidean, each parameter in the
-units of its range (its logarithm where that is searched), a choice at distance 0 or 1. Interpolated curves would be
-smoother than real ones and repeated draws of one trial would not be independent; this way every number was measured. It
-holds a search by model back, not random search: near an optimum there are only so many recorded trials, though those of
-source "near", which random search does not get, are there for it.
+**Where trials come from.** A `Pool`: trained for the purpose (`live.py`), made up by a model of the recorded ones
+(`emulated.py`, the default of `search_efficiency.py`), or, here, the recordings themselves. Then a proposal is
+replaced by the nearest recorded trial of the same recipe that this search has not had yet, and the proposal itself is
+taken back: the study is told of the settings that were really trained. Nearest is Euclidean, each parameter in the
+units of its range (its logarithm where that is searched), a choice at distance 0 or 1. So every number was measured,
+but the order of searches is not that of live ones; `emulated.py` says why.
 """
 
 from __future__ import annotations

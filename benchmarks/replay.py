@@ -1,8 +1,7 @@
 """Replay of recorded trials through a real search, on a simulated clock.
 
 A *contender* says what to train next and whether a trial goes on. `simulate` gives it S slots: each trial takes the
-processor seconds that its recording took, and reports what the recording reported. How recordings stand in for what
-was proposed is told in `contenders.py`.
+processor seconds that such a trial took when it was recorded. Where the trials come from is told in `contenders.py`.
 """
 
 from __future__ import annotations
