@@ -15,7 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -84,10 +84,6 @@ class Pool:
         """Return a recording of a recipe's own settings: any of its seeds."""
         found = self._published[recipe]
         return found[int(self._random.integers(len(found)))]
-
-    def closest(self, recipe: str, params: dict[str, Any]) -> Trace:
-        """Return the nearest recorded trial, had or not."""
-        return self._all[recipe][int(self._distances(recipe, params).argmin())]
 
     def nearest(self, recipe: str, params: dict[str, Any]) -> Trace:
         """Return the nearest recorded trial that was not had yet; it is had now."""
@@ -186,14 +182,28 @@ class NoJournal(Journal):
 class RecordedSearcher(StudySearcher):
     """The sweep's own searcher, whose samples are replaced by recorded trials; see the module.
 
+    Args:
+        foresight: whether what is learnt of an ended trial is what it would have come to, had it not been stopped.
+
     Attributes:
         recorded: our trial id → its recording.
     """
 
-    def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, pool: Pool) -> None:
+    def __init__(
+        self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, pool: Pool, foresight: bool
+    ) -> None:
         super().__init__(spec, recipes, record, NoJournal())
         self._pool = pool
+        self._foresight = foresight
         self.recorded: dict[str, Trace] = {}
+
+    def conclude(self, trial: TrialRecord) -> None:
+        end = self.recorded[trial.id].best_fid
+        if not self._foresight or trial.state != "stopped" or end is None:
+            super().conclude(trial)
+        else:
+            report = {"kimg": self._spec.kimg, "score": end, "best_fid": end}
+            super().conclude(replace(trial, state="finished", reports=[*trial.reports, report]))
 
     def new_trial(self) -> TrialRecord | None:
         trial = super().new_trial()
@@ -213,32 +223,66 @@ class RecordedSearcher(StudySearcher):
 
 
 def instead(study: optuna.Study, asked: optuna.Trial, trace: Trace, recipes: dict[str, Recipe]) -> optuna.Trial:
-    """Take back what a study proposed, and have it propose the settings of a recorded trial."""
-    study.tell(asked, state=TrialState.FAIL)
+    """Take back what a study proposed, and have it propose the settings of the trial that stands in for it."""
     params = {label(trace.recipe, name): value for name, value in trace.params.items()}
+    if asked.params == {RECIPE: trace.recipe, **params}:
+        return asked
+    study.tell(asked, state=TrialState.FAIL)
     study.enqueue_trial({RECIPE: trace.recipe, **params})
     again = study.ask()
     suggest(again, recipes)
     return again
 
 
+class ForeseeingAsha(Asha):
+    """Rungs at which every trial shows what it will come to in the end.
+
+    Args:
+        recorded: trial → its recording.
+    """
+
+    def __init__(self, milestones: list[float], reduction_factor: float, recorded: dict[str, Trace]) -> None:
+        super().__init__(milestones, reduction_factor)
+        self._recorded = recorded
+
+    def report(self, trial: str, kimg: float, score: float) -> str | None:
+        end = self._recorded[trial].best_fid
+        return super().report(trial, kimg, DIVERGED_SCORE if end is None else end)
+
+
+SAMPLERS = {"random": optuna.samplers.RandomSampler, "tpe": optuna.samplers.TPESampler}
+FORESIGHT = ("sampler", "rungs")
+
+
 class Ours(Contender):
     """(a) This project's search: its searcher, its scheduler, its divergence rule, published settings first.
 
     Args:
+        sampler: of `SAMPLERS`, in place of its own.
+        foresight: of `FORESIGHT`: what knows where each trial would end, as nothing does in a real search.
         settings: of the sweep, in place of its defaults.
     """
 
-    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        traces: TraceSet,
+        seed: int,
+        pool: Pool | None = None,
+        sampler: str | None = None,
+        foresight: str | None = None,
+        **settings: Any,
+    ) -> None:
         super().__init__(traces, seed, pool)
         # The budget ends it.
         self.settings = {**sweep_settings(traces), "trials": 1_000_000}
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
-        self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool)
-        self.scheduler = AshaScheduler(
-            Asha(spec.rungs(), spec.reduction_factor), Futility.of(spec), self.record, spec.kimg
-        )
+        self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool, foresight == "sampler")
+        if sampler is not None:
+            self.searcher.study.sampler = SAMPLERS[sampler](seed=seed)
+        rungs = spec.rungs(), spec.reduction_factor
+        asha = ForeseeingAsha(*rungs, self.searcher.recorded) if foresight == "rungs" else Asha(*rungs)
+        self.scheduler = AshaScheduler(asha, Futility.of(spec), self.record, spec.kimg)
         self._kimg = spec.kimg
 
     def begin(self) -> Running | None:

@@ -7,8 +7,9 @@
 
 Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
 Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
-scheduler classes; how recorded trials stand in for training is told in `benchmarks/emulated.py`, or, with `--nearest`,
-in `benchmarks/contenders.py`, which holds searches by model back or pushes them on.
+scheduler classes; how recorded trials stand in for training is told in `benchmarks/emulated.py`, or, with
+`--nearest`, in `benchmarks/contenders.py`. `--sampler` and `--foresight` ask what a part of (a) is worth: another
+sampler in place of its own, or one of its parts told beforehand where each trial would end.
 
 With `--live` every trial is trained, on the same simulated clock, as long and as evaluated as the recordings of that
 name, and charged what such trials took when they were recorded; that takes processor minutes a search where replay
@@ -38,7 +39,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from contenders import Contender, Ours, Plain, Pool, Published, Random
+from contenders import FORESIGHT, SAMPLERS, Contender, Ours, Plain, Pool, Published, Random
 from emulated import EmulatedPool, Emulator
 from live import LivePool
 from replay import History, simulate
@@ -182,6 +183,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--slots", type=int, default=4, help="trials at once")
     parser.add_argument("--live", metavar="URI", help="train the trials, on the images that were recorded")
     parser.add_argument("--nearest", action="store_true", help="hand out recordings, each once, instead of emulating")
+    parser.add_argument("--sampler", choices=list(SAMPLERS), help="of (a), in place of its own")
+    parser.add_argument("--foresight", choices=FORESIGHT, help="what of (a) knows where trials would end")
     parser.add_argument("--without", action="append", default=[], choices=("published",), help="what to leave out")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
@@ -189,6 +192,8 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     if args.live and len(args.data) != 1:
         parser.error("--live takes one recording, whose images it names")
+    if args.live and (args.nearest or args.foresight):
+        parser.error("--nearest and --foresight are for recorded trials: leave out --live")
     return args
 
 
@@ -197,6 +202,7 @@ def main() -> None:
     settings = {name: yaml.safe_load(value) for name, _, value in (given.partition("=") for given in args.set)}
     kinds = [kind for kind in CONTENDERS if kind not in args.without]
     seeds = range(args.first_seed, args.first_seed + args.seeds)
+    variant = {name: getattr(args, name) for name in ("sampler", "foresight") if getattr(args, name)}
     results = []
     for name in args.data:
         traces = recorded(name)
@@ -205,7 +211,7 @@ def main() -> None:
             recordings=name,
             full_trials=args.full_trials,
             slots=args.slots,
-            settings=settings,
+            settings=settings | variant,
             live=args.live,
             nearest=args.nearest,
         )

@@ -62,7 +62,7 @@ def _optuna() -> Check:
     from search.space import suggest
 
     recipes = {name: load_recipe(name) for name in DEFAULTS}
-    suggest(make_study(recipes, seed=0, trials=1).ask(), recipes)
+    suggest(make_study(recipes, seed=0).ask(), recipes)
     return Check("optuna", "ok", found)
 
 

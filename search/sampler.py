@@ -22,17 +22,16 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
 from gan.recipe import Recipe, active
-from gan.settings import Choices, Parameter, Range, Space, Value
+from gan.settings import Choices, Parameter, Space, Value
+from search.axes import Axes, ends
 from search.futility import log_score
+from search.gaussian_process import Kernel, Model, normal_quantiles
 from search.space import RECIPE, label
 
-FEWEST, ENOUGH = 9, 12
-"""Ended trials before which settings are drawn at random, in short searches and in long ones."""
+STARTUP = 12
+"""Ended trials before which settings are drawn at random: fewer say nothing of so many axes."""
 EXPLORING = 0.1
 """Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
 
@@ -47,19 +46,6 @@ OBSERVED = 400
 """Scores that the model is given at most: the better half of these, and others at random."""
 BELIEVED = 150
 """Trials that run, the newest of them, that the model takes into account at most."""
-LENGTHS = {"lr_g": 0.6, "lr_d": 0.5, "clip": 0.6, "beta1": 1.0}
-LENGTHS |= dict.fromkeys(("beta2", "ema_kimg", "dropout", "l2_lambda"), 5.0)
-LENGTH = 2.0
-"""Over what share of its default range a parameter changes what trials come to; any other parameter's.
-
-Those of the highest likelihood over 2,000 recorded trials (`benchmarks/`), which two sets of images agree on. A search
-sees too few trials to learn them: replayed with lengths that it had to learn itself, it came to worse.
-"""
-
-
-def startup_trials(trials: int) -> int:
-    """Return how many trials have to end before the model proposes: a third of all, within bounds."""
-    return min(ENOUGH, max(FEWEST, trials // 3))
 
 
 class ModelSampler(optuna.samplers.BaseSampler):
@@ -68,11 +54,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
     Args:
         recipes: by name.
         seed: of whatever is drawn.
-        startup: ended trials before which settings are drawn at random: few say nothing of so many axes.
     """
 
-    def __init__(self, recipes: dict[str, Recipe], seed: int, startup: int = ENOUGH) -> None:
-        self._startup = startup
+    def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
         self._spaces = {name: (recipe.searchable(), recipe.settings) for name, recipe in recipes.items()}
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
@@ -100,7 +84,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
         """Return a recipe, one of `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(ended) < self._startup or self._random.random() < EXPLORING:
+        if len(ended) < STARTUP or self._random.random() < EXPLORING:
             name = names[self._random.integers(len(names))]
             return name, draw_params(*self._spaces[name], self._random)
         seen = self._thinned(Seen.of([self._curve(trial) for trial in ended]))
@@ -183,85 +167,6 @@ def sampled(trial: FrozenTrial) -> dict[str, Value]:
     return {key[len(start) :]: value for key, value in trial.params.items() if key.startswith(start)}
 
 
-# ---- where settings lie
-
-
-def ends(space: Range, half: float = 0.0) -> tuple[float, float]:
-    """Return a range's ends on its own scale; those of whole numbers wider by `half`, for what is rounded."""
-    low, high = (space.low - half, space.high + half) if space.integer else (space.low, space.high)
-    return (math.log(low), math.log(high)) if space.log else (float(low), float(high))
-
-
-def share_of(space: Range, value: float) -> float:
-    """Return where a value lies in a range: 0 at its low end, 1 at its high end; beyond them outside [0, 1]."""
-    low, high = ends(space)
-    return ((math.log(value) if space.log else value) - low) / (high - low) if high > low else 0.5
-
-
-class Axes:
-    """The coordinates of settings: one for each parameter that any recipe searches, the same in all of them.
-
-    A parameter without effect in a recipe lies in the middle. Numbers to choose from are equally far apart. Other
-    values have a coordinate each, as recipes have.
-
-    Attributes:
-        lengths: of the kernel, for each coordinate; longer where less than the default range is searched.
-    """
-
-    def __init__(self, recipes: dict[str, Recipe]) -> None:
-        self._recipes = list(recipes)
-        spaces: dict[str, list[Space]] = {}
-        usual: dict[str, Space | None] = {}
-        for recipe in recipes.values():
-            for name, (known, space) in recipe.searchable().items():
-                spaces.setdefault(name, []).append(space)
-                usual[name] = known.search
-        self._axes = {name: _joined(found) for name, found in spaces.items()}
-        lengths = [LENGTH] * (len(recipes) if len(recipes) > 1 else 0)
-        for name, axis in self._axes.items():
-            many = 1 if isinstance(axis, Range) or _numeric(axis.values) else len(axis.values)
-            lengths += [LENGTHS.get(name, LENGTH) * _extent(usual[name]) / _extent(axis)] * many
-        self.lengths = np.array(lengths)
-
-    def place(self, recipe: str, params: dict[str, Value]) -> list[float]:
-        """Return the coordinates of a recipe's sampled parameters."""
-        place = [0.5 * (recipe == name) for name in self._recipes] if len(self._recipes) > 1 else []
-        for name, axis in self._axes.items():
-            value = params.get(name)
-            if isinstance(axis, Range):
-                place.append(0.5 if value is None else share_of(axis, float(value)))
-            elif _numeric(axis.values):
-                place.append(0.5 if value is None else axis.values.index(value) / max(1, len(axis.values) - 1))
-            else:
-                # Two different values are as far apart as the ends of a range.
-                place.extend(math.sqrt(0.5) * (value == other) for other in axis.values)
-        return place
-
-
-def _joined(spaces: Sequence[Space]) -> Space:
-    """Return one space that holds those of all recipes."""
-    ranges = [space for space in spaces if isinstance(space, Range)]
-    values: list[Any] = []
-    for space in spaces:
-        values.extend([space.low, space.high] if isinstance(space, Range) else space.values)
-    if ranges and _numeric(values):
-        return Range(min(values), max(values), log=all(space.log for space in ranges) and min(values) > 0)
-    values = list(dict.fromkeys(values))
-    return Choices(tuple(sorted(values) if _numeric(values) else values))
-
-
-def _extent(space: Space | None) -> float:
-    """Return how far a range reaches, on its own scale, or numbers to choose from, in steps; 1 for anything else."""
-    if isinstance(space, Range):
-        low, high = ends(space)
-        return high - low or 1.0
-    return float(max(1, len(space.values) - 1)) if isinstance(space, Choices) and _numeric(space.values) else 1.0
-
-
-def _numeric(values: Sequence[Value]) -> bool:
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-
-
 # ---- what trials say
 
 
@@ -271,7 +176,8 @@ class Seen:
 
     Attributes:
         trials: whose they are, by number in the order given.
-        left: how much of the full length is still to come, on a logarithmic scale: 1 at the first report, 0 at the end.
+        left: how much is still to come until where the longest of them ended, on a logarithmic scale: 1 at the first
+            report, 0 there.
         scores: their logarithms, less what scores fall on average until then; infinite for a trial that is lost.
     """
 
@@ -331,89 +237,3 @@ def curve(trial: FrozenTrial) -> dict[int, float]:
     if any(value > 0 for value in trial.constraints.values()):
         return {}
     return {step: log_score(score) for step, score in sorted(trial.intermediate_values.items())}
-
-
-def normal_quantiles(scores: np.ndarray) -> np.ndarray:
-    """Return what normally distributed values of the same ranks would be: no score is far from the others then.
-
-    Equal ones, as those of lost trials are, share the mean of their ranks.
-    """
-    quantiles: np.ndarray = ndtri((rankdata(scores) - 0.5) / len(scores))
-    return quantiles
-
-
-# ---- the model
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """Of scores before and at the end: where they end, and how they fall, each Matérn 5/2 over settings.
-
-    Attributes:
-        lengths: of each axis, in its units.
-        end, fall: variances of what settings explain of the end, and of the fall from the first report to it.
-        trial, noise: variances of what they do not: common to a trial's scores, and of each of them.
-    """
-
-    lengths: np.ndarray
-    end: float = 1.5
-    fall: float = 1.1
-    trial: float = 0.01
-    noise: float = 0.13
-
-    def between(self, one: np.ndarray, left: np.ndarray, other: np.ndarray, others_left: np.ndarray) -> np.ndarray:
-        """Return the covariances [N, M] of points [N, axes] and [M, axes], seen with so much left [N], [M]."""
-        scaled, others = one / self.lengths, other / self.lengths
-        squares = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * scaled @ others.T
-        distance = np.sqrt(5 * np.maximum(squares, 0.0))
-        alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
-        covariance: np.ndarray = alike * (self.end + self.fall * np.outer(left, others_left))
-        return covariance
-
-
-class Model:
-    """The Gaussian process, given what was seen.
-
-    Args:
-        points: [N, axes].
-        left: [N]; see `Seen`.
-        trials: [N]; whose scores these are.
-        values: [N]; lower is better.
-    """
-
-    def __init__(
-        self, kernel: Kernel, points: np.ndarray, left: np.ndarray, trials: np.ndarray, values: np.ndarray
-    ) -> None:
-        self._kernel, self._points, self._left, self._trials, self._values = kernel, points, left, trials, values
-        covariance = kernel.between(points, left, points, left) + kernel.trial * (trials[:, None] == trials[None])
-        self._factor = cho_factor(covariance + kernel.noise * np.eye(len(points)), lower=True)
-        self._weights = cho_solve(self._factor, values)
-
-    def mean(self, points: np.ndarray) -> np.ndarray:
-        """Return what trials with these settings are expected to end at."""
-        found: np.ndarray = self._across(points) @ self._weights
-        return found
-
-    def believing(self, points: np.ndarray) -> Model:
-        """Return the model as it would be if what it expects at these points had been seen."""
-        count = len(points)
-        return Model(
-            self._kernel,
-            np.concatenate([self._points, points]),
-            np.concatenate([self._left, np.zeros(count)]),
-            np.concatenate([self._trials, -1 - np.arange(count)]),
-            np.concatenate([self._values, self.mean(points)]),
-        )
-
-    def expected_improvement(self, points: np.ndarray, best: float) -> np.ndarray:
-        """Return how far each point is expected to end below `best`."""
-        across = self._across(points)
-        reduced = solve_triangular(self._factor[0], across.T, lower=True)
-        deviation = np.sqrt(np.maximum(self._kernel.end - (reduced**2).sum(0), 1e-9))
-        fall = best - across @ self._weights
-        share = fall / deviation
-        improvement: np.ndarray = fall * ndtr(share) + deviation * np.exp(-0.5 * share**2) / math.sqrt(2 * math.pi)
-        return improvement
-
-    def _across(self, points: np.ndarray) -> np.ndarray:
-        return self._kernel.between(points, np.zeros(len(points)), self._points, self._left)

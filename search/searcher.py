@@ -20,7 +20,7 @@ from gan.run import DIVERGED_SCORE
 from search.journal import Journal
 from search.planner import Planner
 from search.record import SweepRecord, TrialRecord
-from search.sampler import ModelSampler, startup_trials
+from search.sampler import ModelSampler
 from search.space import RECIPE, as_study_parameters, suggest
 from search.spec import SweepSpec
 
@@ -44,7 +44,7 @@ class StudySearcher(Planner):
         self._spec = spec
         self._recipes = recipes
         self._asked: dict[str, optuna.Trial] = {}
-        self.study = make_study(recipes, spec.seed + len(record.trials), spec.trials)
+        self.study = make_study(recipes, spec.seed + len(record.trials))
         for trial in record.trials.values():
             if trial.final:
                 self._learn(trial)
@@ -174,7 +174,7 @@ def is_infeasible(trial: TrialRecord) -> bool:
     return trial.state == "failed" and str(trial.reason).startswith("out of memory")
 
 
-def make_study(recipes: dict[str, Recipe], seed: int, trials: int) -> Study:
-    """Return an empty study, minimising, of a search of so many trials in all."""
+def make_study(recipes: dict[str, Recipe], seed: int) -> Study:
+    """Return an empty study, minimising."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed, startup_trials(trials)))
+    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed))

@@ -10,12 +10,14 @@ from pathlib import Path
 import judge_divergence
 import numpy as np
 import pytest
-from contenders import Ours, Plain, Pool, Published, Random
+from contenders import ForeseeingAsha, Ours, Plain, Pool, Published, Random
 from emulated import DONORS, EmulatedPool, Emulator
+from learn_kernel import VARIANCES, explained, learn, negative_log_likelihood
 from live import LivePool
 from record_trials import best_tenth, record, vary
 from replay import simulate
 from search_efficiency import ratio, reached
+from simulate_scale import measure
 from traces import Costs, Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training
 
@@ -129,6 +131,68 @@ def test_emulated_searches_repeat(kind: type[Ours], recorded: TraceSet) -> None:
         simulate(kind(recorded, 0, EmulatedPool(recorded, emulator, 0)), slots=2, budget=108.0) for _ in range(2)
     )
     assert first.best == again.best and first.seconds == again.seconds and first.best[-1] < 120
+
+
+@pytest.mark.parametrize("kind", [Ours, Plain])
+def test_what_is_trained_as_it_was_proposed_is_not_proposed_again(kind: type[Ours], recorded: TraceSet) -> None:
+    contender = kind(recorded, 0, EmulatedPool(recorded, Emulator(recorded), 0))
+    history = simulate(contender, slots=2, budget=108.0)
+    study = contender.searcher.study if isinstance(contender, Ours) else contender._searcher._ot_study
+    sampled = history.trials - 2 if isinstance(contender, Ours) else history.trials
+    # Published settings lie within the space of one of the two recipes.
+    assert sampled <= len(study.trials) <= history.trials
+
+
+def test_rungs_with_foresight_let_go_on_who_ends_well(recorded: TraceSet) -> None:
+    ends = {"first": 50.0, "late": 40.0, "early": 60.0}
+    asha = ForeseeingAsha([1.0], 3.0, {name: trace(0, "dcgan", "sampled", {}, end) for name, end in ends.items()})
+    reasons = [asha.report(name, 1.0, score) for name, score in (("first", 300.0), ("late", 900.0), ("early", 100.0))]
+    assert [reason is not None for reason in reasons] == [False, False, True]
+
+
+def test_a_sampler_with_foresight_is_told_of_the_end(recorded: TraceSet) -> None:
+    contender = Ours(recorded, 0, EmulatedPool(recorded, Emulator(recorded), 0), foresight="sampler")
+    simulate(contender, slots=2, budget=108.0)
+    told = {trial.user_attrs["trial"]: trial for trial in contender.searcher.study.trials if trial.user_attrs}
+    stopped = [name for name in contender.scheduler.stopped if name in told]
+    assert len(stopped) > 3
+    for name in stopped:
+        assert told[name].intermediate_values[6000] == contender.searcher.recorded[name].best_fid
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_another_sampler_takes_the_place_of_the_search_s_own(sampler: str, recorded: TraceSet) -> None:
+    contender = Ours(recorded, 0, sampler=sampler)
+    assert simulate(contender, slots=2, budget=60.0).trials > 4
+    assert type(contender.searcher.study.sampler).__name__.lower() == f"{sampler}sampler"
+
+
+def test_the_slope_of_the_likelihood_is_its_slope() -> None:
+    random = np.random.default_rng(0)
+    points, values, left = random.random((12, 3)), random.standard_normal(12), random.random(12)
+    squares = np.square(points.T[:, :, None] - points.T[:, None, :])
+    same = (np.arange(12)[:, None] // 3 == np.arange(12)[None] // 3).astype(float)
+    given = squares, np.outer(left, left), same, values
+    logs = np.log([0.7, 1.3, 2.0, 0.9, 0.8, 0.1, 0.2])
+    slope = negative_log_likelihood(*given, np.exp(logs))[1]
+    steps = 1e-5 * np.eye(7)
+    costs = [[negative_log_likelihood(*given, np.exp(logs + sign * step))[0] for sign in (1, -1)] for step in steps]
+    assert slope == pytest.approx([(up - down) / 2e-5 for up, down in costs], rel=1e-4, abs=1e-5)
+
+
+def test_the_constants_of_the_model_are_learnt_from_recordings(recorded: TraceSet) -> None:
+    """Learning rates of the generator decide here, and nothing else does."""
+    found = learn(recorded, 60, 0)
+    lengths = {name: length for name, length in found.items() if name not in VARIANCES}
+    assert min(lengths, key=lambda name: lengths[name]) == "lr_g" and found["noise"] < 0.1 < found["end"]
+    nearest, process = explained(recorded, 0)
+    assert 0.8 < nearest <= 1 and 0.8 < process <= 1
+
+
+def test_a_driver_is_billed_for_each_trial(recorded: TraceSet) -> None:
+    found = measure(recorded, 30, 4, 0)
+    assert found["trials"] == 30 and 0 < found["share_of_full_training"] < 1
+    assert 0 < found["first_tenth"] < found["last_tenth"] and found["best"] < 150
 
 
 @pytest.mark.parametrize("kind", [Ours, Plain])

@@ -15,7 +15,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 import search.sampler as sampler
 from gan.recipe import Recipe, load_recipe
 from gan.settings import Choices, Range
-from search.sampler import Axes, Kernel, Model, Seen, curve, draw_params, normal_quantiles
+from search.axes import LENGTH, LENGTHS, Axes, _joined
+from search.gaussian_process import Kernel, Model, normal_quantiles
+from search.sampler import Seen, curve, draw_params
 from search.searcher import make_study
 from search.space import RECIPE, suggest
 
@@ -98,14 +100,32 @@ def test_what_runs_is_not_proposed_twice() -> None:
     assert again.expected_improvement(first[None], best) < 0.5 * model.expected_improvement(first[None], best)
 
 
-def test_where_less_is_searched_the_model_is_as_smooth() -> None:
-    """A decade of learning rates is as far as it was, whatever the range around it."""
-    narrow = {"dcgan": RECIPES["dcgan"].with_space({"lr_g": Range(1e-4, 1e-3, log=True), "batch": Choices((32, 64))})}
-    axes = Axes(narrow)
-    assert axes.lengths.tolist() == pytest.approx([3 * sampler.LENGTHS["lr_g"], 2 * sampler.LENGTH])
-    whole = Axes(RECIPES)
-    assert len(whole.lengths) == len(whole.place("wgan", {}))
-    assert Axes({"dcgan": RECIPES["dcgan"].with_space({"lr_g": Range(1e-4, 1e-4, log=True)})}).lengths[0] < np.inf
+@pytest.mark.parametrize(
+    ("name", "space", "length"),
+    [
+        ("lr_g", Range(1e-5, 1e-2, log=True), LENGTHS["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-3, log=True), 3 * LENGTHS["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-4, log=True), LENGTHS["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-3), LENGTHS["lr_g"]),
+        ("lr_g", Choices((1e-4, 2e-4, 4e-4)), LENGTHS["lr_g"]),
+        ("batch", Choices((32, 64)), 2 * LENGTHS["batch"]),
+        ("batch", Choices((32,)), LENGTHS["batch"]),
+        ("batch", Range(16, 256, log=True), LENGTHS["batch"]),
+        ("width_g", Choices((32, 64)), LENGTH),
+    ],
+)
+def test_a_part_of_the_default_range_matters_as_it_did(name: str, space: Range | Choices, length: float) -> None:
+    """A decade of learning rates is as far as ever, whatever the range around it; other scales are not compared."""
+    axes = Axes({"dcgan": RECIPES["dcgan"].with_space({name: space})})
+    assert axes.lengths.tolist() == pytest.approx([length]) and axes.names == [name]
+
+
+def test_every_coordinate_has_a_name_and_a_length() -> None:
+    axes = Axes(RECIPES)
+    assert len(axes.names) == len(axes.lengths) == len(axes.place("wgan", {}))
+    assert axes.names[:4] == [RECIPE, RECIPE, RECIPE, "batch"]
+    words = Axes({"dcgan": RECIPES["dcgan"].with_space({"latent": Choices(("normal", "uniform"))})})
+    assert words.names == ["latent"] * 2 and len(words.place("dcgan", {"latent": "normal"})) == 2
 
 
 def test_recipes_share_their_axes() -> None:
@@ -115,9 +135,9 @@ def test_recipes_share_their_axes() -> None:
     assert (np.ptp(places, axis=0) > 0).sum() == len(RECIPES)
     low, high = (np.array(axes.place("wgan", {"lr_g": rate})) for rate in (1e-5, 1e-2))
     assert np.abs(high - low).sum() == pytest.approx(1.0)
-    assert sampler._joined([Choices((64, 32)), Choices((128,))]) == Choices((32, 64, 128))
-    assert sampler._joined([Range(1.0, 2.0, log=True), Choices((4.0,))]) == Range(1.0, 4.0, log=True)
-    assert sampler._joined([Choices(("adam", "sgd"))]) == Choices(("adam", "sgd"))
+    assert _joined([Choices((64, 32)), Choices((128,))]) == Choices((32, 64, 128))
+    assert _joined([Range(1.0, 2.0, log=True), Choices((4.0,))]) == Range(1.0, 4.0, log=True)
+    assert _joined([Choices(("adam", "sgd"))]) == Choices(("adam", "sgd"))
 
 
 def fid(recipe: str, params: dict[str, Any]) -> float:
@@ -140,7 +160,7 @@ def test_it_finds_what_random_draws_do_not() -> None:
     gains = []
     for seed in range(4):
         drawn = search(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)), 100)
-        proposed = search(make_study(RECIPES, seed, 100), 100)
+        proposed = search(make_study(RECIPES, seed), 100)
         # How far above the optimum, 20.
         gains.append((min(drawn) - 20) / (min(proposed) - 20))
     assert np.exp(np.mean(np.log(gains))) > 5
@@ -152,8 +172,8 @@ def test_whatever_trials_come_to_there_is_a_proposal(names: list[str], outcome: 
     recipes = {name: RECIPES[name] for name in names}
     if outcome == "nothing searched":
         recipes = {name: recipe.with_space({}) for name, recipe in recipes.items()}
-    study = make_study(recipes, 0, 20)
-    for _ in range(sampler.ENOUGH + 6):
+    study = make_study(recipes, 0)
+    for _ in range(sampler.STARTUP + 6):
         trial = study.ask()
         name, params = suggest(trial, recipes)
         assert set(params) <= set(recipes[name].searchable())
@@ -162,13 +182,8 @@ def test_whatever_trials_come_to_there_is_a_proposal(names: list[str], outcome: 
         study.tell(trial, 50.0)
 
 
-def test_short_searches_begin_with_fewer_random_trials_than_long_ones() -> None:
-    assert [sampler.startup_trials(trials) for trials in (1, 20, 36, 60, 10_000)] == [9, 9, 12, 12, 12]
-
-
-@pytest.mark.parametrize("trials", [20, 60])
-def test_the_model_proposes_from_then_on_but_for_one_in_ten(trials: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin, asked = sampler.startup_trials(trials), []
+def test_the_model_proposes_after_the_beginning_but_for_one_in_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, asked = sampler.STARTUP, []
     improvement = Model.expected_improvement
 
     def watched(self: Model, points: np.ndarray, best: float) -> np.ndarray:
@@ -176,7 +191,7 @@ def test_the_model_proposes_from_then_on_but_for_one_in_ten(trials: int, monkeyp
         return improvement(self, points, best)
 
     monkeypatch.setattr(Model, "expected_improvement", watched)
-    study = make_study(RECIPES, 0, trials)
+    study = make_study(RECIPES, 0)
     search(study, begin + 100)
     assert begin <= asked[0] < begin + 5
     assert 82 <= len(asked) <= 97
@@ -199,11 +214,11 @@ def test_what_varies_a_good_trial_stays_near_it() -> None:
 
 
 def test_the_same_seed_proposes_the_same() -> None:
-    assert search(make_study(RECIPES, 3, 20), 20) == search(make_study(RECIPES, 3, 20), 20)
+    assert search(make_study(RECIPES, 3), 20) == search(make_study(RECIPES, 3), 20)
 
 
 def test_proposals_lie_in_the_space_and_keep_to_a_recipe_that_is_owed() -> None:
-    study = make_study(RECIPES, 0, 60)
+    study = make_study(RECIPES, 0)
     search(study, 15)
     for _ in range(5):
         study.enqueue_trial({RECIPE: "wgan"})
@@ -218,7 +233,7 @@ def test_proposals_lie_in_the_space_and_keep_to_a_recipe_that_is_owed() -> None:
 
 
 def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    study = make_study(RECIPES, 0, 60)
+    study = make_study(RECIPES, 0)
     random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     search(random, 400)
     study.add_trials(random.trials)
@@ -237,10 +252,10 @@ def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_only_a_lost_node_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials without a report are no ground for a proposal: below `ENOUGH` that have one, draws are random."""
+    """Trials without a report are no ground for a proposal: below `STARTUP` that have one, draws are random."""
     monkeypatch.setattr(sampler, "Model", None)
-    study = make_study(RECIPES, 0, 60)
-    for _ in range(sampler.ENOUGH + 3):
+    study = make_study(RECIPES, 0)
+    for _ in range(sampler.STARTUP + 3):
         trial = study.ask()
         suggest(trial, RECIPES)
         study.tell(trial, state=TrialState.FAIL)
