@@ -65,10 +65,11 @@ class Axes:
                 spaces.setdefault(name, []).append(space)
                 usual[name] = known.search
         self._axes = {name: _joined(found) for name, found in spaces.items()}
+        self._choices = {name: _places(axis) for name, axis in self._axes.items() if isinstance(axis, Choices)}
         self.names = [RECIPE] * len(recipes) if len(recipes) > 1 else []
         lengths = [LENGTHS[RECIPE]] * len(self.names)
         for name, axis in self._axes.items():
-            many = 1 if isinstance(axis, Range) or _numeric(axis.values) else len(axis.values)
+            many = len(self._choices[name][None]) if name in self._choices else 1
             self.names += [name] * many
             lengths += [LENGTHS.get(name, LENGTH) * _stretch(usual[name], axis)] * many
         self.lengths = np.array(lengths)
@@ -78,14 +79,23 @@ class Axes:
         place = [0.5 * (recipe == name) for name in self._recipes] if len(self._recipes) > 1 else []
         for name, axis in self._axes.items():
             value = params.get(name)
-            if isinstance(axis, Range):
-                place.append(0.5 if value is None else share_of(axis, float(value)))
-            elif _numeric(axis.values):
-                place.append(0.5 if value is None else axis.values.index(value) / max(1, len(axis.values) - 1))
+            if isinstance(axis, Choices):
+                place += self._choices[name][value]
             else:
-                # Two different values are as far apart as the ends of a range.
-                place.extend(math.sqrt(0.5) * (value == other) for other in axis.values)
+                place.append(0.5 if value is None else share_of(axis, float(value)))
         return place
+
+
+def _places(choices: Choices) -> dict[Value | None, list[float]]:
+    """Return the coordinates of each value to choose from, and of none."""
+    count = len(choices.values)
+    found: dict[Value | None, list[float]]
+    if _numeric(choices.values):
+        found = {value: [index / max(1, count - 1)] for index, value in enumerate(choices.values)}
+        return found | {None: [0.5]}
+    # Two different values are as far apart as the ends of a range.
+    found = {value: [math.sqrt(0.5) * (value == other) for other in choices.values] for value in choices.values}
+    return found | {None: [0.0] * count}
 
 
 def _joined(spaces: Sequence[Space]) -> Space:

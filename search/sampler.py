@@ -62,6 +62,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
         self._curves: dict[int, dict[int, float]] = {}
+        self._places: dict[int, list[float]] = {}
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}
@@ -105,7 +106,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         return drawn[int(model.expected_improvement(candidates, float(expected.min())).argmax())]
 
     def _curve(self, trial: FrozenTrial) -> dict[int, float]:
-        # An ended trial changes no more.
+        # An ended trial changes no more, nor do the settings of one that runs.
         if trial.number not in self._curves:
             self._curves[trial.number] = curve(trial)
         return self._curves[trial.number]
@@ -119,7 +120,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
         return Seen(seen.trials[kept], seen.left[kept], seen.scores[kept])
 
     def _place(self, trial: FrozenTrial) -> list[float]:
-        return self._axes.place(trial.params[RECIPE], sampled(trial))
+        if trial.number not in self._places:
+            self._places[trial.number] = self._axes.place(trial.params[RECIPE], sampled(trial))
+        return self._places[trial.number]
 
     def _candidates(self, name: str, count: int, best: Sequence[FrozenTrial]) -> list[dict[str, Value]]:
         models = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:NEIGHBOURS]
