@@ -51,6 +51,7 @@ def test_curves_are_seen_at_doubling_steps_and_at_their_last() -> None:
     left = [1.0, *(math.log(12 / step) / math.log(12) for step in (2, 4, 8)), 0.0]
     assert seen.left.tolist() == pytest.approx([*left, *left[:3], math.log(12 / 7) / math.log(12), 0.0])
     assert Seen.of([{5: 1.0}, {5: 2.0}]).left.tolist() == [0.0, 0.0]
+    assert list(curve(ended({4: 1.0, 1: 3.0, 2: 2.0}))) == [1, 2, 4]
     assert len(Seen.of([]).scores) == 0
 
 
@@ -100,6 +101,23 @@ def test_what_runs_is_not_proposed_twice() -> None:
     assert again.expected_improvement(first[None], best) < 0.5 * model.expected_improvement(first[None], best)
 
 
+def test_what_is_believed_changes_no_expectation() -> None:
+    """What was expected anyhow is no news, of the settings or of any trial seen."""
+    points, elsewhere = np.array([[0.1], [0.1], [0.5], [0.9]]), np.linspace(0, 1, 21)[:, None]
+    kernel = Kernel(np.array([0.3]), trial=1.0)
+    values = np.array([2.0, 1.0, -1.0, 0.5])
+    model = Model(kernel, points, np.array([1.0, 0.0, 0.0, 0.0]), np.array([0, 0, 1, 2]), values)
+    again = model.believing(np.array([[0.2], [0.7]]))
+    assert again.mean(elsewhere) == pytest.approx(model.mean(elsewhere))
+
+
+def test_two_scores_of_one_trial_tell_less_than_two_trials() -> None:
+    points, values = np.array([[0.5], [0.5]]), np.array([-1.0, -1.0])
+    kernel = Kernel(np.array([0.3]), trial=1.0)
+    one, two = (Model(kernel, points, np.zeros(2), np.array(trials), values) for trials in ([0, 0], [0, 1]))
+    assert two.mean(points)[0] < one.mean(points)[0] < 0
+
+
 @pytest.mark.parametrize(
     ("name", "space", "length"),
     [
@@ -126,6 +144,17 @@ def test_every_coordinate_has_a_name_and_a_length() -> None:
     assert axes.names[:4] == [RECIPE, RECIPE, RECIPE, "batch"]
     words = Axes({"dcgan": RECIPES["dcgan"].with_space({"latent": Choices(("normal", "uniform"))})})
     assert words.names == ["latent"] * 2 and len(words.place("dcgan", {"latent": "normal"})) == 2
+
+
+def test_two_words_are_as_far_apart_as_the_ends_of_a_range_and_none_lies_between() -> None:
+    space = {"latent": Choices(("normal", "uniform")), "batch": Choices((16, 32, 64)), "lr_g": Range(1e-4, 1e-2)}
+    axes = Axes({"dcgan": RECIPES["dcgan"].with_space(space)})
+    rest: dict[str, Any] = {"batch": 16, "lr_g": 1e-4}
+    normal, uniform = (np.array(axes.place("dcgan", {"latent": word, **rest})) for word in ("normal", "uniform"))
+    assert np.linalg.norm(normal - uniform) == pytest.approx(1.0)
+    without = np.array(axes.place("dcgan", {}))
+    assert np.linalg.norm(without - normal) == pytest.approx(np.linalg.norm(without - uniform))
+    assert without[[name in rest for name in axes.names]].tolist() == [0.5, 0.5]
 
 
 def test_recipes_share_their_axes() -> None:
@@ -213,6 +242,65 @@ def test_what_varies_a_good_trial_stays_near_it() -> None:
     assert 0.7 < np.mean([each["batch"] == good["batch"] for each in drawn]) < 1
 
 
+def near_what(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return a list that fills with the settings which proposals vary."""
+    varied: list[dict[str, Any]] = []
+
+    def watched(searched: Any, settings: Any, random: Any, near: dict[str, Any] | None = None) -> dict[str, Any]:
+        varied.extend([near] if near else [])
+        return draw_params(searched, settings, random, near)
+
+    monkeypatch.setattr(sampler, "draw_params", watched)
+    return varied
+
+
+def test_what_is_varied_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = {"dcgan": RECIPES["dcgan"]}
+    study = make_study(recipes, 0)
+    usual = float(np.median(search(study, 40, recipes)))
+    varied = near_what(monkeypatch)
+    while not varied:
+        search(study, 1, recipes)
+    assert len(varied) == sampler.CANDIDATES // 2
+    assert len({each["lr_g"] for each in varied}) <= sampler.NEIGHBOURS
+    assert max(fid("dcgan", each) for each in varied) < usual
+
+
+def test_what_was_lost_is_not_varied(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = {"dcgan": RECIPES["dcgan"]}
+    study = make_study(recipes, 0)
+    sound = []
+    for number in range(sampler.STARTUP):
+        trial = study.ask()
+        params = suggest(trial, recipes)[1]
+        sound += [params] if number < 3 else []
+        trial.report(50.0, 1000)
+        trial.set_constraint("lost", float(number >= 3))
+        study.tell(trial, 50.0)
+    varied = near_what(monkeypatch)
+    for _ in range(5):
+        suggest(study.ask(), recipes)
+    assert varied and all(each in sound for each in varied)
+
+
+def test_the_newest_trials_that_run_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes = {"dcgan": RECIPES["dcgan"]}
+    study, axes = make_study(recipes, 0), Axes(recipes)
+    search(study, sampler.STARTUP, recipes)
+    monkeypatch.setattr(sampler, "BELIEVED", 3)
+    monkeypatch.setattr(sampler, "EXPLORING", 0.0)
+    believed: list[list[list[float]]] = []
+    believing = Model.believing
+
+    def watched(self: Model, points: np.ndarray) -> Model:
+        believed.append(points.tolist())
+        return believing(self, points)
+
+    monkeypatch.setattr(Model, "believing", watched)
+    running = [axes.place(*suggest(study.ask(), recipes)) for _ in range(6)]
+    assert believed == [running[max(0, count - 3) : count] for count in range(1, 6)]
+
+
 def test_the_same_seed_proposes_the_same() -> None:
     assert search(make_study(RECIPES, 3), 20) == search(make_study(RECIPES, 3), 20)
 
@@ -237,17 +325,24 @@ def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     search(random, 400)
     study.add_trials(random.trials)
-    seen: list[int] = []
+    seen: list[list[int]] = []
     plain = Model.__init__
 
-    def watched(self: Model, kernel: Kernel, points: np.ndarray, *others: np.ndarray) -> None:
-        seen.append(len(points))
-        plain(self, kernel, points, *others)
+    def watched(
+        self: Model, kernel: Kernel, points: np.ndarray, left: np.ndarray, trials: np.ndarray, values: np.ndarray
+    ) -> None:
+        seen.append(trials.tolist())
+        plain(self, kernel, points, left, trials, values)
 
     monkeypatch.setattr(Model, "__init__", watched)
-    best = min(trial.value for trial in study.trials if trial.value is not None)
-    assert search(study, 5)[-1] < 3 * best
-    assert max(seen) == sampler.OBSERVED
+    monkeypatch.setattr(sampler, "OBSERVED", 100)
+    values = [float(trial.value) for trial in study.trials if trial.value is not None]
+    order = np.argsort(values)
+    assert search(study, 5)[-1] < 3 * min(values)
+    assert max(map(len, seen)) == sampler.OBSERVED
+    # The best are all there, and of the others any.
+    assert set(order[:50]) <= set(seen[0])
+    assert np.median([values[trial] for trial in set(seen[0]) - set(order[:50])]) > values[order[150]]
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 405
 
 
