@@ -445,7 +445,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
     done = run_cli(*sweep_arguments(tiny_data, tmp_path, "--dry-run", "--json", "--kimg", "12"))
     assert done.returncode == 0, done.stderr
     plan = json.loads(done.stdout)
-    assert plan["rungs"] == [1, 3, 9]
+    assert plan["rungs"] == [1, 4]
     assert plan["parameters"]["wgan"]["generator"] > 0
     assert plan["identity"]["recipes"]["wgan"]["space"]["clip"]["log"] is True
     assert snapshot(tmp_path) == {}
