@@ -7,18 +7,20 @@ import torch
 from gan.data import DataSet, open_data
 from gan.errors import OutOfMemory
 from gan.evaluation import Evaluation, Evaluator
+from gan.graphs import WARM_UP
 from gan.latents import fixed_latents
 from gan.recipe import Recipe
 from gan.trainer import Trainer
 
-CYCLES = 2
-"""Optimisers make their moments in the first: only from the second on is everything there at once."""
+CYCLES = WARM_UP + 2
+"""Optimisers make their moments in the first: only from the second on is everything there at once. And where cycles are
+recorded, the recording has memory of its own."""
 
 
 def memory_taken(
     recipes: list[Recipe], uri: str, size: int | None, crop: str | None, precision: str, evaluator: Evaluator
 ) -> tuple[int, int]:
-    """Train two cycles of each recipe on this node's GPU, evaluate, and return the bytes taken at most, and in all.
+    """Train some cycles of each recipe on this node's GPU, evaluate, and return the bytes taken at most, and in all.
 
     What the device says, not PyTorch: the driver's part for each process is in it. All of it, where a recipe does not
     fit.

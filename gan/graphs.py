@@ -6,7 +6,9 @@ needs to launch it. A graph launches them all at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -26,14 +28,14 @@ class CudaRecorder:
         self._device = device
         self._stream = torch.cuda.Stream(device)
 
-    def warm_up(self, function: Callable[[], Tensor]) -> Tensor:
-        """Do what a function does; return its result."""
+    def warm_up(self, function: Callable[[], Tensor]) -> tuple[Tensor, bool]:
+        """Do what a function does; return its result, and whether the host had to wait for the device meanwhile."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), _watching() as waits:
             result = function()
         current.wait_stream(self._stream)
-        return result
+        return result, bool(waits)
 
     def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """Record a function without doing what it does; return one that does it, and returns its result."""
@@ -50,6 +52,20 @@ class CudaRecorder:
         return replay
 
 
+@contextmanager
+def _watching() -> Iterator[list[warnings.WarningMessage]]:
+    """Note in a list every time that the host waits for a value from the device."""
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", "called a synchronizing CUDA operation")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield seen
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+
+
 RECORDERS = {"cuda": CudaRecorder}
 """By type of device; what others do is not recorded."""
 
@@ -57,11 +73,15 @@ RECORDERS = {"cuda": CudaRecorder}
 class Replay:
     """Has the same work done at every call, from the fourth on by a recording of it.
 
-    The work may use and change what lies on the device, and draw from its default random stream; it must not look at
-    a value, nor may anything that it uses be replaced by another tensor afterwards.
+    The work may use and change what lies on the device, and draw from its default random stream; nothing that it uses
+    may be replaced by another tensor afterwards. Work that looks at a value (`.item()`, a mask) cannot be recorded,
+    and goes on as it is.
 
     Args:
         device: one whose type has a recorder.
+
+    Attributes:
+        possible: whether the work can be recorded, as far as is known.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -69,12 +89,18 @@ class Replay:
         self._calls = 0
         self._inputs: list[Tensor] = []
         self._replay: Callable[[], Tensor] | None = None
+        self.possible = True
 
     def __call__(self, function: Callable[[Sequence[Tensor]], Tensor], inputs: Sequence[Tensor]) -> Tensor:
         """Return what a function, at each call the same, makes of inputs of always the same shapes."""
+        if not self.possible:
+            return function(inputs)
         self._calls += 1
         if self._calls <= WARM_UP:
-            return self._recorder.warm_up(lambda: function(inputs))
+            result, waited = self._recorder.warm_up(lambda: function(inputs))
+            # What libraries do at their first calls is of no account.
+            self.possible = self._calls < WARM_UP or not waited
+            return result
         if self._replay is None:
             self._inputs = [given.clone() for given in inputs]
             self._replay = self._recorder.record(lambda: function(self._inputs))

@@ -67,7 +67,7 @@ class Trainer:
         seed: decides the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
         precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
-        graphs: replay the cycle as a CUDA graph; on a CPU it changes nothing.
+        graphs: replay the cycle as a CUDA graph, unless something in it looks at a value; on a CPU it changes nothing.
 
     Attributes:
         images: real images shown so far.
@@ -87,7 +87,7 @@ class Trainer:
         seed: int = 0,
         device: str = "auto",
         precision: str = "auto",
-        graphs: bool = False,
+        graphs: bool = True,
     ) -> None:
         self.recipe = recipe
         self.data = data
@@ -208,16 +208,17 @@ class Trainer:
         half_life = min(self.recipe.training.ema_kimg * 1000, 0.05 * self.images)
         shown = self.recipe.training.batch * self.recipe.objective.n_critic
         weight = 1 - 0.5 ** (shown / half_life)
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
-        for mean, now in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, weight)
-            else:
-                mean.copy_(now)
+        torch._foreach_lerp_(*self._averaged, weight)
+        for counted, count in self._counted:
+            counted.copy_(count)
 
     def forget_graph(self) -> None:
         """Record anew: to be called when a tensor that training uses was replaced by another."""
         self._graph = Replay(self.device) if self._graphs else None
+        pairs = [] if self.average is None else list(zip(_state(self.average), _state(self.generator), strict=True))
+        means = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._averaged = [mean for mean, _ in means], [now for _, now in means]
+        self._counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def reseed(self, seed: int) -> None:
         """Begin the random streams (latents, dropout) anew."""
@@ -353,6 +354,10 @@ class _Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
+
+
+def _state(network: nn.Module) -> list[Tensor]:
+    return list(network.state_dict().values())
 
 
 def _grad_norm(network: nn.Module) -> float:

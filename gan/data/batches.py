@@ -122,10 +122,10 @@ class Batches:
     def _from_device(self, rows: Tensor) -> Tensor:
         # The order of a whole epoch is sent at its start, so that a step copies nothing to the device.
         parts = [(self._epoch_on_device(epoch), part) for epoch, part in self._pieces(self.position)]
-        drawn = rows.index_select(0, torch.cat([order[part] for (order, _), part in parts]))
+        drawn = rows.index_select(0, _joined([order[part] for (order, _), part in parts]))
         if not self._flip:
             return drawn
-        flips = torch.cat([flips[part] for (_, flips), part in parts])
+        flips = _joined([flips[part] for (_, flips), part in parts])
         return torch.where(flips[:, None, None, None], drawn.flip(2), drawn)
 
     def _gather(self, position: int) -> Tensor:
@@ -164,3 +164,8 @@ class Batches:
             stop = min(start + step, len(kept))
             kept[start:stop] = torch.from_numpy(self._rows.gather(np.arange(start, stop)))
         return kept
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    # Most batches are of one part, which need not be copied.
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

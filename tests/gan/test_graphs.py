@@ -26,6 +26,14 @@ __all__ = ["one_thread"]
 CPU = torch.device("cpu")
 
 
+class Looked(TorchDispatchMode):
+    at_a_value = False
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.at_a_value |= operator is torch.ops.aten._local_scalar_dense.default
+        return operator(*args, **(kwargs or {}))
+
+
 class Tape(TorchDispatchMode):
     """A recorder of operators; it undoes what the recording itself has changed, as a graph's changes nothing."""
 
@@ -46,8 +54,11 @@ class Tape(TorchDispatchMode):
         self._calls.append((operator, args, kwargs, outputs))
         return outputs
 
-    def warm_up(self, function: Callable[[], Tensor]) -> Tensor:
-        return function()
+    def warm_up(self, function: Callable[[], Tensor]) -> tuple[Tensor, bool]:
+        looked = Looked()
+        with looked:
+            result = function()
+        return result, looked.at_a_value
 
     def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
         random = torch.get_rng_state()
@@ -139,11 +150,33 @@ def test_a_replay_works_on_the_values_that_it_is_given() -> None:
 
 
 @pytest.mark.usefixtures("taped")
-def test_what_looks_at_a_value_cannot_be_recorded() -> None:
+def test_what_looks_at_a_value_goes_on_without_a_recording() -> None:
+    called = 0
+
+    def squared(given: Sequence[Tensor]) -> Tensor:
+        nonlocal called
+        called += 1
+        return given[0] * given[0].item()
+
     replay = Replay(CPU)
-    with pytest.raises(AssertionError, match="cannot look"):
-        for _ in range(WARM_UP + 1):
-            replay(lambda given: given[0] * given[0].item(), [torch.ones(())])
+    for value in range(WARM_UP + 3):
+        assert replay(squared, [torch.tensor(float(value))]).item() == value**2
+    assert called == WARM_UP + 3 and not replay.possible
+
+
+@pytest.mark.usefixtures("taped")
+def test_a_look_at_a_value_in_the_first_call_alone_does_not_count() -> None:
+    called = 0
+
+    def double(given: Sequence[Tensor]) -> Tensor:
+        nonlocal called
+        called += 1
+        return 2 * given[0] if called > 1 else given[0] * (1 + int(given[0].ndim == 0 and given[0].item() >= 0))
+
+    replay = Replay(CPU)
+    for value in range(WARM_UP + 3):
+        assert replay(double, [torch.tensor(float(value))]).item() == 2 * value
+    assert called == WARM_UP + 1 and replay.possible
 
 
 def test_where_nothing_is_recorded_graphs_change_nothing() -> None:
