@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 
 from gan.errors import InputError
 from gan.terminal import note
+from search import mps
 from search.nodes import holds_a_trial
 from search.spec import RunSpec
 
@@ -39,17 +40,21 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     mine = not ray.is_initialized()
-    if mine:
-        _connect(spec)
-    # Ray sets signal handlers of its own as it starts; ours hold until it has ended.
-    # What it has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
-    with ExitStack() as afterwards, _signals(), redirect_stdout(sys.stderr):
-        try:
-            _await_a_node(spec)
-            yield _fill_gpus(spec), afterwards.callback
-        finally:
-            if mine:
-                ray.shutdown()
+    with ExitStack() as afterwards:
+        if mine and spec.address is None and mps.wanted(spec):
+            # Workers find it by what they inherit.
+            afterwards.enter_context(mps.service())
+        if mine:
+            _connect(spec)
+        # Ray sets signal handlers of its own as it starts; ours hold until it has ended.
+        # What it has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
+        with _signals(), redirect_stdout(sys.stderr):
+            try:
+                _await_a_node(spec)
+                yield _fill_gpus(spec), afterwards.callback
+            finally:
+                if mine:
+                    ray.shutdown()
 
 
 _ENVIRONMENT = {
@@ -61,6 +66,9 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Why a trial was tried again or failed is in the journal, in one line.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # Workers start side by side; how many trials wait for one is the planner's to say. Left to itself, Tune would start
+    # one after the other, each some seconds after the last.
+    "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -18,12 +18,12 @@ class Use:
 
     Attributes:
         cpus, gpus: (taken, in all).
-        nodes: that are alive.
+        nodes: what each that is alive has, by Ray's names: {"CPU": 16.0, "GPU": 1.0, …}.
     """
 
     cpus: tuple[float, float]
     gpus: tuple[float, float]
-    nodes: int
+    nodes: tuple[Mapping[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ class ClusterWatch:
 def look_at_ray() -> Sample:
     """Return the cluster that this process is connected to."""
     there, free = ray.cluster_resources(), ray.available_resources()
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    alive = [node for node in ray.nodes() if node["Alive"]]
 
     def taken(kind: str) -> tuple[float, float]:
         return there.get(kind, 0.0) - free.get(kind, 0.0), there.get(kind, 0.0)
 
-    return Sample(Use(taken("CPU"), taken("GPU"), len(nodes)), nodes)
+    use = Use(taken("CPU"), taken("GPU"), tuple(node["Resources"] for node in alive))
+    return Sample(use, {node["NodeID"]: node["NodeManagerAddress"] for node in alive})

@@ -15,13 +15,16 @@ from gan.gpu_memory import memory_taken
 from gan.recipe import Recipe
 from gan.settings import Choices
 from gan.terminal import note
+from search import mps
 from search.nodes import heard, nodes_for_trials
 from search.spec import RunSpec
 
 FILLED = 0.9
 """Share of a GPU's memory that trials may fill: they do not all measure alike."""
 MOST = 16
-"""Trials on one GPU; beyond that its processes only wait for each other."""
+"""Trials on one GPU that runs them side by side: what they train in sum grows up to there (`benchmarks/gpu.py`)."""
+MOST_IN_TURNS = 2
+"""Where they take turns, so that one trains while the other evaluates or writes."""
 
 
 def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Evaluator) -> RunSpec:
@@ -42,12 +45,13 @@ def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Ev
     asked = [_ask(node["NodeID"], spec, largest, evaluator) for node in nodes]
     fewest = MOST
     for node, answer in zip(nodes, asked, strict=True):
-        taken, total = _answer(node["NodeManagerAddress"], answer)
+        taken, total, side_by_side = _answer(node["NodeManagerAddress"], answer)
         cores = node["Resources"].get("CPU", 0.0) / node["Resources"]["GPU"]
-        trials = trials_that_fit(taken, total, cores / spec.cpus_per_trial)
+        trials = trials_in_memory(taken, total, min(cores / spec.cpus_per_trial, MOST if side_by_side else MOST_IN_TURNS))
         note(
             f"node {node['NodeManagerAddress']}: a trial takes up to {taken / 2**30:.1f} of {total / 2**30:.0f} GiB"
             f" of a GPU: {trials} to share one"
+            + ("" if side_by_side else "; with CUDA MPS (nvidia-cuda-mps-control -d) there, more could")
         )
         fewest = min(fewest, trials)
     # Ray counts in ten-thousandths: rounded up, the last trial would find no room.
@@ -56,16 +60,20 @@ def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Ev
 
 def _ask(node: str, spec: RunSpec, largest: list[Recipe], evaluator: Evaluator) -> Any:
     here = NodeAffinitySchedulingStrategy(node, soft=False)
-    measure = ray.remote(memory_taken).options(
+    measure = ray.remote(_measure).options(
         num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus, max_retries=0, scheduling_strategy=here
     )
     return measure.remote(largest, spec.data, spec.size, spec.crop, spec.precision, evaluator)
 
 
-def _answer(address: str, answer: Any) -> tuple[int, int]:
+def _measure(*asked: Any) -> tuple[int, int, bool]:
+    return *memory_taken(*asked), mps.runs()
+
+
+def _answer(address: str, answer: Any) -> tuple[int, int, bool]:
     waiting = "its GPU is not measured yet; it trains the largest settings, or waits for another job to free it"
     try:
-        found: tuple[int, int] = heard(address, answer, waiting)
+        found: tuple[int, int, bool] = heard(address, answer, waiting)
     except RayError as error:
         cause = error.cause if isinstance(error, RayTaskError) else error
         said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
@@ -75,9 +83,9 @@ def _answer(address: str, answer: Any) -> tuple[int, int]:
     return found
 
 
-def trials_that_fit(taken: int, total: int, by_cores: float) -> int:
+def trials_in_memory(taken: int, total: int, most: float) -> int:
     """Return how many trials share a GPU: at least one, which will end with an error of its own if it does not fit."""
-    return max(1, min(int(FILLED * total // max(1, taken)), int(by_cores), MOST))
+    return max(1, min(int(FILLED * total // max(1, taken)), int(most)))
 
 
 def largest_settings(recipe: Recipe) -> list[Recipe]:

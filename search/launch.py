@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +26,16 @@ from gan.terminal import one_line, warn, working
 from gan.versions import versions
 from search.asha import Asha
 from search.cluster import Afterwards, connected
-from search.cluster_watch import ClusterWatch
+from search.cluster_watch import ClusterWatch, Use
 from search.futility import Futility
 from search.gpu_share import with_measured_share
 from search.journal import FORMAT, JOURNAL, Journal
 from search.lost_workers import lost_workers_are_retried
-from search.nodes import check_nodes
+from search.nodes import check_nodes, trials_that_fit
 from search.planner import Planner
 from search.preflight import Plan, preflight
 from search.progress import Progress
-from search.record import TIME_BUDGET, SweepRecord, read_record
+from search.record import TIME_BUDGET, SweepRecord, TrialRecord, read_record
 from search.recorder import Halt, Recorder
 from search.retention import settle
 from search.run_folder import (
@@ -299,6 +299,7 @@ class Launch(ABC):
         scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg)
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
+        planner.room = lambda: room_for_trials(watch.use, planner.trials.values(), spec)
         total = left + sum(trial.final for trial in record.trials.values())
         progress = Progress(record, total, watch=watch, quiet=self.quiet, time_left=self.time_left)
         with (
@@ -370,6 +371,15 @@ class Launch(ABC):
     def time_left(self) -> float | None:
         """Return what is left of the time budget in seconds; None if there is no budget."""
         return None if self._deadline is None else self._deadline - time.monotonic()
+
+
+def room_for_trials(use: Use | None, trials: Iterable[TrialRecord], spec: RunSpec) -> int:
+    """Return how many trials can run at once: as many as the nodes hold, less what other jobs have taken of them."""
+    if use is None:
+        return 0
+    running = sum(trial.state == "running" for trial in trials)
+    free = {kind: there - taken for kind, (taken, there) in (("CPU", use.cpus), ("GPU", use.gpus))}
+    return min(sum(trials_that_fit(node, spec) for node in use.nodes), running + trials_that_fit(free, spec))
 
 
 def _require_kind(run: Storage, kind: str) -> None:

@@ -104,6 +104,14 @@ def holds_a_trial(resources: Mapping[str, float], spec: RunSpec) -> bool:
     return all(resources.get(kind, 0.0) >= need for kind, need in wanted.items())
 
 
+def trials_that_fit(resources: Mapping[str, float], spec: RunSpec) -> int:
+    """Return how many trials a node with such resources holds side by side."""
+    # A share of a GPU lies on one; and Ray counts in ten-thousandths.
+    share = spec.gpus if spec.gpus >= 1 or not spec.gpus else 1 / int(1 / spec.gpus + 1e-4)
+    takes = {"CPU": spec.cpus_per_trial, "GPU": share}
+    return int(min(resources.get(kind, 0.0) / need for kind, need in takes.items() if need) + 1e-9)
+
+
 def _answer(needs: Needs) -> tuple[dict[str, str], str | None]:
     return versions(), needs.missing()
 

@@ -6,7 +6,9 @@ before it starts; those that an earlier launch left unfinished go first.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -26,13 +28,16 @@ class Planner(Searcher, ABC):
 
     Attributes:
         trials: all that were handed out so far, by id.
+        room: tells how many trials run side by side at most.
     """
 
     def __init__(self, record: SweepRecord, journal: Journal) -> None:
         super().__init__(metric=METRIC, mode="min")
         self._journal = journal
         self.trials: dict[str, TrialRecord] = dict(record.trials)
+        self.room: Callable[[], int] = lambda: sys.maxsize
         self._unfinished = [trial for trial in record.trials.values() if not trial.final]
+        self._out: set[str] = set()
 
     # ---- what differs
 
@@ -50,20 +55,32 @@ class Planner(Searcher, ABC):
     # ---- what Tune calls
 
     def suggest(self, trial_id: str) -> Any:
+        """Return a trial's configuration; None where it should wait for what others will have taught.
+
+        One more than there is room for is handed out: its worker process would not wait for it otherwise.
+        """
+        if len(self._out) > self.room():
+            return None
         trial = self._unfinished.pop(0) if self._unfinished else self._begin()
         if trial is None:
             return str(Searcher.FINISHED)
+        self._out.add(trial_id)
         handed = ("recipe", "source", "settings", "seed")
         return {"trial": trial.id, **{name: getattr(trial, name) for name in handed}}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Do nothing: the verdict is the recorder's, and `conclude` brings it here."""
+        """Make room. The verdict is the recorder's, and `conclude` brings it here."""
+        self._out.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal holds all that a resumed run needs."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing, as `save`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Tune pickles its searcher with its own state, and the journal holds all that is needed."""
+        return {}
 
     def _begin(self) -> TrialRecord | None:
         trial = self.new_trial()

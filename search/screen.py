@@ -85,7 +85,7 @@ def used(use: Use) -> str:
     parts = [
         f"{taken:g} of {there:g} {kind}" for kind, (taken, there) in (("CPUs", use.cpus), ("GPUs", use.gpus)) if there
     ]
-    return ", ".join([*parts, f"{use.nodes} node" + ("" if use.nodes == 1 else "s")])
+    return ", ".join([*parts, f"{len(use.nodes)} node" + ("" if len(use.nodes) == 1 else "s")])
 
 
 def distance(trial: TrialRecord, metric: str) -> str:

@@ -34,7 +34,7 @@ GIB = 2**30
     ],
 )
 def test_as_many_trials_share_a_gpu_as_fit(taken: int, total: int, cores: float, trials: int) -> None:
-    assert gpu_share.trials_that_fit(taken, total, cores) == trials
+    assert gpu_share.trials_in_memory(taken, total, cores) == trials
     assert trials * taken <= total or trials == 1
 
 
@@ -123,7 +123,7 @@ def test_what_does_not_fit_takes_all(error: Exception, monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     evaluator: Any = None
     taken = memory_taken([load_recipe("wgan")], "faces", 16, None, "fp32", evaluator)
-    assert taken == (80 * GIB, 80 * GIB) and gpu_share.trials_that_fit(*taken, 16.0) == 1
+    assert taken == (80 * GIB, 80 * GIB) and gpu_share.trials_in_memory(*taken, 16.0) == 1
 
 
 def test_a_cluster_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

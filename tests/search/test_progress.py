@@ -57,8 +57,8 @@ def screen(progress: Progress, width: int, height: int = 24) -> list[str]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_screen_fits_and_tells_what_matters(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    watch = ClusterWatch(lambda: Sample(Use((2, 2), (1.5, 4), 3), {}))
-    watch.use = Use((2, 2), (1.5, 4), 3)
+    watch = ClusterWatch(lambda: Sample(Use((2, 2), (1.5, 4), ({},) * 3), {}))
+    watch.use = Use((2, 2), (1.5, 4), ({},) * 3)
     progress = Progress(record(*MANY), 40, watch=watch)
     progress._live = object()  # type: ignore[assignment]  # events go to the screen
     progress("verdict", trial(3, "diverged", 15, 140.0, reason=REASON))
@@ -212,7 +212,7 @@ def test_nodes_that_come_and_go_are_told_once() -> None:
 
     def look() -> Sample:
         nodes = next(seen, samples[-1])
-        return Sample(Use((1, 2), (0, 0), len(nodes)), nodes)
+        return Sample(Use((1, 2), (0, 0), ({},) * len(nodes)), nodes)
 
     told: list[tuple[str, str]] = []
     with ClusterWatch(look, seconds=0.01) as watch:
@@ -222,7 +222,7 @@ def test_nodes_that_come_and_go_are_told_once() -> None:
                 break
             time.sleep(0.01)
     assert told == [("joined", "10.0.0.2"), ("lost", "10.0.0.1")]
-    assert watch.use == Use((1, 2), (0, 0), 1)
+    assert watch.use == Use((1, 2), (0, 0), ({},))
 
 
 def test_a_cluster_that_does_not_answer_is_not_shown() -> None:
