@@ -13,8 +13,8 @@ fusing    (c) whether arrays of trials (grouped convolutions) could pay: a graph
 ceilings  what the device reaches in plain multiplication and copying, and what share of each a graph does. Traffic is
           estimated operator by operator, as if nothing stayed in a cache.
 fid       seconds that a report's distance takes: 5,000 samples, generated and scored (random-conv).
-tuning    what Noe & Thapa's tuning, as if each of its 35 trainings were 3 epochs of CelebA at 128×128, costs here, from
-          their network's rate; without evaluation, which `fid` tells.
+tuning    what Noe & Thapa's tuning, as if each of its 35 trainings were 3 epochs of CelebA at 128×128, costs here: from
+          their network's rate, alone and in processes with MPS, and the time of a report's distance (random-conv).
 
 All rates are real images a second. Turns of what is compared follow one another, and the best turn counts: what else a
 machine does only slows. Sums of processes are of one turn each. A part that fails says so, and the others go on.
@@ -26,15 +26,11 @@ import argparse
 import gc
 import json
 import multiprocessing
-import os
 import queue
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -58,14 +54,16 @@ from gan.images import to_unit
 from gan.latents import fixed_latents
 from gan.recipe import Recipe, load_recipe
 from gan.trainer import Trainer
+from search.mps import runs, service
 
 GRAPH, PACK, FUSE = 1.3, 1.5, 1.3
 """From which ratio on each is worth it."""
 NOE_THAPA = 35, 3 * 202_599
 """Trainings, and real images in each."""
+REPORTS = 12
+"""In each training, as sweeps make them."""
 PATIENCE = 120.0
 """Seconds that processes are given to begin."""
-MPS = "nvidia-cuda-mps-control"
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,7 @@ class Case:
 
     Attributes:
         loop, packed: targets against the tutorial's loop, of one trial and in sum; None: no target.
+        network: a recipe that names it.
     """
 
     name: str
@@ -82,11 +81,12 @@ class Case:
     batch: int
     loop: float
     packed: float | None = None
+    network: str = "dcgan"
 
     @property
     def recipe(self) -> Recipe:
         settings = {"batch": self.batch, "width_g": self.width, "width_d": self.width}
-        return load_recipe("dcgan").with_settings(settings)
+        return load_recipe(self.network).with_settings(settings)
 
 
 STANDARD = Case("standard", 64, 64, 128, loop=2.0)
@@ -103,7 +103,7 @@ class Bench:
         self.turn = 0.2 if asked.quick else asked.seconds
         self.repeats = 1 if asked.quick else asked.repeats
         self.cases = [QUICK] if asked.quick else [SMALL] if asked.small else [STANDARD, SMALL]
-        self.counts = [2] if asked.quick else [4, 8, 16]
+        self.counts = [2] if asked.quick else asked.counts
         self.samples = 200 if asked.quick else 5000
         self.search_share = asked.search_share
         self.quick = asked.quick
@@ -277,24 +277,6 @@ def streams(bench: Bench, case: Case, count: int) -> float:
     return bench.rate(all_of_them)
 
 
-@contextmanager
-def mps(folder: Path) -> Iterator[None]:
-    """Run CUDA's Multi-Process Service for the processes that are started meanwhile."""
-    places = {"CUDA_MPS_PIPE_DIRECTORY": str(folder / "pipe"), "CUDA_MPS_LOG_DIRECTORY": str(folder / "log")}
-    for place in places.values():
-        Path(place).mkdir(parents=True, exist_ok=True)
-    os.environ.update(places)
-    try:
-        subprocess.run([MPS, "-d"], check=True, stdout=sys.stderr, timeout=60)
-        yield
-    finally:
-        for name in places:
-            del os.environ[name]
-        subprocess.run(
-            [MPS], input="quit\n", env={**os.environ, **places}, text=True, check=False, stdout=sys.stderr, timeout=60
-        )
-
-
 def packing(bench: Bench, asked: argparse.Namespace) -> dict[str, Any]:
     case = bench.smallest
     works = {"tutorial": tutorial_loop(bench, case), "graph": Cycles(bench.trainer(case, graphs=True))}
@@ -317,12 +299,9 @@ def packing(bench: Bench, asked: argparse.Namespace) -> dict[str, Any]:
 
     for way, measure in ways.items():
         try_out(way, measure)
-    if bench.device.type == "cuda" and shutil.which(MPS):
-        try:
-            with mps(bench.folder / "mps"):
-                try_out("processes with MPS", ways["processes"])
-        except (OSError, subprocess.SubprocessError) as error:
-            failed["processes with MPS"] = str(error)
+    with service():
+        if bench.device.type == "cuda" and runs():
+            try_out("processes with MPS", ways["processes"])
     way, count = max(((way, count) for way in sums for count in sums[way]), key=lambda at: sums[at[0]][at[1]])
     most = sums[way][count]
     return {
@@ -425,7 +404,12 @@ def ceilings(bench: Bench) -> dict[str, Any]:
 
 def fid(bench: Bench) -> dict[str, Any]:
     case = bench.cases[0]
-    trainer = bench.trainer(case, graphs=False)
+    took = report_seconds(bench, bench.trainer(case, graphs=False))
+    return {"case": case.name, "samples": bench.samples, "seconds": took, "reached": took < 3.0}
+
+
+def report_seconds(bench: Bench, trainer: Trainer) -> float:
+    """Return how long a report's distance takes, the samples included."""
     evaluator = Evaluator.prepare(
         trainer.data, features="random-conv", samples=bench.samples, device=trainer.device, cache_dir=bench.folder
     )
@@ -434,28 +418,33 @@ def fid(bench: Bench) -> dict[str, Any]:
         seconds(lambda: evaluator.evaluate(lambda at, count: trainer.sample(latents[at : at + count])), bench.device)
         for _ in range(1 + bench.repeats)
     ]
-    return {"case": case.name, "samples": bench.samples, "seconds": min(times[1:]), "reached": min(times[1:]) < 3.0}
+    return min(times[1:])
 
 
-def tuning(bench: Bench) -> dict[str, Any]:
+def tuning(bench: Bench, asked: argparse.Namespace) -> dict[str, Any]:
     """Return what 35 trainings cost in full, and as a search that spends a share of that."""
-    recipe = load_recipe("noe-thapa-128")
-    size = 128
-    if bench.quick:
-        recipe, size = recipe.with_settings({"batch": 4, "width_g": 8, "width_d": 4}), 32
-    trainer = Trainer(recipe, bench.data(size), device=str(bench.device), graphs=True)
-    rate = bench.rate(Cycles(trainer))
-    trainings, images = NOE_THAPA
+    size = 32 if bench.quick else 128
+    case = Case("noe-thapa-128", size, 8 if bench.quick else 64, 4 if bench.quick else 64, 1.0, network="noe-thapa-128")
+    trainer = bench.trainer(case, graphs=True)
+    rates = {1: bench.rate(Cycles(trainer))}
+    with service():
+        if bench.device.type == "cuda" and runs():
+            rates |= {count: processes(bench, case, count, True, asked) for count in (2, 4)}
     flops = FlopCounterMode(display=False)
-    plain = Cycles(Trainer(recipe, bench.data(size), device=str(bench.device)))
+    plain = Cycles(bench.trainer(case, graphs=False))
     with flops:
         plain()
-    minutes = trainings * images / rate / 60
+    best = max(rates.values())
+    trainings, images = NOE_THAPA
+    evaluation = trainings * REPORTS * report_seconds(bench, trainer) / 60
+    minutes = trainings * images / best / 60 + evaluation
     return {
-        "images_per_second": rate,
-        "tflops": flops.get_total_flops() * rate / plain.size / 1e12,
-        "one_in_full_minutes": images / rate / 60,
+        "images_per_second": rates,
+        "tflops": flops.get_total_flops() * best / plain.size / 1e12,
+        "one_alone_minutes": images / rates[1] / 60,
+        "evaluation_minutes": evaluation,
         "all_in_full_minutes": minutes,
+        "search_share": bench.search_share,
         "as_search_minutes": minutes * bench.search_share,
         "reached": minutes < 40 and minutes * bench.search_share < 15,
     }
@@ -477,7 +466,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "fusing": lambda: fusing(bench, found["packing"]),
         "ceilings": partial(ceilings, bench),
         "fid": partial(fid, bench),
-        "tuning": partial(tuning, bench),
+        "tuning": partial(tuning, bench, asked),
     }
     wanted = [name for name in PARTS if name in asked.parts or (name == "packing" and "fusing" in asked.parts)]
     for name in wanted:
@@ -500,14 +489,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a turn")
     parser.add_argument("--repeats", type=int, default=3, help="turns")
+    parser.add_argument("--counts", type=int, nargs="+", default=[4, 8, 16], help="trials on one GPU")
     parser.add_argument("--small", action="store_true", help="the small network alone")
     parser.add_argument("--out", type=Path, help="where the figures are written as well, after each part")
     parser.add_argument("--quick", action="store_true", help="tiny networks and turns: to see that all runs")
     parser.add_argument(
         "--search-share",
         type=float,
-        default=0.5,
-        help="of the training in full that a search spends (`simulate_scale.py` tells it)",
+        default=0.45,
+        help="of the training in full that a search spends (`simulate_scale.py --trials 35 --slots 1` tells it)",
     )
     return parser.parse_args()
 

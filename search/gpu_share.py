@@ -47,7 +47,8 @@ def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Ev
     for node, answer in zip(nodes, asked, strict=True):
         taken, total, side_by_side = _answer(node["NodeManagerAddress"], answer)
         cores = node["Resources"].get("CPU", 0.0) / node["Resources"]["GPU"]
-        trials = trials_in_memory(taken, total, min(cores / spec.cpus_per_trial, MOST if side_by_side else MOST_IN_TURNS))
+        most = min(cores / spec.cpus_per_trial, MOST if side_by_side else MOST_IN_TURNS)
+        trials = trials_in_memory(taken, total, most)
         note(
             f"node {node['NodeManagerAddress']}: a trial takes up to {taken / 2**30:.1f} of {total / 2**30:.0f} GiB"
             f" of a GPU: {trials} to share one"

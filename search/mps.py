@@ -10,15 +10,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gan.terminal import note
-from search.spec import RunSpec
+
+if TYPE_CHECKING:
+    from search.spec import RunSpec
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
 USUAL_PIPES = "/tmp/nvidia-mps"
 
 _SECONDS = 60
+_SECONDS_TO_QUIT = 5
 _OPEN_GPU = """
 import ctypes
 cuda, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
@@ -61,7 +65,7 @@ def service() -> Iterator[None]:
             if served:
                 for name in places:
                     del os.environ[name]
-            _succeeds([CONTROL], with_it, "quit\n")
+            _succeeds([CONTROL], with_it, f"quit -t {_SECONDS_TO_QUIT}\n")
 
 
 def _succeeds(command: list[str], environment: dict[str, str], said: str = "") -> bool:

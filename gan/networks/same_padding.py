@@ -45,9 +45,9 @@ class SameConvTranspose2d(ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        height, width = (side * stride for side in input.shape[2:])
-        top, left = (same_padding(side, kernel, stride)[0] for side in (height, width))
-        spread = convolve_transposed(input, self.weight, None, stride, 0)
-        inside = spread[:, :, top : top + height, left : left + width]
-        assert self.bias is not None
-        return inside + self.bias[:, None, None]
+        # Whatever the number of pixels, as there are `stride` times as many in the end.
+        before, after = same_padding(input.shape[2] * stride, kernel, stride)
+        # Both sides are cut alike, where the kernel begins with the zeros that make them so: to cut one side more
+        # afterwards would copy the images.
+        weight = F.pad(self.weight, (after - before, 0, after - before, 0))
+        return convolve_transposed(input, weight, self.bias, stride, after)

@@ -23,18 +23,17 @@ GIB = 2**30
 
 
 @pytest.mark.parametrize(
-    ("taken", "total", "cores", "trials"),
+    ("taken", "total", "most", "trials"),
     [
-        (2 * GIB, 80 * GIB, 16.0, 16),  # as many as there are cores
+        (2 * GIB, 80 * GIB, 16.0, 16),
         (10 * GIB, 80 * GIB, 16.0, 7),  # as many as fit, and some room
         (50 * GIB, 80 * GIB, 16.0, 1),
         (90 * GIB, 80 * GIB, 16.0, 1),  # it will say so itself
-        (1 * GIB, 80 * GIB, 128.0, gpu_share.MOST),
         (1 * GIB, 80 * GIB, 0.5, 1),
     ],
 )
-def test_as_many_trials_share_a_gpu_as_fit(taken: int, total: int, cores: float, trials: int) -> None:
-    assert gpu_share.trials_in_memory(taken, total, cores) == trials
+def test_as_many_trials_share_a_gpu_as_fit(taken: int, total: int, most: float, trials: int) -> None:
+    assert gpu_share.trials_in_memory(taken, total, most) == trials
     assert trials * taken <= total or trials == 1
 
 
@@ -57,13 +56,13 @@ def test_each_optimiser_that_is_searched_is_measured() -> None:
     assert {each.settings["batch"] for each in measured} == {128}
 
 
-Answers = dict[str, tuple[int, int] | Exception]
+Answers = dict[str, tuple[int, int, bool] | Exception]
 
 
 def share(monkeypatch: pytest.MonkeyPatch, answers: Answers, nodes: dict[str, dict[str, float]], **given: Any) -> float:
     """Return what is settled on, where nodes (by address) answer so."""
 
-    def heard(address: str, *rest: Any) -> tuple[int, int]:
+    def heard(address: str, *rest: Any) -> tuple[int, int, bool]:
         answer = answers[address]
         if isinstance(answer, Exception):
             raise answer
@@ -84,9 +83,19 @@ ONE = {"one": {"CPU": 16.0, "GPU": 2.0}}
 
 
 def test_the_measured_share_is_what_trials_are_scheduled_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = share(monkeypatch, {"one": (10 * GIB, 80 * GIB)}, ONE)
+    found = share(monkeypatch, {"one": (10 * GIB, 80 * GIB, True)}, ONE)
     assert found == 0.1428 and 7 * found <= 1
-    assert share(monkeypatch, {"one": (10 * GIB, 80 * GIB)}, ONE, cpus_per_trial=4.0) == 0.5
+    assert share(monkeypatch, {"one": (10 * GIB, 80 * GIB, True)}, ONE, cpus_per_trial=4.0) == 0.5
+
+
+def test_where_processes_take_turns_on_a_gpu_few_share_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = {"one": {"CPU": 64.0, "GPU": 1.0}}
+    assert share(monkeypatch, {"one": (1 * GIB, 80 * GIB, True)}, large) == 1 / gpu_share.MOST
+    assert "MPS" not in capsys.readouterr().err
+    assert share(monkeypatch, {"one": (1 * GIB, 80 * GIB, False)}, large) == 1 / gpu_share.MOST_IN_TURNS
+    assert "2 to share one; with CUDA MPS (nvidia-cuda-mps-control -d) there, more could" in capsys.readouterr().err
 
 
 def test_the_node_on_which_fewest_fit_decides(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +106,7 @@ def test_the_node_on_which_fewest_fit_decides(monkeypatch: pytest.MonkeyPatch) -
         "head": {"CPU": 0.0, "GPU": 1.0},
         "without": {"CPU": 8.0},
     }
-    answers: Answers = {"large": (5 * GIB, 80 * GIB), "small": (5 * GIB, 16 * GIB)}
+    answers: Answers = {"large": (5 * GIB, 80 * GIB, True), "small": (5 * GIB, 16 * GIB, True)}
     assert share(monkeypatch, answers, nodes) == 0.5
 
 
