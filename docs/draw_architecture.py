@@ -42,7 +42,7 @@ BOXES = (
     Box("command line", ("search.cli", "search.commands", "search.doctor", "search.__main__"), 20, 60),
     Box("sweep and compare", ("search.sweep", "search.compare", "search.contestants", "search.finalists",
         "search.redraw"), 250, 60),
-    Box("launch", ("search.launch", "search.cluster", "search.nodes", "search.gpu_share"), 250, 150),
+    Box("launch", ("search.launch", "search.cluster", "search.nodes", "search.gpu_share", "search.mps"), 250, 150),
     Box("trackers", ("search.progress", "search.screen", "search.estimate", "search.trackers", "search.tensorboard",
         "search.event_files", "search.hparams", "search.in_force", "search.study", "search.follow", "search.serving"),
         250, 240, 400),

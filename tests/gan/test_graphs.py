@@ -216,3 +216,12 @@ def test_on_a_gpu_each_replay_drops_other_units_out() -> None:
     trainer.advance(1000)
     history = trainer.advance(600).history
     assert np.isfinite(history).all() and len(np.unique(history[:, 0])) > 1
+
+
+@needs_cuda
+def test_on_a_gpu_what_looks_at_a_value_is_seen_before_it_is_recorded() -> None:
+    replay = Replay(torch.device("cuda"))
+    for value in range(WARM_UP + 3):
+        given = [torch.tensor(float(value), device="cuda")]
+        assert replay(lambda rows: rows[0] * rows[0].item(), given).item() == value**2
+    assert not replay.possible

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search import mps
+from gan.errors import InputError
+from search import cluster, mps
 from search.spec import make_spec
 
 # What NVIDIA's does, as far as is seen from outside.
@@ -104,3 +107,29 @@ def test_without_nvidias_tool_nothing_is_started(seen: Path, monkeypatch: pytest
 )
 def test_it_is_for_trials_that_share_a_gpu(given: dict[str, Any], wanted: bool) -> None:
     assert mps.wanted(make_spec(given)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "started"),
+    [({"gpus_per_trial": "auto"}, 1), ({}, 0), ({"gpus_per_trial": "auto", "address": "10.0.0.1:6379"}, 0)],
+)
+def test_only_where_ray_is_started_here_it_is_started_before(
+    given: dict[str, Any], started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def service() -> Iterator[None]:
+        seen.append("service")
+        yield
+        seen.append("service ends")
+
+    def connect(spec: Any) -> None:
+        seen.append("ray")
+        raise InputError("no Ray is needed here")
+
+    monkeypatch.setattr(mps, "service", service)
+    monkeypatch.setattr(cluster, "_connect", connect)
+    with pytest.raises(InputError), cluster.connected(make_spec(given)):
+        pass
+    assert seen == ["service"] * started + ["ray"]
