@@ -5,9 +5,11 @@ it ends. Each is given to the real `gan.divergence.Monitor`, as a trial would.
 
 - *top quarter*: among the sampled trials of its recordings, by the best FID over the full length.
 - *false kill*: a trial of the top quarter that the rule ends before it has reached its best FID.
-- *lost*: one that ends up in the worst quarter although it was trained to the end. A *sign* is the first stretch of
-  training or evaluation that the rule counts against a trial.
-- *delay*: reports from the one with the first sign to the one that ends the trial.
+- *lost*: one that ends up in the worst quarter although it was trained to the end. A *sign* is a stretch of training or
+  evaluation that the rule counts against a trial. It is lost *from* the first sign after which it was never better than
+  before: others, it got over. Where that is one of the last two reports, nothing could be ended two reports later, and
+  it is left out.
+- *delay*: reports from that sign, or from the first of all, to the one that ends the trial.
 
 Thresholds of the rule about a winning discriminator are tried on one half of the trials; those shipped and chosen are
 then judged on the other. Those shipped are judged once more on recordings made after they were chosen (`--since`), and
@@ -31,7 +33,7 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
-from traces import Trace, TraceSet, Verdict, read_named
+from traces import Trace, TracedReport, TraceSet, Verdict, read_named
 
 from gan import divergence
 
@@ -66,7 +68,8 @@ class Case:
     Attributes:
         top, better: whether it belongs to the top quarter, or the better half, of its data set.
         lost: whether it ends in the worst quarter; not finite is worst of all.
-        sign: the report with the first sign, None if there never is one.
+        signs: the reports with one.
+        reports: of a training in full; a trial's own are fewer where nothing was finite any more.
         verdict: of the rule.
         spoilt: whether the rule ended it before it was at its best.
     """
@@ -75,8 +78,17 @@ class Case:
     top: bool
     better: bool
     lost: bool
-    sign: int | None
+    signs: list[int]
+    reports: int
     verdict: Verdict | None
+
+    @property
+    def lost_from(self) -> int | None:
+        """The first sign after which it was never better than before; None without one, or only at the end."""
+        fids = [math.inf if report.fid is None else report.fid for report in self.trace.reports]
+        lasting = (at for at in self.signs if min(fids[at:]) >= min(fids[:at], default=math.inf))
+        first = next(lasting, None)
+        return None if first is None or first + 2 >= self.reports else first
 
     @property
     def spoilt(self) -> bool:
@@ -91,9 +103,10 @@ def cases(traces: TraceSet, thresholds: Thresholds, standard: TraceSet | None = 
     sampled = [trace for trace in traces.traces if trace.source == "sampled"]
     best = best_fids(traces)
     good, middle, bad = np.percentile(best_fids(standard or traces), [25, 50, 75], method="nearest")
+    reports = round(traces.kimg / traces.interval)
     with in_force(thresholds):
         return [
-            Case(trace, fid <= good, fid <= middle, fid >= bad, first_sign(traces, trace), traces.verdict(trace))
+            Case(trace, fid <= good, fid <= middle, fid >= bad, signs(traces, trace), reports, traces.verdict(trace))
             for trace, fid in zip(sampled, best, strict=True)
         ]
 
@@ -104,23 +117,26 @@ def best_fids(traces: TraceSet) -> list[float]:
     return [math.inf if fid is None else fid for fid in fids]
 
 
-def first_sign(traces: TraceSet, trace: Trace) -> int | None:
-    """Return the first report in which something speaks against a trial, before it must persist."""
+def signs(traces: TraceSet, trace: Trace) -> list[int]:
+    """Return the reports in which something speaks against a trial, before it must persist."""
     objective = traces.objective(trace)
     limit = objective.loss_limit(traces.shape)
-    for index, report in enumerate(trace.reports):
+
+    def speaks_against(index: int, report: TracedReport) -> bool:
         if report.fid is None or report.spread is None:
-            return index
+            return True
         old = traces.interval * (index + 1) >= divergence.YOUNG_KIMG
         if old and report.spread < divergence.COLLAPSED_SPREAD:
-            return index
+            return True
         for part in report.stretches:
             losses = (part.d_loss, part.g_loss)
             if not part.finite or None in losses or max(map(abs, losses)) > limit:  # type: ignore[arg-type]
-                return index
+                return True
             if objective.dominated(*losses):  # type: ignore[arg-type]
-                return index
-    return None
+                return True
+        return False
+
+    return [index for index, report in enumerate(trace.reports) if speaks_against(index, report)]
 
 
 def judge(found: list[Case]) -> dict[str, Any]:
@@ -128,8 +144,11 @@ def judge(found: list[Case]) -> dict[str, Any]:
     ended = [case for case in found if case.verdict is not None]
     top = [case for case in found if case.top]
     false = [case for case in top if case.spoilt]
-    signed = [case for case in found if case.lost and case.sign is not None]
-    delays = [case.verdict.report - case.sign for case in signed if case.verdict is not None and case.sign is not None]
+    lost = [case for case in found if case.lost]
+    delays = {
+        "from_a_sign": [delay(case, case.lost_from) for case in lost if case.lost_from is not None],
+        "from_the_first": [delay(case, case.signs[0]) for case in lost if case.signs],
+    }
     spent = [case.trace.seconds_until(case.verdict) for case in found]
     full = [case.trace.seconds for case in found]
     return {
@@ -140,11 +159,17 @@ def judge(found: list[Case]) -> dict[str, Any]:
         "ended_of_better_half": sum(case.better for case in ended),
         "top": len(top),
         "false_kills": interval(len(false), len(top)),
-        "lost_with_sign": len(signed),
-        "lost_ended_within_2": interval(sum(delay <= 2 for delay in delays), len(signed)),
-        "delays": sorted(delays),
+        "lost_ended_within_2": {
+            name: interval(sum(each <= 2 for each in measured), len(measured)) for name, measured in delays.items()
+        },
+        "delays": {name: sorted(each for each in measured if each < math.inf) for name, measured in delays.items()},
         "saved": saved(spent, full),
     }
+
+
+def delay(case: Case, sign: int | None) -> float:
+    """Return the reports from a sign to the end by the rule; infinite if it never came."""
+    return math.inf if case.verdict is None or sign is None else case.verdict.report - sign
 
 
 def interval(hits: int, of: int) -> dict[str, Any]:
@@ -192,11 +217,11 @@ def show(title: str, found: dict[str, Any]) -> None:
         f"  of the ended, {found['ended_of_worst_quarter']} would have been in the worst quarter,"
         f" {found['ended_of_better_half']} in the better half"
     )
+    within, delays = found["lost_ended_within_2"], found["delays"]["from_a_sign"]
+    print(f"  lost from a sign on, and ended within 2 reports of it: {share(within['from_a_sign'])}")
+    print(f"  of the worst quarter, ended within 2 reports of the first sign of all: {share(within['from_the_first'])}")
     print(
-        f"  worst-quarter trials with a sign that ended within 2 reports of it: {share(found['lost_ended_within_2'])}"
-    )
-    print(
-        f"  mean delay in reports: {round(fmean(found['delays']), 1) if found['delays'] else 'none ended'};"
+        f"  mean delay in reports, from when it was lost: {round(fmean(delays), 1) if delays else 'none ended'};"
         f" trial-seconds saved"
         f" {saved['share']:.1%} ({saved['low']:.1%} to {saved['high']:.1%})"
     )

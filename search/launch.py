@@ -299,7 +299,9 @@ class Launch(ABC):
         scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg)
         planner = self.planner(record, claim.journal)
         watch = ClusterWatch()
-        planner.room = lambda: room_for_trials(watch.use, planner.trials.values(), spec)
+        # On a cluster, who says how many run at once means it: for those that wait an autoscaler adds nodes.
+        if spec.address is None or spec.concurrent is None:
+            planner.room = lambda: room_for_trials(watch.use, planner.trials.values(), spec)
         total = left + sum(trial.final for trial in record.trials.values())
         progress = Progress(record, total, watch=watch, quiet=self.quiet, time_left=self.time_left)
         with (
