@@ -37,7 +37,7 @@ from gan.storage import Storage
 from search.journal import read_events
 from search.record import FINAL, fold
 
-TRIALS, KIMG, INTERVAL = 4, 4.0, 0.4
+TRIALS, KIMG, INTERVAL = 4, 8.0, 0.4
 SPEC = {
     "recipes": ["dcgan"],
     "settings": {"width_g": 4, "width_d": 4, "batch": 16},
@@ -45,10 +45,11 @@ SPEC = {
     "trials": TRIALS,
     "kimg": KIMG,
     "interval_kimg": INTERVAL,
-    "grace_kimg": 3.6,
+    "grace_kimg": 7.6,
 }
 EARLIEST, LATEST = 3, 24
-"""Reports after which a fault may come. With its only rung at 3.6 kimg, a sweep of which no trial diverges makes 36."""
+"""Reports after which a fault may come: early enough that both nodes train for some time yet. With its only rung at 7.6
+kimg, a sweep of which no trial diverges makes 76."""
 
 _INTERVAL_SECONDS = 1.5
 """About what a trial needs from report to report."""

@@ -31,4 +31,8 @@ def test_every_part_runs_and_tells_what_it_promises(tmp_path: Path) -> None:
     assert 0 < found["ceilings"]["quick"]["arithmetic_share"] < 1
     assert found["fid"]["seconds"] > 0
     cost = found["tuning"]
-    assert abs(cost["all_in_full_minutes"] - 35 * cost["one_in_full_minutes"]) < 1e-6 * cost["all_in_full_minutes"]
+    training = 35 * 3 * 202_599 / cost["images_per_second"]["1"] / 60
+    assert cost["images_per_second"].keys() == {"1"} and cost["evaluation_minutes"] > 0
+    assert cost["all_in_full_minutes"] == pytest.approx(training + cost["evaluation_minutes"])
+    assert cost["one_alone_minutes"] == pytest.approx(training / 35)
+    assert cost["as_search_minutes"] == pytest.approx(cost["search_share"] * cost["all_in_full_minutes"])
