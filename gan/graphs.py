@@ -9,12 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
 WARM_UP = 3
 """Calls before the recording: optimisers make their moments, libraries choose algorithms, neither of which records."""
+_WAITED = "called a synchronizing CUDA operation"
 
 
 class CudaRecorder:
@@ -38,11 +40,21 @@ class CudaRecorder:
         return result, bool(waits)
 
     def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Record a function without doing what it does; return one that does it, and returns its result."""
+        """Record a function without doing what it does; return one that does it, and returns its result.
+
+        Raises:
+            RuntimeError: the device cannot record what the function does, though the warm-up did not see why.
+        """
         graph = torch.cuda.CUDAGraph()
-        # Other threads go on meanwhile, as the one that pins the batches to come.
-        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-            result = function()
+        try:
+            # Other threads go on meanwhile, as the one that pins the batches to come.
+            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+                result = function()
+        except RuntimeError as error:
+            raise RuntimeError(
+                "the training cycle cannot be recorded as a CUDA graph: set recordable = False in the class of the"
+                f" network or objective that cannot be ({str(error).strip().splitlines()[0]})"
+            ) from error
 
         def replay() -> Tensor:
             graph.replay()
@@ -53,15 +65,24 @@ class CudaRecorder:
 
 
 @contextmanager
-def _watching() -> Iterator[list[warnings.WarningMessage]]:
-    """Note in a list every time that the host waits for a value from the device."""
+def _watching() -> Iterator[list[str]]:
+    """Note in a list every time that the host waits for a value from the device; let other warnings pass."""
+    waits: list[str] = []
     mode = torch.cuda.get_sync_debug_mode()
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("ignore")
-        warnings.filterwarnings("always", "called a synchronizing CUDA operation")
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def seen(message: Warning | str, *rest: Any) -> None:
+            if str(message).startswith(_WAITED):
+                waits.append(str(message))
+            else:
+                show(message, *rest)
+
+        warnings.showwarning = seen
+        warnings.filterwarnings("always", _WAITED)
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            yield seen
+            yield waits
         finally:
             torch.cuda.set_sync_debug_mode(mode)
 

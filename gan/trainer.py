@@ -7,7 +7,6 @@ pixels = trainer.sample(latents)         # uint8 N×H×W×C; leaves the training
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gan.averaging import Averaging
 from gan.data.batches import Batches
 from gan.data.dataset import DataSet
 from gan.device import choose_device, choose_precision, free_memory
@@ -67,7 +67,8 @@ class Trainer:
         seed: decides the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
         precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
-        graphs: replay the cycle as a CUDA graph, unless something in it looks at a value; on a CPU it changes nothing.
+        graphs: replay the cycle as a CUDA graph, unless something in it looks at a value, or the network or objective
+            says that it cannot be recorded; on a CPU it changes nothing.
 
     Attributes:
         images: real images shown so far.
@@ -98,9 +99,10 @@ class Trainer:
         self.random = _RandomState(seed, self.device)
         with self.random:
             self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
-        self.average = copy.deepcopy(self.generator).eval() if recipe.training.ema_kimg > 0 else None
+        self._averaging = Averaging(self.generator) if recipe.training.ema_kimg > 0 else None
         settings = recipe.training
-        self._graphs = graphs and self.device.type in RECORDERS
+        recordable = recipe.network.recordable and recipe.objective.recordable
+        self._graphs = graphs and recordable and self.device.type in RECORDERS
         # On other devices than a GPU PyTorch refuses it.
         capturable = self._graphs and self.device.type == "cuda"
         self.optimizer_g, self.optimizer_d = (
@@ -196,29 +198,21 @@ class Trainer:
             return scores[: len(real)], scores[len(real) :]
         return self.discriminator(real).float(), self.discriminator(fake).float()
 
-    @torch.no_grad()
     def _update_average(self) -> None:
         """Move the average towards the generator, batch-norm statistics included.
 
         The half-life is `ema_kimg`, but at most a twentieth of the training so far, so that the
         initial weights are soon forgotten (Karras et al. 2020, arXiv:1912.04958, their code).
         """
-        if self.average is None:
+        if self._averaging is None:
             return
         half_life = min(self.recipe.training.ema_kimg * 1000, 0.05 * self.images)
         shown = self.recipe.training.batch * self.recipe.objective.n_critic
-        weight = 1 - 0.5 ** (shown / half_life)
-        torch._foreach_lerp_(*self._averaged, weight)
-        for counted, count in self._counted:
-            counted.copy_(count)
+        self._averaging.follow(1 - 0.5 ** (shown / half_life))
 
     def forget_graph(self) -> None:
         """Record anew: to be called when a tensor that training uses was replaced by another."""
         self._graph = Replay(self.device) if self._graphs else None
-        pairs = [] if self.average is None else list(zip(_state(self.average), _state(self.generator), strict=True))
-        means = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._averaged = [mean for mean, _ in means], [now for _, now in means]
-        self._counted = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     def reseed(self, seed: int) -> None:
         """Begin the random streams (latents, dropout) anew."""
@@ -226,6 +220,11 @@ class Trainer:
         self.latents.manual_seed(seed)
 
     # ---- sampling
+
+    @property
+    def average(self) -> nn.Module | None:
+        """The moving average of the generator, where the recipe asks for one."""
+        return None if self._averaging is None else self._averaging.average
 
     @property
     def sampler(self) -> nn.Module:
@@ -354,10 +353,6 @@ class _Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-
-def _state(network: nn.Module) -> list[Tensor]:
-    return list(network.state_dict().values())
 
 
 def _grad_norm(network: nn.Module) -> float:

@@ -18,9 +18,14 @@ class Family(ABC):
 
     A subclass is a frozen dataclass whose fields, made by `gan.settings.parameter`, are its
     hyperparameters. At its boundary every family speaks rows in [-1, 1].
+
+    Class attributes:
+        defaults: training settings that this family wants instead of the common ones.
+        recordable: as an objective's (`gan/objectives/base.py`).
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
+    recordable: ClassVar[bool] = True
 
     @abstractmethod
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:

@@ -47,7 +47,22 @@ class SameConvTranspose2d(ConvTranspose2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         # Whatever the number of pixels, as there are `stride` times as many in the end.
         before, after = same_padding(input.shape[2] * stride, kernel, stride)
-        # Both sides are cut alike, where the kernel begins with the zeros that make them so: to cut one side more
-        # afterwards would copy the images.
-        weight = F.pad(self.weight, (after - before, 0, after - before, 0))
-        return convolve_transposed(input, weight, self.bias, stride, after)
+        spread = _cropped if input.device.type == "cpu" else _cut_alike
+        return spread(input, self.weight, self.bias, stride, before, after)
+
+
+def _cropped(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
+    """Spread, then cut both sides: on a CPU the cheapest, where a larger kernel would be slower."""
+    height, width = (side * stride for side in images.shape[2:])
+    spread = convolve_transposed(images, weight, None, stride, 0)
+    inside = spread[:, :, before : before + height, before : before + width]
+    return inside if bias is None else inside + bias[:, None, None]
+
+
+def _cut_alike(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
+    """Have the convolution cut both sides alike, by a kernel that begins with the zeros which make them so.
+
+    To cut one side more afterwards would copy the images, which costs a GPU more.
+    """
+    further = after - before
+    return convolve_transposed(images, F.pad(weight, (further, 0, further, 0)), bias, stride, after)

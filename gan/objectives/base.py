@@ -22,6 +22,8 @@ class Objective(ABC):
         network_defaults: likewise settings of the network, where it has them.
         estimates_wasserstein: whether the discriminator's loss, negated, estimates the Wasserstein distance
             between real and generated images (up to the critic's Lipschitz constant).
+        recordable: whether every cycle has the device do the same, so that it can be replayed as a CUDA graph. Not
+            so where a number of Python changes meanwhile, or a tensor takes another's place.
 
     Attributes:
         n_critic: discriminator steps per generator step; an objective that needs several declares it.
@@ -30,6 +32,7 @@ class Objective(ABC):
     defaults: ClassVar[dict[str, Any]] = {}
     network_defaults: ClassVar[dict[str, Any]] = {}
     estimates_wasserstein: ClassVar[bool] = False
+    recordable: ClassVar[bool] = True
     n_critic: int = 1
 
     @abstractmethod

@@ -6,7 +6,10 @@ called during the recording, on the very tensors of then, and knows nothing of t
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from training_fixtures import digest, one_thread, pictures, small_recipe
 
+from gan import graphs
 from gan.graphs import RECORDERS, WARM_UP, Replay
+from gan.objectives.l2 import L2
 from gan.state import load_state_dict, state_dict
 from gan.trainer import Trainer
 
@@ -183,6 +188,48 @@ def test_where_nothing_is_recorded_graphs_change_nothing() -> None:
     plain, same = (make("wgan", graphs=graphs) for graphs in (False, True))
     plain.advance(400), same.advance(400)
     assert digest(state_dict(plain)) == digest(state_dict(same))
+
+
+@dataclass(frozen=True)
+class Fading(L2):
+    """The generator's loss fades with every step, by a number of Python's."""
+
+    def generator_loss(self, fake: Tensor) -> Tensor:
+        factor = 0.5 ** STEPS.count(None)
+        STEPS.append(None)
+        return factor * super().generator_loss(fake)
+
+
+class Unrecordable(Fading):
+    recordable = False
+
+
+STEPS: list[None] = []
+
+
+@pytest.mark.usefixtures("taped")
+@pytest.mark.parametrize(("objective", "faithful"), [(Fading, False), (Unrecordable, True)])
+def test_what_says_that_it_cannot_be_recorded_is_not(objective: type[L2], faithful: bool) -> None:
+    def trained(graphs: bool) -> str:
+        STEPS.clear()
+        recipe = dataclasses.replace(small_recipe("l2"), objective=objective())
+        trainer = Trainer(recipe, pictures(), seed=1, device="cpu", precision="fp32", graphs=graphs)
+        trainer.advance(400)
+        return digest(trainer.generator.state_dict())
+
+    assert (trained(graphs=True) == trained(graphs=False)) == faithful
+
+
+def test_waits_are_counted_and_other_warnings_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = ["default"]
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    with pytest.warns(UserWarning, match="mind the step") as shown, graphs._watching() as waits:
+        for _ in range(2):
+            warnings.warn("called a synchronizing CUDA operation (somewhere)", stacklevel=1)
+        warnings.warn("mind the step", stacklevel=1)
+    assert len(waits) == 2 and len(shown) == 1
+    assert modes == ["default", "warn", "default"]
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

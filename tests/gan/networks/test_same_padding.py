@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from gan.networks import same_padding as same_padding_module
 from gan.networks.same_padding import SameConv2d, SameConvTranspose2d, same_padding
 
 GEOMETRIES = [(3, 1, 5), (3, 2, 8), (3, 2, 7), (5, 2, 8), (5, 2, 9), (4, 2, 6), (5, 2, 1), (3, 2, 1), (2, 2, 4)]
@@ -54,6 +55,18 @@ def test_a_transposed_convolution_is_the_transpose_of_tensorflows(kernel: int, s
     shifted = layer(small)
     torch.nn.init.zeros_(layer.bias)
     torch.testing.assert_close(shifted, layer(small) + 1)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "size"), GEOMETRIES)
+def test_a_gpu_is_given_the_same_transposed_convolution(kernel: int, stride: int, size: int) -> None:
+    """… put otherwise: the zeros in the kernel that a GPU is faster with."""
+    torch.manual_seed(0)
+    images, weight, bias = torch.randn(2, 3, size, size), torch.randn(3, 2, kernel, kernel), torch.randn(2)
+    before, after = same_padding(size * stride, kernel, stride)
+    ways = same_padding_module._cropped, same_padding_module._cut_alike
+    cropped, cut = (way(images.double(), weight.double(), bias.double(), stride, before, after) for way in ways)
+    assert cropped.shape == (2, 2, size * stride, size * stride)
+    torch.testing.assert_close(cropped, cut)
 
 
 def test_an_odd_zero_goes_to_the_end() -> None:
