@@ -24,29 +24,31 @@ class Averaging:
     def __init__(self, network: nn.Module) -> None:
         self.average = copy.deepcopy(network).eval()
         self._means, self._weights = list(self.average.parameters()), list(network.parameters())
-        self._buffers = _buffers(network)
+        self._buffers = _places_of_buffers(network)
         self._buffer_means = list(self.average.buffers())
 
     @torch.no_grad()
     def follow(self, weight: float) -> None:
         """Move the average by a share of the way to where the network is now."""
-        buffers = [owner[name] for owner, name in self._buffers]
-        pairs = list(zip(self._buffer_means, buffers, strict=True))
-        moved = [pair for pair in pairs if pair[0].is_floating_point()]
-        means, now = self._means + [mean for mean, _ in moved], self._weights + [buffer for _, buffer in moved]
+        means: list[Tensor] = [*self._means]
+        now: list[Tensor] = [*self._weights]
+        for mean, (layer, name) in zip(self._buffer_means, self._buffers, strict=True):
+            buffer = getattr(layer, name)
+            if mean.is_floating_point():
+                means.append(mean)
+                now.append(buffer)
+            else:
+                mean.copy_(buffer)
         torch._foreach_lerp_(means, now, weight)
-        for count, counted in pairs:
-            if not count.is_floating_point():
-                count.copy_(counted)
 
 
-def _buffers(network: nn.Module) -> list[tuple[dict[str, Tensor | None], str]]:
-    """Return where the buffers of a network are found, in the order of `buffers()`, each once."""
+def _places_of_buffers(network: nn.Module) -> list[tuple[nn.Module, str]]:
+    """Return the layer and the name of each buffer, in the order of `buffers()`."""
     seen: set[int] = set()
     found = []
-    for module in network.modules():
-        for name, buffer in module._buffers.items():
-            if buffer is not None and id(buffer) not in seen:
+    for layer in network.modules():
+        for name, buffer in layer.named_buffers(recurse=False):
+            if id(buffer) not in seen:
                 seen.add(id(buffer))
-                found.append((module._buffers, name))
+                found.append((layer, name))
     return found

@@ -72,13 +72,13 @@ def _watching() -> Iterator[list[str]]:
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def seen(message: Warning | str, *rest: Any) -> None:
+        def seen(message: Warning | str, *rest: Any, **more: Any) -> None:
             if str(message).startswith(_WAITED):
                 waits.append(str(message))
             else:
-                show(message, *rest)
+                show(message, *rest, **more)
 
-        warnings.showwarning = seen
+        warnings.showwarning = seen  # type: ignore[assignment]
         warnings.filterwarnings("always", _WAITED)
         torch.cuda.set_sync_debug_mode("warn")
         try:

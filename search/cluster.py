@@ -16,6 +16,7 @@ import ray
 from ray._private import ray_constants
 from ray.exceptions import RayError
 
+from gan.device import choose_device
 from gan.errors import InputError
 from gan.terminal import note
 from search import mps
@@ -40,21 +41,22 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     mine = not ray.is_initialized()
-    with ExitStack() as afterwards:
+    # What Ray has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
+    with _signals() as ours, redirect_stdout(sys.stderr), ExitStack() as afterwards:
         if mine and spec.address is None and mps.wanted(spec):
             # Workers find it by what they inherit.
             afterwards.enter_context(mps.service())
-        if mine:
-            _connect(spec)
-        # Ray sets signal handlers of its own as it starts; ours hold until it has ended.
-        # What it has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
-        with _signals(), redirect_stdout(sys.stderr):
-            try:
-                _await_a_node(spec)
-                yield _fill_gpus(spec), afterwards.callback
-            finally:
-                if mine:
-                    ray.shutdown()
+        try:
+            if mine:
+                _connect(spec)
+            # Ray sets signal handlers of its own as it starts, and others as it ends.
+            ours()
+            _await_a_node(spec)
+            yield _fill_gpus(spec), afterwards.callback
+        finally:
+            if mine:
+                ray.shutdown()
+            ours()
 
 
 _ENVIRONMENT = {
@@ -156,27 +158,41 @@ def _fill_gpus(spec: RunSpec) -> RunSpec:
                 else "add a node, or wait for an autoscaler's (--wait-for-nodes 15m)"
             )
             raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or {hint}")
+    if wanted and spec.address is None and spec.device == "auto" and choose_device().type == "cpu":
+        raise InputError(
+            f"Ray finds {gpus:g} GPUs on this machine and PyTorch none: install a build of PyTorch for them, or"
+            " train on the CPU (--device cpu --gpus-per-trial 0)"
+        )
     return spec.model_copy(update={"gpus_per_trial": wanted})
 
 
 @contextmanager
-def _signals() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, and the second signal as none."""
+def _signals() -> Iterator[Callable[[], object]]:
+    """Treat SIGTERM as Ctrl-C, and the second signal as none.
+
+    Yields what sets these handlers once more, where others may have been set meanwhile.
+    """
+    interrupted = False
 
     def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
         # A second signal must not break off the clearing up that the first has begun.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ours()
         raise KeyboardInterrupt
 
+    def ours() -> dict[int, Any]:
+        handler = signal.SIG_IGN if interrupted else interrupt
+        return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+
     try:
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = ours()
     except ValueError:
         # Not the main thread: signals are the caller's.
-        yield
+        yield lambda: None
         return
     try:
-        yield
+        yield ours
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

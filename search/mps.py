@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,12 @@ CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
 USUAL_PIPES = "/tmp/nvidia-mps"
 
+_FOLDERS = "gan-search-mps-"
+_HOLD = "hold"
+"""File of a service's folder that is locked as long as the process that started it lives."""
 _SECONDS = 60
 _SECONDS_TO_QUIT = 5
+_NONE_THERE = "Cannot find MPS control daemon"
 _OPEN_GPU = """
 import ctypes
 cuda, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
@@ -32,7 +37,13 @@ raise SystemExit(bool(cuda.cuInit(0) or cuda.cuDevicePrimaryCtxRetain(ctypes.byr
 
 def runs() -> bool:
     """Tell whether processes that start on this machine find the service."""
-    return (Path(os.environ.get(PIPES, USUAL_PIPES)) / "control").exists()
+    try:
+        if not (Path(os.environ.get(PIPES, USUAL_PIPES)) / "control").exists():
+            return False
+    except OSError:  # Another user's, and not to be reached.
+        return False
+    # One that was killed leaves its files. In a container only they may be there, and the tool that asks is not.
+    return shutil.which(CONTROL) is None or _NONE_THERE not in _told("get_server_list", os.environ)
 
 
 def wanted(spec: RunSpec) -> bool:
@@ -46,32 +57,75 @@ def service() -> Iterator[None]:
 
     One that runs already serves as well. Where none can be had, processes take turns on the GPU, as they do anyway.
     """
-    if runs() or shutil.which(CONTROL) is None:
+    if shutil.which(CONTROL) is None or runs():
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="gan-search-mps-", ignore_cleanup_errors=True) as folder:
-        places = {PIPES: f"{folder}/pipe", LOGS: f"{folder}/log"}
+    _end_abandoned()
+    with tempfile.TemporaryDirectory(prefix=_FOLDERS, ignore_cleanup_errors=True) as folder, _held(Path(folder)):
+        places = _places(folder)
         for place in places.values():
             Path(place).mkdir()
-        with_it = os.environ | places
-        served = _succeeds([CONTROL, "-d"], with_it) and _succeeds([sys.executable, "-c", _OPEN_GPU], with_it)
-        if served:
-            os.environ.update(places)
-        else:
-            note(f"{CONTROL} does not serve here: trials that share a GPU take turns")
+        before = {name: os.environ.get(name) for name in places}
         try:
+            if _starts(os.environ | places):
+                os.environ.update(places)
+            else:
+                note(f"{CONTROL} does not serve here: trials that share a GPU take turns")
             yield
         finally:
-            if served:
-                for name in places:
-                    del os.environ[name]
-            _succeeds([CONTROL], with_it, f"quit -t {_SECONDS_TO_QUIT}\n")
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+            _quit(folder)
 
 
-def _succeeds(command: list[str], environment: dict[str, str], said: str = "") -> bool:
+def _places(folder: str | Path) -> dict[str, str]:
+    return {PIPES: f"{folder}/pipe", LOGS: f"{folder}/log"}
+
+
+def _starts(environment: dict[str, str]) -> bool:
+    # Whoever it serves counts devices among those that it sees itself: it must see all, for their numbers to hold.
+    all_devices = {name: value for name, value in environment.items() if name != "CUDA_VISIBLE_DEVICES"}
+    return _succeeds([CONTROL, "-d"], all_devices) and _succeeds([sys.executable, "-c", _OPEN_GPU], environment)
+
+
+def _quit(folder: str | Path) -> None:
+    _told(f"quit -t {_SECONDS_TO_QUIT}", os.environ | _places(folder))
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder, until this process ends in whatever way."""
+    with (folder / "unheld").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (folder / "unheld").rename(folder / _HOLD)
+        yield
+
+
+def _end_abandoned() -> None:
+    """End the services whose processes were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
+        with suppress(OSError), (folder / _HOLD).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _quit(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
     try:
-        return not subprocess.run(
-            command, env=environment, input=said, text=True, capture_output=True, timeout=_SECONDS
-        ).returncode
+        return not subprocess.run(command, env=environment, capture_output=True, timeout=_SECONDS).returncode
     except (OSError, subprocess.TimeoutExpired):
         return False
+
+
+def _told(command: str, environment: Mapping[str, str]) -> str:
+    """Tell the service something; return what it, or who did not find it, says."""
+    try:
+        said = subprocess.run(
+            [CONTROL], env=environment, input=f"{command}\n", text=True, capture_output=True, timeout=_SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return _NONE_THERE
+    return said.stdout + said.stderr

@@ -64,7 +64,8 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     # A reused worker process carries the thread count of its last trial.
     torch.set_num_threads(shared.threads)
     try:
-        if shared.gpus and shared.device != "cpu" and torch.cuda.is_available():
+        if shared.gpus and shared.device in ("auto", "cuda"):
+            _require_gpu(shared.gpus)
             # What PyTorch allocates beyond its share fails there, and does not take it from the neighbours.
             torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
         _train(config, shared)
@@ -77,6 +78,18 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     finally:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _require_gpu(share: float) -> None:
+    """Raise `RuntimeError` where this process, which was given a GPU, would train on the CPU and hardly be noticed.
+
+    Another process, or node, may well open its own: the trial is tried again.
+    """
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            f"node {ray.util.get_node_ip_address()}: PyTorch finds no GPU in a process that was given {share:g} of one;"
+            " does nvidia-smi find it, and does CUDA MPS, if it was started there, still run?"
+        )
 
 
 def _train(config: dict[str, Any], shared: Shared) -> None:

@@ -16,7 +16,7 @@ from gan.evaluation import Evaluator
 from gan.gpu_memory import CYCLES, memory_taken, train_and_judge
 from gan.recipe import load_recipe
 from gan.settings import Choices, Range
-from search import trial
+from search import cluster, trial
 from search.spec import make_spec
 
 GIB = 2**30
@@ -173,6 +173,44 @@ def test_a_trial_allocates_no_more_than_its_share(
     shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
     trial.train_trial({}, shared)
     assert given == [*([] if capped is None else [capped]), -1.0]
+
+
+def test_a_trial_that_was_given_a_gpu_does_not_train_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(trial.ray.util, "get_node_ip_address", lambda: "10.0.0.7")
+    monkeypatch.setattr(trial, "_train", lambda config, shared: trained.append(shared.device))
+    for gpus, device in ((0.25, "auto"), (1.0, "cuda")):
+        shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
+        with pytest.raises(RuntimeError, match=r"node 10\.0\.0\.7: PyTorch finds no GPU in a process that was given"):
+            trial.train_trial({}, shared)
+    for gpus, device in ((0.0, "cpu"), (0.25, "cpu")):
+        shared = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
+        trial.train_trial({}, shared)
+    assert trained == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ({}, None),
+        ({"gpus_per_trial": 0.5}, None),
+        ({"gpus_per_trial": "auto"}, None),
+        ({"gpus_per_trial": 0}, 0.0),
+        ({"device": "cpu"}, 1.0),
+        ({"address": "10.0.0.1:6379"}, 1.0),
+    ],
+)
+def test_a_gpu_that_pytorch_cannot_use_is_told_before_anything_begins(
+    given: dict[str, Any], taken: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": 1.0})
+    monkeypatch.setattr(cluster, "choose_device", lambda: torch.device("cpu"))
+    if taken is None:
+        with pytest.raises(InputError, match="Ray finds 1 GPUs on this machine and PyTorch none"):
+            cluster._fill_gpus(make_spec(given))
+    else:
+        assert cluster._fill_gpus(make_spec(given)).gpus_per_trial == taken
 
 
 def test_two_cycles_and_an_evaluation_are_what_is_measured() -> None:

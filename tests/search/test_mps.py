@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +18,26 @@ from gan.errors import InputError
 from search import cluster, mps
 from search.spec import make_spec
 
+ROOT = Path(__file__).parents[2]
+
 # What NVIDIA's does, as far as is seen from outside.
 CONTROL = """#!/bin/sh
+pipes=${CUDA_MPS_PIPE_DIRECTORY:-$USUAL}
 if [ "$1" = -d ]; then
-    echo "start $CUDA_MPS_PIPE_DIRECTORY" >> "$SEEN"
-    touch "$CUDA_MPS_PIPE_DIRECTORY/control"
+    echo "start $pipes, devices ${CUDA_VISIBLE_DEVICES-all}" >> "$SEEN"
+    touch "$pipes/control" "$pipes/alive"
     exit $FAILS
 fi
 read -r said
-echo "$said" >> "$SEEN"
+case "$said" in
+    get_server_list) ;;
+    *) echo "$said in $pipes" >> "$SEEN" ;;
+esac
+if [ ! -e "$pipes/alive" ]; then
+    echo "Cannot find MPS control daemon process"
+    exit 1
+fi
+case "$said" in quit*) rm "$pipes/alive" ;; esac
 """
 
 
@@ -36,8 +51,14 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "SEEN": str(tmp_path / "seen"),
         "FAILS": "0",
+        "USUAL": str(tmp_path / "usual"),
+        "CUDA_VISIBLE_DEVICES": "3",
+        "TMPDIR": str(tmp_path / "scratch"),
     }.items():
         monkeypatch.setenv(name, value)
+    (tmp_path / "usual").mkdir()
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(mps, "USUAL_PIPES", str(tmp_path / "usual"))
     monkeypatch.setattr(mps, "_OPEN_GPU", "")
     monkeypatch.delenv(mps.PIPES, raising=False)
@@ -54,9 +75,48 @@ def test_the_service_runs_for_what_is_started_meanwhile(seen: Path) -> None:
     with mps.service():
         assert mps.runs()
         pipes = os.environ[mps.PIPES]
-        assert told(seen) == [f"start {pipes}"] and os.environ[mps.LOGS]
+        # Trials count the devices that they may use among those that the service sees.
+        assert told(seen) == [f"start {pipes}, devices all"] and os.environ[mps.LOGS]
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
     assert told(seen)[1].startswith("quit") and len(told(seen)) == 2
     assert not Path(pipes).exists() and dict(os.environ) == before and not mps.runs()
+
+
+def test_what_the_user_said_of_another_service_is_said_again_afterwards(
+    seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(mps.PIPES, str(tmp_path / "theirs"))
+    before = dict(os.environ)
+    with mps.service():
+        assert os.environ[mps.PIPES] != str(tmp_path / "theirs") and mps.runs()
+    assert dict(os.environ) == before
+
+
+def test_one_whose_process_was_killed_is_ended_by_the_next(seen: Path, tmp_path: Path) -> None:
+    program = "import os; from search import mps; mps._OPEN_GPU = ''\nwith mps.service(): os.kill(os.getpid(), 9)"
+    killed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    (left,) = (tmp_path / "scratch").iterdir()
+    assert killed.returncode == -9 and (left / "pipe" / "alive").exists() and len(told(seen)) == 1
+    with mps.service():
+        assert told(seen)[1].endswith(f" in {left}/pipe") and not left.exists()
+        # One whose process lives is left alone.
+        mps._end_abandoned()
+        assert mps.runs() and len(told(seen)) == 3
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_it_is_ended_where_it_is_interrupted_as_it_starts(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = mps._succeeds
+
+    def interrupted(command: list[str], environment: dict[str, str]) -> bool:
+        if begin(command, environment):
+            raise KeyboardInterrupt
+        return False
+
+    monkeypatch.setattr(mps, "_succeeds", interrupted)
+    with pytest.raises(KeyboardInterrupt), mps.service():
+        pass
+    assert [line.partition(" ")[0] for line in told(seen)] == ["start", "quit"]
 
 
 def test_it_ends_when_the_sweep_fails(seen: Path) -> None:
@@ -66,11 +126,27 @@ def test_it_ends_when_the_sweep_fails(seen: Path) -> None:
 
 
 def test_one_that_runs_already_is_left_alone(seen: Path, tmp_path: Path) -> None:
-    (tmp_path / "usual").mkdir()
-    (tmp_path / "usual" / "control").touch()
+    for file in ("control", "alive"):
+        (tmp_path / "usual" / file).touch()
     with mps.service():
         assert mps.runs() and mps.PIPES not in os.environ
     assert told(seen) == []
+
+
+def test_what_a_dead_one_has_left_does_not_serve(seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "usual" / "control").touch()
+    assert not mps.runs()
+    # Where nobody can ask, as in a container that is given the pipes alone, they are trusted.
+    monkeypatch.setenv("PATH", "")
+    assert mps.runs()
+
+
+def test_one_that_is_not_to_be_reached_does_not_serve(seen: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "exists", refused)
+    assert not mps.runs()
 
 
 @pytest.mark.parametrize("fault", ["it does not start", "no GPU opens with it"])
@@ -133,3 +209,28 @@ def test_only_where_ray_is_started_here_it_is_started_before(
     with pytest.raises(InputError), cluster.connected(make_spec(given)):
         pass
     assert seen == ["service"] * started + ["ray"]
+
+
+def test_signals_end_it_while_ray_starts_and_do_not_break_off_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """… though Ray, like this one, sets other handlers as it ends."""
+    seen: list[str] = []
+
+    @contextmanager
+    def service() -> Iterator[None]:
+        try:
+            yield
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            seen.append("service ends")
+
+    def shutdown() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(mps, "service", service)
+    monkeypatch.setattr(cluster, "_connect", lambda spec: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(cluster.ray, "shutdown", shutdown)
+    with pytest.raises(KeyboardInterrupt), cluster.connected(make_spec({"gpus_per_trial": "auto"})):
+        pass
+    assert seen == ["service ends"]
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
