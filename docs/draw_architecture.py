@@ -55,7 +55,7 @@ BOXES = (
     Box("commands", ("gan.commands", "gan.cli", "gan.__main__"), 20, 560),
     Box("one training", ("gan.run", "gan.preflight", "gan.pictures", "gan.vector_plot", "gan.training_plot",
         "gan.health", "gan.gpu_memory"), 250, 560),
-    Box("training loop", ("gan.trainer", "gan.graphs", "gan.state", "gan.divergence"), 130, 650),
+    Box("training loop", ("gan.trainer", "gan.averaging", "gan.graphs", "gan.state", "gan.divergence"), 130, 650),
     Box("evaluation", ("gan.evaluation",), 400, 650),
     Box("recipes", ("gan.recipe", "gan.training"), 20, 740),
     Box("data", ("gan.data",), 260, 740),

@@ -47,12 +47,12 @@ def with_measured_share(spec: RunSpec, recipes: dict[str, Recipe], evaluator: Ev
     for node, answer in zip(nodes, asked, strict=True):
         taken, total, side_by_side = _answer(node["NodeManagerAddress"], answer)
         cores = node["Resources"].get("CPU", 0.0) / node["Resources"]["GPU"]
-        most = min(cores / spec.cpus_per_trial, MOST if side_by_side else MOST_IN_TURNS)
-        trials = trials_in_memory(taken, total, most)
+        with_mps = trials_in_memory(taken, total, min(cores / spec.cpus_per_trial, MOST))
+        trials = with_mps if side_by_side else min(with_mps, MOST_IN_TURNS)
         note(
             f"node {node['NodeManagerAddress']}: a trial takes up to {taken / 2**30:.1f} of {total / 2**30:.0f} GiB"
             f" of a GPU: {trials} to share one"
-            + ("" if side_by_side else "; with CUDA MPS (nvidia-cuda-mps-control -d) there, more could")
+            + (f"; {with_mps}, with CUDA MPS (nvidia-cuda-mps-control -d) there" if trials < with_mps else "")
         )
         fewest = min(fewest, trials)
     # Ray counts in ten-thousandths: rounded up, the last trial would find no room.

@@ -57,7 +57,8 @@ class Planner(Searcher, ABC):
     def suggest(self, trial_id: str) -> Any:
         """Return a trial's configuration; None where it should wait for what others will have taught.
 
-        One more than there is room for is handed out: its worker process would not wait for it otherwise.
+        One more than there is room for is handed out: where none waits, Tune ends the process of a trial that ends,
+        and starts another, which takes seconds, for the next.
         """
         if len(self._out) > self.room():
             return None

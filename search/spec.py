@@ -51,8 +51,8 @@ class RunSpec(BaseModel):
     cpus_per_trial: float = Field(1.0, gt=0, description="CPU cores a trial takes, and its threads")
     gpus_per_trial: float | Literal["auto"] | None = Field(
         None,
-        description="GPUs a trial takes; 0.25 packs four on one; auto: as many as memory holds; default: 1 where"
-        " there are any",
+        description="GPUs a trial takes; 0.25 packs four on one; auto: as many as its memory and the cores hold,"
+        " 16 at most; default: 1 where there are any",
     )
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: str = Field("auto", description="auto, fp32 or bf16")

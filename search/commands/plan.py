@@ -110,7 +110,7 @@ def _resources(made: Launch) -> str:
     if spec.gpus_per_trial is None:
         gpus = "a GPU where there is one"
     elif spec.gpus_per_trial == "auto":
-        gpus = "the share of a GPU that its memory asks for"
+        gpus = "a share of a GPU, to be measured"
     at_once = "as many at once as fit" if spec.concurrent is None else f"{spec.concurrent} at once"
     where = "this machine" if spec.address is None else f"the cluster at {spec.address}"
     return f"a trial takes {spec.cpus_per_trial:g} CPU and {gpus}; {at_once}; on {where}"

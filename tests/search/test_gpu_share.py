@@ -95,7 +95,10 @@ def test_where_processes_take_turns_on_a_gpu_few_share_it(
     assert share(monkeypatch, {"one": (1 * GIB, 80 * GIB, True)}, large) == 1 / gpu_share.MOST
     assert "MPS" not in capsys.readouterr().err
     assert share(monkeypatch, {"one": (1 * GIB, 80 * GIB, False)}, large) == 1 / gpu_share.MOST_IN_TURNS
-    assert "2 to share one; with CUDA MPS (nvidia-cuda-mps-control -d) there, more could" in capsys.readouterr().err
+    assert "2 to share one; 16, with CUDA MPS (nvidia-cuda-mps-control -d) there" in capsys.readouterr().err
+    # It is not told where it would change nothing.
+    assert share(monkeypatch, {"one": (30 * GIB, 80 * GIB, False)}, large) == 0.5
+    assert "MPS" not in capsys.readouterr().err
 
 
 def test_the_node_on_which_fewest_fit_decides(monkeypatch: pytest.MonkeyPatch) -> None:
