@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class Averaging:
-    """Keeps the exponential moving average of a network: of its weights, and of buffers that are no counts.
+    """Keeps the exponential moving average of a network: of its weights, and of the statistics in its buffers.
 
-    Weights that layers share are moved once. Weights are looked up once, buffers each time: a layer may replace its
-    own, and one that is not saved with the network counts as well.
+    Weights that layers share are moved once. Counts, and buffers that are not saved with the network (masks, caches),
+    have no average: they are taken over. Buffers are looked up each time, since a layer may replace its own.
 
     Args:
-        network: what is averaged, in place.
+        network: what is averaged; it is not changed.
 
     Attributes:
         average: the network of averages, for evaluation.
@@ -24,17 +24,17 @@ class Averaging:
     def __init__(self, network: nn.Module) -> None:
         self.average = copy.deepcopy(network).eval()
         self._means, self._weights = list(self.average.parameters()), list(network.parameters())
-        self._buffers = _places_of_buffers(network)
-        self._buffer_means = list(self.average.buffers())
+        self._buffers = _buffers(network)
+        self._layers = list(zip(self.average.modules(), network.modules(), strict=True))
 
     @torch.no_grad()
     def follow(self, weight: float) -> None:
         """Move the average by a share of the way to where the network is now."""
         means: list[Tensor] = [*self._means]
         now: list[Tensor] = [*self._weights]
-        for mean, (layer, name) in zip(self._buffer_means, self._buffers, strict=True):
-            buffer = getattr(layer, name)
-            if mean.is_floating_point():
+        for place, name, averaged in self._buffers:
+            mean, buffer = (getattr(layer, name) for layer in self._layers[place])
+            if averaged:
                 means.append(mean)
                 now.append(buffer)
             else:
@@ -42,13 +42,14 @@ class Averaging:
         torch._foreach_lerp_(means, now, weight)
 
 
-def _places_of_buffers(network: nn.Module) -> list[tuple[nn.Module, str]]:
-    """Return the layer and the name of each buffer, in the order of `buffers()`."""
-    seen: set[int] = set()
-    found = []
-    for layer in network.modules():
+def _buffers(network: nn.Module) -> list[tuple[int, str, bool]]:
+    """Return of each buffer the place of its layer in `modules()`, its name, and whether it is averaged."""
+    saved = network.state_dict().keys()
+    found, seen = [], set[int]()
+    for place, (path, layer) in enumerate(network.named_modules()):
         for name, buffer in layer.named_buffers(recurse=False):
             if id(buffer) not in seen:
                 seen.add(id(buffer))
-                found.append((layer, name))
+                full_name = f"{path}.{name}" if path else name
+                found.append((place, name, full_name in saved and buffer.is_floating_point()))
     return found

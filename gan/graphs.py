@@ -51,6 +51,8 @@ class CudaRecorder:
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 result = function()
         except RuntimeError as error:
+            if "captur" not in str(error):  # memory that ran out, a fault of the device
+                raise
             raise RuntimeError(
                 "the training cycle cannot be recorded as a CUDA graph: set recordable = False in the class of the"
                 f" network or objective that cannot be ({str(error).strip().splitlines()[0]})"

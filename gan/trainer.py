@@ -211,7 +211,7 @@ class Trainer:
         self._averaging.follow(1 - 0.5 ** (shown / half_life))
 
     def forget_graph(self) -> None:
-        """Record anew: to be called when a tensor that training uses was replaced by another."""
+        """Record anew: to be called when the moments of an optimiser were replaced by others."""
         self._graph = Replay(self.device) if self._graphs else None
 
     def reseed(self, seed: int) -> None:

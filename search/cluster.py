@@ -52,11 +52,15 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, Afterwards]]:
             # Ray sets signal handlers of its own as it starts, and others as it ends.
             ours()
             _await_a_node(spec)
-            yield _fill_gpus(spec), afterwards.callback
+            yield _fill_gpus(spec, here=mine and spec.address is None), afterwards.callback
         finally:
-            if mine:
-                ray.shutdown()
-            ours()
+            # What is begun now is brought to its end.
+            ours(ignored=True)
+            try:
+                if mine:
+                    ray.shutdown()
+            finally:
+                ours(ignored=True)
 
 
 _ENVIRONMENT = {
@@ -146,7 +150,8 @@ def _await_a_node(spec: RunSpec) -> None:
         request_resources(bundles=[])  # From here on waiting trials ask for nodes.
 
 
-def _fill_gpus(spec: RunSpec) -> RunSpec:
+def _fill_gpus(spec: RunSpec, here: bool) -> RunSpec:
+    """Settle how much of a GPU a trial takes; `here` says that trials run on this machine alone."""
     there = ray.cluster_resources()
     gpus = there.get("GPU", 0.0)
     wanted = min(1.0, gpus) if spec.gpus_per_trial in (None, "auto") else spec.gpus
@@ -158,7 +163,7 @@ def _fill_gpus(spec: RunSpec) -> RunSpec:
                 else "add a node, or wait for an autoscaler's (--wait-for-nodes 15m)"
             )
             raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or {hint}")
-    if wanted and spec.address is None and spec.device == "auto" and choose_device().type == "cpu":
+    if wanted and here and spec.device == "auto" and choose_device().type == "cpu":
         raise InputError(
             f"Ray finds {gpus:g} GPUs on this machine and PyTorch none: install a build of PyTorch for them, or"
             " train on the CPU (--device cpu --gpus-per-trial 0)"
@@ -167,29 +172,29 @@ def _fill_gpus(spec: RunSpec) -> RunSpec:
 
 
 @contextmanager
-def _signals() -> Iterator[Callable[[], object]]:
+def _signals() -> Iterator[Callable[..., object]]:
     """Treat SIGTERM as Ctrl-C, and the second signal as none.
 
-    Yields what sets these handlers once more, where others may have been set meanwhile.
+    Yields what sets these handlers once more, where others may have been set meanwhile, or has signals ignored.
     """
-    interrupted = False
+    ignoring = False
 
     def interrupt(*_: object) -> None:
-        nonlocal interrupted
-        interrupted = True
         # A second signal must not break off the clearing up that the first has begun.
-        ours()
+        ours(ignored=True)
         raise KeyboardInterrupt
 
-    def ours() -> dict[int, Any]:
-        handler = signal.SIG_IGN if interrupted else interrupt
+    def ours(ignored: bool = False) -> dict[int, Any]:
+        nonlocal ignoring
+        ignoring = ignoring or ignored
+        handler = signal.SIG_IGN if ignoring else interrupt
         return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
     try:
         before = ours()
     except ValueError:
         # Not the main thread: signals are the caller's.
-        yield lambda: None
+        yield lambda ignored=False: None
         return
     try:
         yield ours

@@ -61,7 +61,8 @@ def service() -> Iterator[None]:
         yield
         return
     _end_abandoned()
-    with tempfile.TemporaryDirectory(prefix=_FOLDERS, ignore_cleanup_errors=True) as folder, _held(Path(folder)):
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDERS))
+    with _held(folder):
         places = _places(folder)
         for place in places.values():
             Path(place).mkdir()
@@ -81,7 +82,7 @@ def service() -> Iterator[None]:
             _quit(folder)
 
 
-def _places(folder: str | Path) -> dict[str, str]:
+def _places(folder: Path) -> dict[str, str]:
     return {PIPES: f"{folder}/pipe", LOGS: f"{folder}/log"}
 
 
@@ -91,8 +92,12 @@ def _starts(environment: dict[str, str]) -> bool:
     return _succeeds([CONTROL, "-d"], all_devices) and _succeeds([sys.executable, "-c", _OPEN_GPU], environment)
 
 
-def _quit(folder: str | Path) -> None:
-    _told(f"quit -t {_SECONDS_TO_QUIT}", os.environ | _places(folder))
+def _quit(folder: Path) -> None:
+    """End the service of a folder; keep the folder, for the next to find, where it does not end."""
+    there = os.environ | _places(folder)
+    _told(f"quit -t {_SECONDS_TO_QUIT}", there)
+    if _NONE_THERE in _told("get_server_list", there):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -110,7 +115,6 @@ def _end_abandoned() -> None:
         with suppress(OSError), (folder / _HOLD).open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _quit(folder)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
@@ -121,11 +125,11 @@ def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
 
 
 def _told(command: str, environment: Mapping[str, str]) -> str:
-    """Tell the service something; return what it, or who did not find it, says."""
+    """Tell the service something; return what it, or who did not find it, says: nothing if that takes too long."""
     try:
         said = subprocess.run(
             [CONTROL], env=environment, input=f"{command}\n", text=True, capture_output=True, timeout=_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
-        return _NONE_THERE
+        return ""
     return said.stdout + said.stderr

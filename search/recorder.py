@@ -22,7 +22,7 @@ from search.record import SweepRecord, TrialRecord
 from search.retention import settle
 from search.run_folder import Owner
 from search.scheduler import AshaScheduler
-from search.trial import DIVERGED, HALT, INFEASIBLE
+from search.trial import DIVERGED, HALT, INFEASIBLE, NO_GPU
 
 Listener = Callable[[str, TrialRecord], None]
 """Called with "trial", "start", "report", "retry" or "verdict", and the trial."""
@@ -102,8 +102,7 @@ class Recorder(Callback):  # type: ignore[misc]
     ) -> None:
         record = self._find(trial)
         if result["outcome"] == HALT:
-            self.halted = str(result["reason"])
-            self._write(("problem", {"trial": record.id, "reason": self.halted}))
+            self._halt(record, str(result["reason"]))
             return
         if result["outcome"] == INFEASIBLE:
             self._conclude(record, "failed", result["reason"])
@@ -134,7 +133,12 @@ class Recorder(Callback):  # type: ignore[misc]
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        self._conclude(self._find(trial), "failed", _reason(trial))
+        record, reason = self._find(trial), _reason(trial)
+        if NO_GPU in reason:
+            # A trial that the node has failed is not final: it goes on when the node is mended.
+            self._halt(record, reason)
+        else:
+            self._conclude(record, "failed", reason)
 
     # ---- helpers
 
@@ -144,6 +148,10 @@ class Recorder(Callback):  # type: ignore[misc]
             self._record.trials[name] = self._planner.trials[name]
             self._tell("trial", self._record.trials[name])
         return self._record.trials[name]
+
+    def _halt(self, record: TrialRecord, reason: str) -> None:
+        self.halted = reason
+        self._write(("problem", {"trial": record.id, "reason": reason}))
 
     def _conclude(self, record: TrialRecord, state: str, reason: str | None) -> None:
         if not record.final and self._write(("verdict", {"trial": record.id, "state": state, "reason": reason})):

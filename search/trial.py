@@ -22,6 +22,8 @@ from gan.versions import differing, versions
 from search.run_folder import SETTINGS
 
 INFEASIBLE, DIVERGED, HALT = "infeasible", "diverged", "halt"
+NO_GPU = "PyTorch finds no GPU"
+"""Said in an error that the node is to blame for, not the trial."""
 """How a trial ends itself; HALT: for a reason that would end every other trial as well."""
 
 
@@ -64,7 +66,7 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     # A reused worker process carries the thread count of its last trial.
     torch.set_num_threads(shared.threads)
     try:
-        if shared.gpus and shared.device in ("auto", "cuda"):
+        if shared.gpus and (shared.device == "auto" or shared.device.startswith("cuda")):
             _require_gpu(shared.gpus)
             # What PyTorch allocates beyond its share fails there, and does not take it from the neighbours.
             torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
@@ -83,7 +85,8 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
 def _require_gpu(share: float) -> None:
     """Raise `RuntimeError` where this process, which was given a GPU, would train on the CPU and hardly be noticed.
 
-    Another process, or node, may well open its own: the trial is tried again.
+    Another process, or node, may well open its own: the trial is tried again, and if that does not help either, the
+    sweep halts.
     """
     if not torch.cuda.is_available():
         raise RuntimeError(

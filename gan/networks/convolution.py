@@ -39,18 +39,18 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 def convolve(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Convolve images N×A×H×W by a kernel B×A×k×k; see `torch.nn.functional.conv2d`."""
     if padding == 0 and images.shape[2:] == weight.shape[2:]:
-        return _with_bias(_contract(images, weight), bias)
+        return with_bias(_contract(images, weight), bias)
     if _pays(weight, images):
-        return _with_bias(_Convolve.apply(images, weight, stride, padding), bias)
+        return with_bias(_Convolve.apply(images, weight, stride, padding), bias)
     return F.conv2d(images, weight, bias, stride, padding)
 
 
 def convolve_transposed(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Spread images N×A×H×W by a kernel A×B×k×k; see `torch.nn.functional.conv_transpose2d`."""
     if padding == 0 and images.shape[2:] == (1, 1):
-        return _with_bias(_project(images, weight), bias)
+        return with_bias(_project(images, weight), bias)
     if _pays(weight, images):
-        return _with_bias(_Transpose.apply(images, weight, stride, padding), bias)
+        return with_bias(_Transpose.apply(images, weight, stride, padding), bias)
     return F.conv_transpose2d(images, weight, bias, stride, padding)
 
 
@@ -67,7 +67,7 @@ def _project(latents: Tensor, weight: Tensor) -> Tensor:
     return rows.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _with_bias(images: Tensor, bias: Tensor | None) -> Tensor:
+def with_bias(images: Tensor, bias: Tensor | None) -> Tensor:
     return images if bias is None else images + bias[:, None, None]
 
 

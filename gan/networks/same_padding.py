@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.networks.convolution import Conv2d, ConvTranspose2d, convolve, convolve_transposed
+from gan.networks.convolution import Conv2d, ConvTranspose2d, convolve, convolve_transposed, with_bias
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -55,8 +55,7 @@ def _cropped(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, b
     """Spread, then cut both sides: on a CPU the cheapest, where a larger kernel would be slower."""
     height, width = (side * stride for side in images.shape[2:])
     spread = convolve_transposed(images, weight, None, stride, 0)
-    inside = spread[:, :, before : before + height, before : before + width]
-    return inside if bias is None else inside + bias[:, None, None]
+    return with_bias(spread[:, :, before : before + height, before : before + width], bias)
 
 
 def _cut_alike(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class Odd(nn.Module):
         self.first, self.second = nn.Linear(3, 3), nn.Linear(3, 3)
         self.second.weight = self.first.weight
         self.register_buffer("scale", torch.zeros(2))
-        self.register_buffer("unsaved", torch.zeros(2), persistent=False)
+        self.register_buffer("unsaved", torch.tensor([0.0, -math.inf]), persistent=False)
         self.register_buffer("replaced", torch.zeros(2))
         self.register_buffer("none", None)
         self.register_buffer("count", torch.tensor(0))
@@ -38,9 +40,11 @@ def test_each_tensor_moves_once_by_its_share() -> None:
     assert isinstance(average, Odd) and average.second.weight is average.first.weight
     for mean, start in zip(average.parameters(), begun, strict=True):
         torch.testing.assert_close(mean, start + 0.25)
-    for name in ("scale", "unsaved", "replaced"):
+    for name in ("scale", "replaced"):
         assert torch.equal(average.get_buffer(name), torch.full((2,), 0.25)), name
     assert average.count.item() == 1
+    # What is not saved is no statistic: a mask of infinities has no average.
+    assert torch.equal(average.get_buffer("unsaved"), torch.tensor([1.0, -math.inf]))
 
 
 def test_a_buffer_that_is_replaced_is_followed() -> None:
@@ -48,6 +52,8 @@ def test_a_buffer_that_is_replaced_is_followed() -> None:
     averaging = Averaging(network)
     for _ in range(3):
         network.train_a_step()
+        # As a layer may also do when images are sampled.
+        averaging.average.replaced = torch.zeros(2)
         averaging.follow(1.0)
     assert torch.equal(averaging.average.get_buffer("replaced"), torch.full((2,), 3.0))
 

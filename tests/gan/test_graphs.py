@@ -22,6 +22,7 @@ from training_fixtures import digest, one_thread, pictures, small_recipe
 
 from gan import graphs
 from gan.graphs import RECORDERS, WARM_UP, Replay
+from gan.networks.dcgan import DCGAN
 from gan.objectives.l2 import L2
 from gan.state import load_state_dict, state_dict
 from gan.trainer import Trainer
@@ -204,15 +205,24 @@ class Unrecordable(Fading):
     recordable = False
 
 
+class UnrecordableNetwork(DCGAN):
+    recordable = False
+
+
 STEPS: list[None] = []
 
 
 @pytest.mark.usefixtures("taped")
-@pytest.mark.parametrize(("objective", "faithful"), [(Fading, False), (Unrecordable, True)])
-def test_what_says_that_it_cannot_be_recorded_is_not(objective: type[L2], faithful: bool) -> None:
+@pytest.mark.parametrize(
+    ("objective", "network", "faithful"),
+    [(Fading, DCGAN, False), (Unrecordable, DCGAN, True), (Fading, UnrecordableNetwork, True)],
+)
+def test_what_says_that_it_cannot_be_recorded_is_not(objective: type[L2], network: type[DCGAN], faithful: bool) -> None:
     def trained(graphs: bool) -> str:
         STEPS.clear()
-        recipe = dataclasses.replace(small_recipe("l2"), objective=objective())
+        recipe = small_recipe("l2")
+        made = network(**vars(recipe.network))
+        recipe = dataclasses.replace(recipe, objective=objective(), network=made)
         trainer = Trainer(recipe, pictures(), seed=1, device="cpu", precision="fp32", graphs=graphs)
         trainer.advance(400)
         return digest(trainer.generator.state_dict())
@@ -230,6 +240,35 @@ def test_waits_are_counted_and_other_warnings_are_shown(monkeypatch: pytest.Monk
         warnings.warn("mind the step", stacklevel=1)
     assert len(waits) == 2 and len(shown) == 1
     assert modes == ["default", "warn", "default"]
+
+
+class Refused:
+    """In the place of `torch.cuda.graph`, where a recording fails."""
+
+    error: Exception
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("CUDA error: operation not permitted when stream is capturing"), "recordable = False"),
+        (torch.OutOfMemoryError("CUDA out of memory"), None),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), None),
+        (RuntimeError(), None),
+    ],
+)
+def test_what_cannot_be_recorded_says_what_to_do_and_other_faults_stay(
+    error: RuntimeError, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"Stream": lambda device: None, "CUDAGraph": object, "graph": Refused}.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(Refused, "error", error, raising=False)
+    with pytest.raises(RuntimeError) as raised:
+        graphs.CudaRecorder(CPU).record(lambda: torch.zeros(1))
+    assert (raised.value is error) == (told is None) and (told or "") in str(raised.value)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

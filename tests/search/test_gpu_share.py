@@ -163,7 +163,8 @@ def test_a_node_measures_with_what_a_trial_is_given(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("gpus", "device", "capped"), [(0.25, "auto", 0.25), (2.0, "cuda", 1.0), (0.25, "cpu", None), (0.0, "auto", None)]
+    ("gpus", "device", "capped"),
+    [(0.25, "auto", 0.25), (2.0, "cuda", 1.0), (0.5, "cuda:0", 0.5), (0.25, "cpu", None), (0.0, "auto", None)],
 )
 def test_a_trial_allocates_no_more_than_its_share(
     gpus: float, device: str, capped: float | None, monkeypatch: pytest.MonkeyPatch
@@ -187,6 +188,7 @@ def test_a_trial_that_was_given_a_gpu_does_not_train_without(monkeypatch: pytest
         shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
         with pytest.raises(RuntimeError, match=r"node 10\.0\.0\.7: PyTorch finds no GPU in a process that was given"):
             trial.train_trial({}, shared)
+    assert trial.NO_GPU == "PyTorch finds no GPU"
     for gpus, device in ((0.0, "cpu"), (0.25, "cpu")):
         shared = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
         trial.train_trial({}, shared)
@@ -211,9 +213,9 @@ def test_a_gpu_that_pytorch_cannot_use_is_told_before_anything_begins(
     monkeypatch.setattr(cluster, "choose_device", lambda: torch.device("cpu"))
     if taken is None:
         with pytest.raises(InputError, match="Ray finds 1 GPUs on this machine and PyTorch none"):
-            cluster._fill_gpus(make_spec(given))
+            cluster._fill_gpus(make_spec(given), here=True)
     else:
-        assert cluster._fill_gpus(make_spec(given)).gpus_per_trial == taken
+        assert cluster._fill_gpus(make_spec(given), here="address" not in given).gpus_per_trial == taken
 
 
 def test_two_cycles_and_an_evaluation_are_what_is_measured() -> None:

@@ -26,7 +26,7 @@ pipes=${CUDA_MPS_PIPE_DIRECTORY:-$USUAL}
 if [ "$1" = -d ]; then
     echo "start $pipes, devices ${CUDA_VISIBLE_DEVICES-all}" >> "$SEEN"
     touch "$pipes/control" "$pipes/alive"
-    exit $FAILS
+    [ "$FAILS" != 1 ]; exit
 fi
 read -r said
 case "$said" in
@@ -37,7 +37,7 @@ if [ ! -e "$pipes/alive" ]; then
     echo "Cannot find MPS control daemon process"
     exit 1
 fi
-case "$said" in quit*) rm "$pipes/alive" ;; esac
+case "$said" in quit*) [ "$FAILS" = stubborn ] || rm "$pipes/alive" ;; esac
 """
 
 
@@ -102,6 +102,19 @@ def test_one_whose_process_was_killed_is_ended_by_the_next(seen: Path, tmp_path:
         # One whose process lives is left alone.
         mps._end_abandoned()
         assert mps.runs() and len(told(seen)) == 3
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_one_that_does_not_end_is_left_for_the_next_to_end(
+    seen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAILS", "stubborn")
+    with mps.service():
+        pass
+    (left,) = (tmp_path / "scratch").iterdir()
+    monkeypatch.setenv("FAILS", "0")
+    with mps.service():
+        assert not left.exists()
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

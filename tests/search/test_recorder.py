@@ -37,6 +37,25 @@ def report(kimg: float) -> dict[str, Any]:
     return {**dict.fromkeys(REPORTED, 0.0), "kimg": kimg, "outcome": "", "trial": "t0000"}
 
 
+@pytest.mark.parametrize(
+    ("error", "state", "halted"),
+    [
+        ("ValueError: no such thing", "failed", False),
+        ("RuntimeError: node 10.0.0.7: PyTorch finds no GPU", "pending", True),
+    ],
+)
+def test_a_trial_that_its_node_has_failed_is_not_final(
+    error: str, state: str, halted: bool, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "error.txt").write_text(f"Traceback …\n{error}\n")
+    monkeypatch.setattr(Trial, "error_file", str(tmp_path / "error.txt"))
+    monkeypatch.setattr(recorder._planner, "conclude", lambda record: None, raising=False)
+    recorder.on_trial_error(1, [], trial(failures=3))
+    assert recorder._record.trials["t0000"].state == state
+    assert recorder.halted == (error if halted else None)
+    assert [event["event"] for event in read_events(Storage(tmp_path))] == ["problem" if halted else "verdict"]
+
+
 def test_retries_are_counted_from_the_last_new_report(recorder: Recorder, tmp_path: Path) -> None:
     """In days, any trial loses some nodes: only one that does not get on is given up."""
     lost = trial(failures=3)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from driving import run_cli, sweep_arguments
+from ray._private.utils import get_num_cpus
 
 from gan.storage import Storage
 from search.journal import read_events
@@ -14,8 +14,8 @@ ROOM = 4
 
 
 def test_as_many_begin_at_once_as_there_is_room_for(tmp_path: Path) -> None:
-    share = (os.cpu_count() or 1) / ROOM
-    settings = ["--trials", "8", "--kimg", "1.2", "--cpus-per-trial", f"{share:g}"]
+    share = get_num_cpus() / ROOM
+    settings = ["--trials", "8", "--kimg", "1.2", "--cpus-per-trial", f"{share:g}", "--gpus-per-trial", "0"]
     done = run_cli(*sweep_arguments("faces", tmp_path, "--size", "16", "--name", "r", *settings))
     assert done.returncode == 0, done.stderr
     begun: set[str] = set()

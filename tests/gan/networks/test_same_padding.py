@@ -69,6 +69,15 @@ def test_a_gpu_is_given_the_same_transposed_convolution(kernel: int, stride: int
     torch.testing.assert_close(cropped, cut)
 
 
+@pytest.mark.parametrize(("device", "used"), [("cpu", "_cropped"), ("meta", "_cut_alike")])
+def test_what_is_no_cpu_is_given_the_other(device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    for name in ("_cropped", "_cut_alike"):
+        monkeypatch.setattr(same_padding_module, name, lambda *_, name=name: asked.append(name))
+    SameConvTranspose2d(3, 2, 5, 2).to(device)(torch.zeros(1, 3, 4, 4, device=device))
+    assert asked == [used]
+
+
 def test_an_odd_zero_goes_to_the_end() -> None:
     assert [same_padding(*geometry) for geometry in ((128, 5, 2), (128, 3, 2), (127, 3, 2), (8, 3, 1))] == [
         (1, 2),
