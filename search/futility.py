@@ -4,6 +4,10 @@ ASHA asks whether a trial is among the better part of those that came to its run
 more of what it proposes is, as the rungs still hold what was drawn at random in the beginning; while all that counts in
 the end is the best. So a trial is also stopped when what is left of its training would hardly take it there.
 
+That holds for the beginning of a search. Later ever fewer trials come near the best, those that do are ever more of an
+exception to how scores fall, and what a trial teaches that trains to its end is worth more than another beginning:
+beyond `ENOUGH` trials nothing is stopped so any more (the figures are in `benchmarks/README.md`).
+
 The idea is that of Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep
 neural networks by extrapolation of learning curves", IJCAI), without a form of curve: how scores fall is what the other
 trials of the sweep have shown, the published settings before all, which train to their full length first.
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 FEWEST = 4
 """Trials that have made a step, before anything is made of how scores fall in it."""
+ENOUGH = 100
+"""Trials that have reported, beyond which stopping so costs a search more than it saves."""
 TINY = 1e-6
 """Below any score: its logarithm is that of 0."""
 
@@ -42,12 +48,21 @@ class Futility:
         deviations: how many standard deviations below the mean a score may come to be; more stop fewer trials.
         places: how many trials make the front: one, or those that are trained again afterwards.
         grace_kimg: how far every trial may go.
+        enough: trials that have reported, beyond which none is stopped any more.
     """
 
-    def __init__(self, total_kimg: float, deviations: float, places: int = 1, grace_kimg: float = 0.0) -> None:
+    def __init__(
+        self,
+        total_kimg: float,
+        deviations: float,
+        places: int = 1,
+        grace_kimg: float = 0.0,
+        enough: int = ENOUGH,
+    ) -> None:
         self._total, self._grace = to_images(total_kimg), to_images(grace_kimg)
         self._deviations = deviations
         self._places = places
+        self._enough = enough
         self._curves: dict[str, dict[int, float]] = {}
         self._front: dict[str, float] = {}
         self._steps: list[int] = []
@@ -77,7 +92,7 @@ class Futility:
         if before is not None:
             self._falls.setdefault((before, images), _Falls()).add(value - curve[before])
         least = self._least(images, value)
-        if least is None or len(self._front) < self._places or images < self._grace:
+        if len(self._curves) > self._enough or least is None or len(self._front) < self._places or images < self._grace:
             return None
         front = max(self._front.values())
         if least <= front:

@@ -160,7 +160,9 @@ class SweepSpec(RunSpec):
     space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
     grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default one interval")
     reduction_factor: float = Field(4.0, gt=1, description="ASHA keeps the best 1/x at each rung")
-    futility: float | None = Field(3.0, ge=0, description="deviations by which a trial must miss the best; null: never")
+    futility: float | None = Field(
+        3.0, ge=0, description="deviations by which one of the first 100 trials must miss the best; null: never"
+    )
     minimum_share: float = Field(0.1, ge=0, le=1, description="share of trials dealt evenly to the recipes")
     published: bool = Field(True, description="run each recipe's own settings first, to full length")
     seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from search.futility import FEWEST, Futility
+from search.futility import ENOUGH, FEWEST, Futility
 from search.spec import make_spec
 
 LENGTH = 6
@@ -28,7 +28,7 @@ def learnt(
 ) -> Futility:
     """One that has seen trials which ended at 100, 101, …"""
     random = np.random.default_rng(0)
-    futility = Futility(LENGTH, deviations, places, grace)
+    futility = Futility(LENGTH, deviations, places, grace, enough=10_000)
     for number in range(trials):
         falls = np.array(FALLS) + spread * random.normal(size=5)
         for kimg, score in enumerate(curve(100.0 + number, falls), 1):
@@ -89,6 +89,18 @@ def test_every_trial_has_its_grace() -> None:
     futility = learnt(grace=3.0)
     reasons = [futility.report("new", float(kimg), 1e6) is not None for kimg in (1, 2, 3)]
     assert reasons == [False, False, True]
+
+
+def test_once_a_search_has_had_enough_trials_none_is_stopped_any_more() -> None:
+    futility = Futility(LENGTH, 0.0, enough=6)
+    for number in range(4):
+        for kimg in range(1, LENGTH + 1):
+            futility.report(f"t{number}", float(kimg), 100.0 / kimg)
+    reasons = [futility.report(f"late{number}", 1.0, 1e6) is not None for number in range(4)]
+    assert reasons == [True, True, False, False]
+    # Not one of those that began before either.
+    assert futility.report("late0", 2.0, 1e6) is None
+    assert ENOUGH > 4 * FEWEST
 
 
 def test_as_many_trials_may_win_as_are_trained_again() -> None:
