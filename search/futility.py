@@ -91,8 +91,10 @@ class Futility:
             insort(self._steps, images)
         if before is not None:
             self._falls.setdefault((before, images), _Falls()).add(value - curve[before])
+        if len(self._curves) > self._enough or len(self._front) < self._places or images < self._grace:
+            return None
         least = self._least(images, value)
-        if len(self._curves) > self._enough or least is None or len(self._front) < self._places or images < self._grace:
+        if least is None:
             return None
         front = max(self._front.values())
         if least <= front:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from search.futility import ENOUGH, FEWEST, Futility
+from search.futility import FEWEST, Futility
 from search.spec import make_spec
 
 LENGTH = 6
@@ -92,15 +92,15 @@ def test_every_trial_has_its_grace() -> None:
 
 
 def test_once_a_search_has_had_enough_trials_none_is_stopped_any_more() -> None:
-    futility = Futility(LENGTH, 0.0, enough=6)
-    for number in range(4):
+    futility = Futility(LENGTH, 0.0)
+    for number in range(FEWEST):
         for kimg in range(1, LENGTH + 1):
             futility.report(f"t{number}", float(kimg), 100.0 / kimg)
-    reasons = [futility.report(f"late{number}", 1.0, 1e6) is not None for number in range(4)]
-    assert reasons == [True, True, False, False]
-    # Not one of those that began before either.
-    assert futility.report("late0", 2.0, 1e6) is None
-    assert ENOUGH > 4 * FEWEST
+    stopped = [futility.report(f"late{number}", 1.0, 1e6) is not None for number in range(FEWEST, 110)]
+    # As documented: the hundredth is the last.
+    assert stopped == [number < 100 for number in range(FEWEST, 110)]
+    # Nor is one that began before.
+    assert futility.report(f"late{FEWEST}", 2.0, 1e6) is None
 
 
 def test_as_many_trials_may_win_as_are_trained_again() -> None:
