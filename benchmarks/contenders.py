@@ -26,19 +26,19 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 from traces import Trace, TraceSet, Verdict
 
-from gan.recipe import Recipe
-from gan.run import DIVERGED_SCORE
+from gan.recipe.recipe import Recipe
 from gan.settings import Choices, Range
-from gan.storage import Storage
-from search.asha import Asha
-from search.futility import Futility
-from search.journal import Journal
-from search.record import SweepRecord, TrialRecord
-from search.scheduler import AshaScheduler
-from search.searcher import StudySearcher
-from search.space import RECIPE, label, suggest
-from search.spec import SweepSpec, make_spec
-from search.trial import DIVERGED
+from gan.storage.storage import Storage
+from gan.training.run import DIVERGED_SCORE
+from search.algorithm.asha import Asha
+from search.algorithm.futility import Futility
+from search.algorithm.space import RECIPE, label, suggest
+from search.plan.spec import SweepSpec, make_spec
+from search.run.journal import Journal
+from search.run.record import SweepRecord, TrialRecord
+from search.trials.scheduler import AshaScheduler
+from search.trials.searcher import StudySearcher
+from search.trials.trial import DIVERGED
 
 
 class Pool:
@@ -294,7 +294,7 @@ class Ours(Contender):
         return self.pool.running(self.searcher.recorded[trial.id], trial, judged=True)
 
     def report(self, running: Running, kimg: float, fid: float | None) -> bool:
-        # What `gan.run` reports, `search.scheduler` decides and `search.recorder` concludes.
+        # What `gan.training.run` reports, `search.trials.scheduler` decides and `search.trials.recorder` concludes.
         trial: TrialRecord = running.handle
         lost = running.verdict is not None and running.verdict.report == running.reported - 1
         score = DIVERGED_SCORE if lost or running.best is None else running.best

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from gan.data.faces import draw
+from gan.data.sources.faces import draw
 
 IMAGES = {32: 2048, 64: 512}  # a third of a second each
 

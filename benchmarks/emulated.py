@@ -23,9 +23,9 @@ from contenders import Pool, Running
 from record_trials import draw
 from traces import Costs, Trace, TraceSet
 
-from search.axes import Axes
-from search.futility import log_score
-from search.gaussian_process import Kernel, Model
+from search.algorithm.axes import Axes
+from search.algorithm.futility import log_score
+from search.algorithm.gaussian_process import Kernel, Model
 
 DONORS = 8
 """Recordings whose curve a proposal may take."""

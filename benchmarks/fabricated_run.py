@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gan.data.faces import draw
-from gan.images import encode_png, grid
-from gan.recipe import DEFAULTS, Recipe, load_recipe
+from gan.data.sources.faces import draw
+from gan.recipe.recipe import DEFAULTS, Recipe, load_recipe
 from gan.settings import Range
-from search.asha import Asha
-from search.journal import FORMAT
+from gan.tensors.images import encode_png, grid
+from search.algorithm.asha import Asha
+from search.run.journal import FORMAT
 
 KIMG, REPORTS = 60.0, 12
 SIZE, GRID = 32, 64

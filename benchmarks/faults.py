@@ -33,9 +33,9 @@ from three_nodes import SUBNET
 from verdicts import trained_after_its_verdict
 
 from gan import load_bundle
-from gan.storage import Storage
-from search.journal import read_events
-from search.record import FINAL, fold
+from gan.storage.storage import Storage
+from search.run.journal import read_events
+from search.run.record import FINAL, fold
 
 TRIALS, KIMG, INTERVAL = 4, 8.0, 0.4
 SPEC = {

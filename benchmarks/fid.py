@@ -41,17 +41,18 @@ import torch
 from image_faults import blurred
 from torch import Tensor
 
-from gan.data import faces, open_data
-from gan.device import choose_device
-from gan.evaluation import Evaluator, Statistics, frechet_distance, save_statistics
-from gan.evaluation.evaluator import statistics_of
+from gan.data.packed.opening import open_data
+from gan.data.sources import faces
+from gan.evaluation.evaluator import Evaluator, statistics_of
 from gan.evaluation.features import inception
 from gan.evaluation.features.inception_weights import FILE
-from gan.evaluation.frechet import Reference
-from gan.images import save_png
-from gan.latents import fixed_latents
-from gan.recipe import load_recipe
-from gan.trainer import Trainer
+from gan.evaluation.frechet import Reference, frechet_distance
+from gan.evaluation.statistics import Statistics, save_statistics
+from gan.recipe.recipe import load_recipe
+from gan.tensors.device import choose_device
+from gan.tensors.images import save_png
+from gan.tensors.latents import fixed_latents
+from gan.training.trainer import Trainer
 
 PARTS = ("agreement", "distance", "evaluation", "light")
 SIDE = 64

@@ -46,15 +46,17 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 from train_step import Noise, machine, seconds, tutorial
 
-from gan.data import DataSet, open_data, pack
-from gan.device import choose_device
-from gan.evaluation import Evaluator
-from gan.graphs import WARM_UP
-from gan.images import to_unit
-from gan.latents import fixed_latents
-from gan.recipe import Recipe, load_recipe
-from gan.trainer import Trainer
-from search.mps import runs, service
+from gan.data.dataset import DataSet
+from gan.data.packed.opening import open_data
+from gan.data.packed.packing import pack
+from gan.evaluation.evaluator import Evaluator
+from gan.recipe.recipe import Recipe, load_recipe
+from gan.tensors.device import choose_device
+from gan.tensors.images import to_unit
+from gan.tensors.latents import fixed_latents
+from gan.training.cuda_graph import WARM_UP
+from gan.training.trainer import Trainer
+from search.cluster.mps import runs, service
 
 GRAPH, PACK, FUSE = 1.3, 1.5, 1.3
 """From which ratio on each is worth it."""

@@ -25,12 +25,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.data import open_data
-from gan.evaluation import make_features
+from gan.data.packed.opening import open_data
+from gan.evaluation.assessment.neighbours import nearest
 from gan.evaluation.evaluator import reference_rows, statistics_of
-from gan.evaluation.features import FeatureExtractor
+from gan.evaluation.features import FeatureExtractor, make_features
 from gan.evaluation.frechet import Reference
-from gan.evaluation.neighbours import nearest
 
 MODES = 10
 ORDERS = 8

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from three_nodes import SUBNET, Cluster, pids, three_nodes
 
-from gan.storage import Storage
-from search.journal import read_events
+from gan.storage.storage import Storage
+from search.run.journal import read_events
 
 WORKERS = (2, 3)
 CUT_SECONDS, REFUSED_SECONDS, OVERLOAD_SECONDS = 20.0, 30.0, 60.0

@@ -1,7 +1,7 @@
 """The divergence rule, judged on recorded trials: `python benchmarks/judge_divergence.py`.
 
 The trials were trained to their full length whatever the rule would have said, so it is known what became of those that
-it ends. Each is given to the real `gan.divergence.Monitor`, as a trial would.
+it ends. Each is given to the real `gan.training.divergence.FailureDetector`, as a trial would.
 
 - *top quarter*: among the sampled trials of its recordings, by the best FID over the full length.
 - *false kill*: a trial of the top quarter that the rule ends before it has reached its best FID.
@@ -35,10 +35,10 @@ import numpy as np
 from scipy.stats import binomtest
 from traces import Trace, TracedReport, TraceSet, Verdict, read_named
 
-from gan import divergence
+from gan.training import divergence
 
 Thresholds = tuple[int, float]
-"""`gan.divergence.DOMINATED_WINDOWS` and `LEARNT`."""
+"""`gan.training.divergence.DOMINATED_WINDOWS` and `LEARNT`."""
 
 EARLIER: Thresholds = (6, 0.0)
 """What was shipped before: whoever had learnt was ended as well."""

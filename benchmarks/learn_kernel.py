@@ -4,10 +4,10 @@
     python benchmarks/learn_kernel.py faces+faces-2 --trials 300
 
 For each set of recordings: over what share of its range each parameter changes what trials come to (`LENGTHS` of
-`search/axes.py`), and the variances of `search.gaussian_process.Kernel`, those of the highest posterior density given
-the scores of some of the trials at doubling steps of training. And what each way of foreseeing a trial from the
-others explains of how well it comes out, leaving a fifth of all out at a time: the nearest recording, or the process
-with the constants that are shipped.
+`search/algorithm/axes.py`), and the variances of `search.algorithm.gaussian_process.Kernel`, those of the highest
+posterior density given the scores of some of the trials at doubling steps of training. And what each way of foreseeing
+a trial from the others explains of how well it comes out, leaving a fifth of all out at a time: the nearest recording,
+or the process with the constants that are shipped.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from scipy.optimize import minimize
 from search_efficiency import DATA
 from traces import Trace, TraceSet, read_joined
 
-from search.axes import LENGTH, LENGTHS, Axes
-from search.futility import log_score
-from search.gaussian_process import Kernel, Model, normal_quantiles
-from search.sampler import Seen
+from search.algorithm.axes import LENGTH, LENGTHS, Axes
+from search.algorithm.futility import log_score
+from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
+from search.algorithm.sampler import Observations
 
 VARIANCES = ("end", "fall", "trial", "noise")
 FOLDS = 5
@@ -54,7 +54,7 @@ def learn(traces: TraceSet, count: int, seed: int) -> dict[str, float]:
     some = [sampled[index] for index in random.permutation(len(sampled))[:count]]
     axes = Axes(traces.recipes)
     names = list(dict.fromkeys(axes.names))
-    seen = Seen.of([scores(traces, trace) for trace in some])
+    seen = Observations.of([scores(traces, trace) for trace in some])
     places = np.array([axes.place(trace.recipe, trace.params) for trace in some])[seen.trials]
     values = normal_quantiles(seen.scores)
     # [names, N, N]: coordinates of one parameter have one length.

@@ -18,9 +18,9 @@ from record_trials import draw
 from traces import Costs, Trace, TraceSet
 from training import Training, hopeless
 
-from gan.data import open_data
-from gan.divergence import Monitor
-from gan.evaluation import Evaluator
+from gan.data.packed.opening import open_data
+from gan.evaluation.evaluator import Evaluator
+from gan.training.divergence import FailureDetector
 
 SEEDS_APART = 10_000
 """Between the seeds of the trainings of two searches."""
@@ -51,7 +51,7 @@ class LivePool(Pool):
     def running(self, trace: Trace, handle: Any, *, judged: bool) -> Running:
         recipe = self.recipes[trace.recipe].with_settings(trace.params)
         training = Training(recipe, self._data, self._evaluator, trace.seed, self._traces.interval)
-        monitor = Monitor(recipe.objective, self._traces.shape, self._traces.single) if judged else None
+        monitor = FailureDetector(recipe.objective, self._traces.shape, self._traces.single) if judged else None
         return LiveRunning(trace, handle, training, monitor, self._traces, self._costs.of(recipe.name, recipe.settings))
 
     def sampled(self) -> Iterator[Trace]:
@@ -85,7 +85,7 @@ class LiveRunning(Running):
         trace: Trace,
         handle: Any,
         training: Training,
-        monitor: Monitor | None,
+        monitor: FailureDetector | None,
         traces: TraceSet,
         costs: tuple[float, float],
     ) -> None:

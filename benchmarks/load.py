@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from gan.storage import Storage
-from search.follow import Follower
+from gan.storage.storage import Storage
+from search.run.follow import Follower
 
 FAR = 10_000
 TICK = os.sysconf("SC_CLK_TCK")

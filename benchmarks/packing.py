@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gan.data.faces import draw
+from gan.data.sources.faces import draw
 
 WIDTH, HEIGHT, SIZE = 178, 218, 64
 CELEBA = 202_599
@@ -106,7 +106,7 @@ def plain_loop(folder: Path, count: int, out: Path) -> float:
 
 def opening_seconds(packed: Path) -> float:
     """Return how long opening a packed set takes, the best of a few times, reading one batch included."""
-    from gan.data import open_packed
+    from gan.data.packed.packing import open_packed
 
     times = []
     for _ in range(5):

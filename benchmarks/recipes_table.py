@@ -19,11 +19,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gan.recipe import load_recipe, shipped
+from gan.recipe.recipe import load_recipe, shipped
 from gan.terminal import note, packing_progress
+from search.plan.spec import SweepSpec, validate
 from search.report import build_report
-from search.report.contest import Contest, Difference, Estimate
-from search.spec import SweepSpec, validate
+from search.report.data.contest import ComparisonResult, Difference, Estimate
 from search.sweep import Sweep
 
 WIDTHS = ("width_g", "width_d")
@@ -46,7 +46,7 @@ class Row:
     trials: int
 
     @classmethod
-    def of(cls, recipe: str, contest: Contest, states: dict[str, int]) -> Row | None:
+    def of(cls, recipe: str, contest: ComparisonResult, states: dict[str, int]) -> Row | None:
         """Return the row; None where there is nothing to compare."""
         published, found = (
             next((each for each in contest.standings if each.source == source and each.best_fid is not None), None)

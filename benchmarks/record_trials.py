@@ -38,13 +38,15 @@ import optuna
 from traces import FOLDER, FORMAT, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training, hopeless
 
-from gan.data import DataSet, open_data, public_name
+from gan.data.dataset import DataSet
+from gan.data.packed.opening import open_data
+from gan.data.sources.opening import public_name
 from gan.data.uri import DataUri
-from gan.evaluation import Evaluator
-from gan.recipe import DEFAULTS, Recipe
+from gan.evaluation.evaluator import Evaluator
+from gan.recipe.recipe import DEFAULTS, Recipe
 from gan.versions import versions
-from search.sampler import draw_params
-from search.space import RECIPE, suggest
+from search.algorithm.sampler import draw_params
+from search.algorithm.space import RECIPE, suggest
 
 
 def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:

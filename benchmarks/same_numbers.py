@@ -32,7 +32,7 @@ VARIANTS = {
     "wgan-gp": ("dcgan", "--size", "16", "--set", "objective=wgan-gp", "--set", "n_critic=2"),
     "minimax": ("dcgan", "--size", "16", "--set", "objective=minimax", "--set", "optimizer_g=sgd"),
 }
-SWEEP = ("--data", "faces", "--size", "16", "--set", "width_g=8", "--set", "width_d=8", "--set", "batch=16")
+SWEEP = ("--data", "faces?limit=1200", "--size", "16", "--set", "width_g=8", "--set", "width_d=8", "--set", "batch=16")
 SWEEP += ("--samples", "500", "--features", "random-conv", "--trials", "8", "--kimg", "0.6", "--interval-kimg", "0.1")
 SWEEP += ("--seed", "7", "--concurrent", "1", "--name", "same")
 
@@ -71,7 +71,7 @@ def training(name: str, *options: str) -> dict[str, Any]:
     """Train a recipe for ten cycles; return hashes of its state, and its reports."""
     recipe = json.loads(gan("recipes", "show", name, "--json"))
     n_critic = int(recipe["settings"].get("n_critic", 1))
-    data = "curves" if name == "curves" else "faces"
+    data = "curves" if name == "curves" else "faces?limit=1200"
     size = () if "--size" in options or name == "curves" else ("--size", str(recipe["size"] or 32))
     if "objective=wgan-gp" in options:
         n_critic = 2

@@ -29,8 +29,8 @@ from emulated import EmulatedPool, Emulator
 from replay import simulate
 from traces import TraceSet, read_joined
 
-from search.searcher import StudySearcher
-from search.spec import make_spec
+from search.plan.spec import make_spec
+from search.trials.searcher import StudySearcher
 
 
 @dataclass

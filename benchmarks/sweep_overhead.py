@@ -14,8 +14,8 @@ from collections import defaultdict
 from statistics import median
 from typing import Any
 
-from gan.storage import Storage
-from search.journal import read_events
+from gan.storage.storage import Storage
+from search.run.journal import read_events
 
 Event = dict[str, Any]
 

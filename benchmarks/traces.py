@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from gan.divergence import Monitor
 from gan.objectives import Objective
-from gan.recipe import Recipe
-from gan.storage import Storage
-from gan.trainer import COLUMNS, Window
-from search.spec import make_spec
+from gan.recipe.recipe import Recipe
+from gan.storage.storage import Storage
+from gan.training.divergence import FailureDetector
+from gan.training.trainer import COLUMNS, CycleStats
+from search.plan.spec import make_spec
 
 FOLDER = Path(__file__).parent / "traces"
 FORMAT = 1
@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Stretch:
-    """One of the stretches of a report after which the losses are judged (`gan.run.WINDOWS` a report).
+    """One of the stretches of a report after which the losses are judged (`gan.training.run.WINDOWS` a report).
 
     Attributes:
         d_loss, g_loss: means over the stretch; None where not finite.
@@ -44,11 +44,11 @@ class Stretch:
     g_loss: float | None
     finite: bool
 
-    def window(self) -> Window:
-        """Return what the trainer would have told of it, as far as `Monitor` looks."""
+    def window(self) -> CycleStats:
+        """Return what the trainer would have told of it, as far as `FailureDetector` looks."""
         means = {"d_loss": _number(self.d_loss), "g_loss": _number(self.g_loss)}
         row = [means.get(column, 0.0) for column in COLUMNS]
-        return Window(np.array([row]), 0, None, self.finite, 0.0, 0.0)
+        return CycleStats(np.array([row]), 0, None, self.finite, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ class Trace:
     def seconds(self) -> float:
         return sum(report.seconds for report in self.reports)
 
-    def verdict(self, monitor: Monitor, interval: float) -> Verdict | None:
-        """Let a fresh monitor look at the trial as `gan.run.TrainingRun` does; say where it ends it, if it does."""
+    def verdict(self, monitor: FailureDetector, interval: float) -> Verdict | None:
+        """Let a fresh monitor look at the trial as `TrainingRun` does; say where it ends it, if it does."""
         verdicts = (self.judge(index, monitor, interval) for index in range(len(self.reports)))
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
-    def judge(self, index: int, monitor: Monitor, interval: float) -> Verdict | None:
+    def judge(self, index: int, monitor: FailureDetector, interval: float) -> Verdict | None:
         """Let a monitor that has seen the reports before look at the next; say whether it ends the trial there."""
         report = self.reports[index]
         for count, stretch in enumerate(report.stretches, 1):
@@ -164,7 +164,7 @@ class TraceSet:
 
     @property
     def single(self) -> float:
-        """FID of a single image: see `gan.divergence.Monitor`."""
+        """FID of a single image: see `gan.training.divergence.FailureDetector`."""
         return float(self.common["single_image_fid"])
 
     @property
@@ -185,7 +185,7 @@ class TraceSet:
         return self.recipes[trace.recipe].with_settings(trace.params).objective
 
     def verdict(
-        self, trace: Trace, rule: Callable[[Objective, tuple[int, ...], float], Monitor] = Monitor
+        self, trace: Trace, rule: Callable[[Objective, tuple[int, ...], float], FailureDetector] = FailureDetector
     ) -> Verdict | None:
         """Say where the divergence rule (or another, of the same interface) would have ended a trial."""
         return trace.verdict(rule(self.objective(trace), self.shape, self.single), self.interval)

@@ -30,16 +30,16 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from gan.data.faces import draw
-from gan.images import encode_png, grid
-from gan.recipe import DEFAULTS, load_recipe
+from gan.data.sources.faces import draw
+from gan.recipe.recipe import DEFAULTS, load_recipe
 from gan.settings import Range
-from gan.storage import Storage
-from search.event_files import event_files, is_whole
-from search.progress import Progress
-from search.record import SweepRecord, TrialRecord
-from search.study import FILE, StudyFile
-from search.tensorboard import FOLDER, TensorBoard
+from gan.storage.storage import Storage
+from gan.tensors.images import encode_png, grid
+from search.run.record import SweepRecord, TrialRecord
+from search.trackers.event_files import event_files, is_whole
+from search.trackers.study import FILE, StudyFile
+from search.trackers.tensorboard import FOLDER, TensorBoard
+from search.trackers.terminal import Progress
 
 KIMG, REPORTS, AT_ONCE = 60.0, 12, 64
 SCREEN_SECONDS = 20.0

@@ -9,7 +9,7 @@ and every ratio is of two neighbouring turns, so that what else the machine does
 
 The peer is the tutorial's loop, written out: contiguous float32 images that already are in memory,
 sigmoid and BCELoss, losses read with `.item()` at every step, all of the discriminator's gradients
-computed in the generator's step, Adam as it comes. Ours is `gan.trainer.Trainer` as users run it.
+computed in the generator's step, Adam as it comes. Ours is `gan.training.trainer.Trainer` as users run it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gan.data import DataSet, pack
-from gan.device import choose_device, has_bf16
-from gan.images import to_unit
-from gan.recipe import load_recipe
-from gan.trainer import Trainer
+from gan.data.dataset import DataSet
+from gan.data.packed.packing import pack
+from gan.recipe.recipe import load_recipe
+from gan.tensors.device import choose_device, has_bf16
+from gan.tensors.images import to_unit
+from gan.training.trainer import Trainer
 
 LATENT = 100
 IMAGES = 1024

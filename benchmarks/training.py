@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from traces import Stretch, TracedReport
 
-from gan.data import DataSet
-from gan.evaluation import Evaluator
-from gan.latents import fixed_latents
-from gan.recipe import Recipe
-from gan.run import WINDOWS
+from gan.data.dataset import DataSet
+from gan.evaluation.evaluator import Evaluator
+from gan.recipe.recipe import Recipe
 from gan.settings import to_images
-from gan.trainer import Trainer, Window
+from gan.tensors.latents import fixed_latents
+from gan.training.run import WINDOWS
+from gan.training.trainer import CycleStats, Trainer
 
 HOPELESS = 2
 """Reports in a row without a finite sample after which a trial ends: NaN stays NaN."""
@@ -42,7 +42,7 @@ class Training:
         begin, start = time.process_time(), self._trainer.due
         stretches = []
         for part in range(WINDOWS):
-            # The same cuts as in `gan.run.TrainingRun`.
+            # The same cuts as in `gan.training.run.TrainingRun`.
             window = self._trainer.advance(start + self._images * (part + 1) // WINDOWS - self._trainer.due)
             if len(window.history):
                 stretches.append(_summary(window))
@@ -55,7 +55,7 @@ class Training:
         return self._trainer.sample(self._latents[start : start + count])
 
 
-def _summary(window: Window) -> Stretch:
+def _summary(window: CycleStats) -> Stretch:
     return Stretch(window.mean("d_loss"), window.mean("g_loss"), window.finite)
 
 

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from gan.bundle import Bundle, load_bundle
-    from gan.errors import InputError
-    from gan.recipe import Recipe, load_recipe
-    from gan.trainer import Trainer
+from gan.versions import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Bundle", "InputError", "Recipe", "Trainer", "load_bundle", "load_recipe"]
+if TYPE_CHECKING:
+    from gan.bundle.bundle import Bundle, load_bundle
+    from gan.data.packed.opening import open_data
+    from gan.errors import InputError
+    from gan.recipe.recipe import Recipe, load_recipe
+    from gan.training.trainer import Trainer
+
+__all__ = ["Bundle", "InputError", "Recipe", "Trainer", "__version__", "load_bundle", "load_recipe", "open_data"]
 
 _HOMES = {
-    "Bundle": "gan.bundle",
+    "Bundle": "gan.bundle.bundle",
     "InputError": "gan.errors",
-    "Recipe": "gan.recipe",
-    "Trainer": "gan.trainer",
-    "load_bundle": "gan.bundle",
-    "load_recipe": "gan.recipe",
+    "Recipe": "gan.recipe.recipe",
+    "Trainer": "gan.training.trainer",
+    "load_bundle": "gan.bundle.bundle",
+    "open_data": "gan.data.packed.opening",
+    "load_recipe": "gan.recipe.recipe",
 }
 
 

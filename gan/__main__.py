@@ -2,7 +2,7 @@
 
 import sys
 
-from gan.cli import main
+from gan.commands.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

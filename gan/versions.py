@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
+__version__ = "0.1.0"
+
 COMPARED = ("gan-search", "python", "ray", "torch")
 """Versions that must agree: with another of these, what a process sends may mean something else to the other."""
 
@@ -21,8 +23,6 @@ def versions() -> dict[str, str]:
 @cache
 def _versions() -> dict[str, str]:
     # Every trial asks, and looking through what is installed takes ten milliseconds.
-    from gan import __version__
-
     found = {"gan-search": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.compare import Compare
-    from search.contestants import CompareSpec
-    from search.spec import SweepSpec
+    from search.plan.contestants import CompareSpec
+    from search.plan.spec import SweepSpec
     from search.sweep import Sweep
 
 __all__ = ["Compare", "CompareSpec", "Sweep", "SweepSpec"]
@@ -17,9 +17,9 @@ def __getattr__(name: str) -> Any:
     # Imported when asked for: Ray takes seconds, and `status` and `report` do without it.
     homes = {
         "Compare": "search.compare",
-        "CompareSpec": "search.contestants",
+        "CompareSpec": "search.plan.contestants",
         "Sweep": "search.sweep",
-        "SweepSpec": "search.spec",
+        "SweepSpec": "search.plan.spec",
     }
     if name not in homes:
         raise AttributeError(f"module 'search' has no attribute '{name}'")

@@ -1,5 +1,5 @@
 """`python -m search`: the same as `gan-search`."""
 
-from search.cli import main
+from search.commands.app import main
 
 main()

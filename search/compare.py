@@ -1,4 +1,4 @@
-"""A comparison: recipes at equal budget, each trained on several seeds. How it is launched is in `search.launch`.
+"""A comparison: recipes at equal budget, each trained on several seeds; launched by `search.trials.launch`.
 
 The trials are a fixed list, nobody is stopped at a rung, and every generator is judged again on fresh
 latents at the end: so that neither a lucky seed nor a lucky draw decides.
@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gan.recipe import Recipe
-from gan.storage import Storage
-from search.asha import Asha
-from search.contestants import CompareSpec, Contestant, resolve
-from search.journal import Journal
-from search.launch import Claim, Launch
-from search.planner import Planner
-from search.record import SweepRecord, TrialRecord
-from search.redraw import owed_draws, redraw
+from gan.recipe.recipe import Recipe
+from gan.storage.storage import Storage
+from search.algorithm.asha import Asha
+from search.plan.contestants import CompareSpec, Contestant, resolve
+from search.run.journal import Journal
+from search.run.record import SweepRecord, TrialRecord
+from search.trials.launch import Launch, RunContext
+from search.trials.planner import Planner
+from search.trials.rejudge import owed_draws, redraw
 
 
 class Compare(Launch):
@@ -41,9 +41,9 @@ class Compare(Launch):
         new = len(missing(self.plan.recipes, self.spec.training_seeds(), record.trials))
         return new + sum(not trial.final for trial in record.trials.values())
 
-    def planner(self, record: SweepRecord, journal: Journal) -> Roster:
+    def planner(self, record: SweepRecord, journal: Journal) -> FixedPlanner:
         origins = self.spec.origins()
-        return Roster(self.plan.recipes, origins, self.spec.training_seeds(), record, journal)
+        return FixedPlanner(self.plan.recipes, origins, self.spec.training_seeds(), record, journal)
 
     def asha(self) -> Asha:
         return Asha([], math.inf)
@@ -51,11 +51,11 @@ class Compare(Launch):
     def concluded(self, record: SweepRecord) -> bool:
         return not owed_draws(self.run_storage, record, self.spec.draws)
 
-    def conclude(self, claim: Claim) -> None:
+    def conclude(self, claim: RunContext) -> None:
         redraw(self.run_storage, claim, self.spec.draws, quiet=self.quiet)
 
 
-class Roster(Planner):
+class FixedPlanner(Planner):
     """Hands out a fixed list of trials: every recipe with every seed.
 
     Args:

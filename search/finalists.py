@@ -6,18 +6,18 @@ settings show what they are worth. This is a comparison in a folder of the sweep
 
 from __future__ import annotations
 
-from gan.recipe import Recipe
-from gan.storage import Storage
+from gan.recipe.recipe import Recipe
+from gan.storage.storage import Storage
 from gan.terminal import note
 from search.compare import Compare, missing
-from search.contestants import CompareSpec, Contestant, of_trial, published
-from search.journal import JOURNAL
-from search.launch import Claim, Launch
-from search.record import SweepRecord, read_record
-from search.redraw import owed_draws
-from search.run_folder import FINALISTS, SETTINGS, read_settings
-from search.searcher import SEEDS_APART
-from search.spec import RunSpec, SweepSpec, validate
+from search.plan.contestants import CompareSpec, Contestant, of_trial, published
+from search.plan.spec import RunSpec, SweepSpec, validate
+from search.run.journal import JOURNAL
+from search.run.record import SweepRecord, read_record
+from search.run.run_folder import FINALISTS, SETTINGS, read_settings
+from search.trials.launch import Launch, RunContext
+from search.trials.rejudge import owed_draws
+from search.trials.searcher import SEEDS_APART
 
 _BEYOND_THE_SWEEP = 1_000_000
 """Trials a sweep can have at most, each with a seed of its own: a seed this far on is fresh."""
@@ -61,7 +61,7 @@ def finalists_done(spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRec
     return ended and not missing(names, seeds, there.trials) and not owed_draws(folder, there, draws)
 
 
-def run_finalists(sweep: Launch, claim: Claim) -> None:
+def run_finalists(sweep: Launch, claim: RunContext) -> None:
     """Compare the finalists, going on with what an earlier launch has begun."""
     spec, left = claim.spec, sweep.time_left()
     assert isinstance(spec, SweepSpec)

@@ -13,23 +13,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gan.bundle import Bundle, load_bundle
-from gan.bundle_files import CONFIG
-from gan.data import DataSet
+from gan.bundle.bundle import Bundle, load_bundle
+from gan.bundle.files import CONFIG
+from gan.checks.preflight import open_checked
+from gan.data.dataset import DataSet
 from gan.errors import InputError
-from gan.evaluation import Evaluator
-from gan.evaluation.assessment import SEARCHED, assess
-from gan.evaluation.assessment_page import write_assessment
-from gan.evaluation.redraw import fresh_seed, judge
-from gan.preflight import open_checked
-from gan.storage import Storage
-from search.export import export_winner
-from search.journal import Journal
-from search.record import Rescore, SweepRecord, TrialRecord, read_record
+from gan.evaluation.assessment.assessment import SEARCHED, assess
+from gan.evaluation.assessment.judge_again import fresh_seed, judge
+from gan.evaluation.assessment.page import write_assessment
+from gan.evaluation.evaluator import Evaluator
+from gan.storage.storage import Storage
 from search.report import build_report
-from search.report.assessed import assessed
-from search.retention import trial_bundle
-from search.run_folder import EVIDENCE, Owner, kind_of, read_settings, require_free, warn_of_a_program
+from search.report.data.assessed import assessed
+from search.run.export import export_winner
+from search.run.journal import Journal
+from search.run.record import Rescore, SweepRecord, TrialRecord, read_record
+from search.run.retention import trial_bundle
+from search.run.run_folder import (
+    EVIDENCE,
+    Owner,
+    kind_of,
+    read_settings,
+    require_free,
+    warn_of_a_program,
+)
 
 Progress = Callable[[int, int | None], None]
 

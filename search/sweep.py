@@ -1,21 +1,21 @@
-"""A sweep: `Sweep(spec).run()`. How any run is launched is in `search.launch`."""
+"""A sweep: `Sweep(spec).run()`. How any run is launched is in `search.trials.launch`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gan.errors import InputError
-from gan.storage import Storage
-from search.asha import Asha
+from gan.storage.storage import Storage
+from search.algorithm.asha import Asha
+from search.algorithm.futility import Futility
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
-from search.futility import Futility
-from search.journal import Journal
-from search.launch import Claim, Launch
-from search.record import SweepRecord
-from search.run_folder import kind_of
-from search.searcher import StudySearcher
-from search.spec import SweepSpec
+from search.plan.spec import SweepSpec
+from search.run.journal import Journal
+from search.run.record import SweepRecord
+from search.run.run_folder import kind_of
+from search.trials.launch import Launch, RunContext
+from search.trials.searcher import StudySearcher
 
 
 class Sweep(Launch):
@@ -54,7 +54,7 @@ class Sweep(Launch):
     def concluded(self, record: SweepRecord) -> bool:
         return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
 
-    def conclude(self, claim: Claim) -> None:
+    def conclude(self, claim: RunContext) -> None:
         run_finalists(self, claim)
 
 

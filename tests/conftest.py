@@ -65,7 +65,7 @@ class FewFaces:
         return TINY_COUNT
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        from gan.data.faces import draw
+        from gan.data.sources.faces import draw
 
         return iter(draw(np.arange(TINY_COUNT), TINY_SIZE))
 
@@ -73,7 +73,7 @@ class FewFaces:
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The data URI of 600 faces at 16×16 (550 to train on), with random-conv features."""
-    from gan.data import pack
+    from gan.data.packed.packing import pack
 
     return pack(FewFaces(), tmp_path_factory.mktemp("data") / "tiny.arrow").uri
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gan.storage import Storage
-from search.journal import read_events
+from gan.storage.storage import Storage
+from search.run.journal import read_events
 
 TINY = ["--set", "width_g=4", "--set", "width_d=4", "--set", "batch=16", "--samples", "500", "--seed", "3"]
 

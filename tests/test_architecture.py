@@ -43,9 +43,9 @@ def test_search_does_no_tensor_mathematics() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import gan.cli", {"torch", "ray", "optuna"}),
-        ("import search.cli", {"torch", "ray", "optuna"}),
-        ("import search.report, search.report.status", {"torch", "ray", "optuna"}),
+        ("import gan.commands.app", {"torch", "ray", "optuna"}),
+        ("import search.commands.app", {"torch", "ray", "optuna"}),
+        ("import search.report, search.report.text.status", {"torch", "ray", "optuna"}),
         ("import gan; gan.load_bundle; gan.Trainer", {"ray", "optuna", "pydantic"}),
     ],
 )

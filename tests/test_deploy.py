@@ -166,7 +166,7 @@ def test_the_sweep_that_it_launches_is_one(name: str) -> None:
     """Its flags and values are those of the command line."""
     import shlex
 
-    from search.spec import make_spec
+    from search.plan.spec import make_spec
 
     text = (ROOT / name).read_text()
     if name.endswith(".yaml"):

@@ -1,1 +1,1 @@
-"""The commands that train, judge and sample one generator; `gan.cli` puts them together."""
+"""The commands that train, judge and sample one generator; `gan.commands.app` puts them together."""

@@ -11,7 +11,7 @@ from gan.errors import InputError
 from gan.terminal import Failed, emit, say
 
 if TYPE_CHECKING:
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
 
 Onnx = Annotated[bool, typer.Option("--onnx", help="also as generator.onnx, for ONNX Runtime and others")]
 Pt2 = Annotated[bool, typer.Option("--pt2", help="also as generator.pt2, a program of torch.export")]
@@ -30,7 +30,7 @@ def convert(
 
     Example: gan-search convert my-generator --onnx --pt2
     """
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
 
     formats = formats_of(onnx, pt2)
     if not formats:
@@ -54,10 +54,10 @@ def convert_bundle(bundle: str, formats: list[str], folder: Storage) -> list[str
         InputError: no bundle, a package is missing, or the folder cannot be written.
         Failed: the generator cannot be expressed in one of them.
     """
-    from gan.bundle import load_bundle
-    from gan.portable import ConversionFailed, require
-    from gan.portable import convert as converted
-    from gan.storage import writing
+    from gan.bundle.bundle import load_bundle
+    from gan.bundle.portable import ConversionFailed, require
+    from gan.bundle.portable import convert as converted
+    from gan.storage.storage import writing
 
     require(formats)
     try:

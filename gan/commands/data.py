@@ -11,7 +11,7 @@ from gan.errors import InputError
 from gan.terminal import Interrupted, command_line, emit, packing_progress, say, table, warn
 
 if TYPE_CHECKING:
-    from gan.data import DataSet
+    from gan.data.dataset import DataSet
 
 app = typer.Typer(
     help="Images, packed once for training.\n\nExample: gan-search data info faces --size 32",
@@ -44,7 +44,9 @@ def pack_data(
       gan-search data pack 'celeba:img_align_celeba.zip?limit=40000' faces.arrow \\
           --size 64 --crop center-148
     """
-    from gan.data import describe, open_source, pack
+    from gan.data.dataset import describe
+    from gan.data.packed.packing import pack
+    from gan.data.sources.opening import open_source
 
     if source.startswith("packed:"):
         raise InputError(f"{source}: is packed already; pack the images that it was made of")
@@ -73,7 +75,8 @@ def show_info(
 
     Example: gan-search data info packed:photos.arrow
     """
-    from gan.data import describe, open_data
+    from gan.data.dataset import describe
+    from gan.data.packed.opening import open_data
 
     with packing_progress(quiet=json) as progress:
         data = open_data(opt.as_uri(uri), size, crop=crop, progress=progress)

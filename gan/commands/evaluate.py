@@ -12,9 +12,9 @@ from gan.errors import InputError
 from gan.terminal import emit, progress_bar, say, table, warn
 
 if TYPE_CHECKING:
-    from gan.bundle import Bundle
-    from gan.data import DataSet
-    from gan.storage import Storage
+    from gan.bundle.bundle import Bundle
+    from gan.data.dataset import DataSet
+    from gan.storage.storage import Storage
 
 Repeats = Annotated[int, opt.whole_number(help="times, with other latents each", low=1, high=10_000)]
 Neighbours = Annotated[
@@ -45,13 +45,13 @@ def evaluate(
 
     Example: gan-search evaluate results/demo/generator --data faces --repeats 5 --out judged
     """
-    from gan.assessment_lines import PAGE
-    from gan.bundle import load_bundle
-    from gan.evaluation import Evaluator
-    from gan.evaluation.assessment import assess
-    from gan.evaluation.assessment_page import write_assessment
-    from gan.evaluation.sides import few
-    from gan.storage import writing
+    from gan.bundle.bundle import load_bundle
+    from gan.evaluation.assessment.assessment import assess
+    from gan.evaluation.assessment.lines import PAGE
+    from gan.evaluation.assessment.page import write_assessment
+    from gan.evaluation.compare.inputs import few
+    from gan.evaluation.evaluator import Evaluator
+    from gan.storage.storage import writing
 
     folder = None if out is None else _empty(out)
     loaded = load_bundle(bundle, device)
@@ -92,7 +92,7 @@ def evaluate(
 
 def show(found: dict[str, Any]) -> None:
     """Print what `Assessment.as_dict()` holds for people."""
-    from gan.assessment_lines import lines
+    from gan.evaluation.assessment.lines import lines
 
     say(table(lines(found)))
     say()
@@ -101,7 +101,7 @@ def show(found: dict[str, Any]) -> None:
 
 def _empty(out: str) -> Storage:
     """Return the folder to write to; raise `InputError` where it holds something."""
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
 
     folder = Storage(out)
     if folder.exists() and (not folder.is_folder() or folder.list()):

@@ -13,7 +13,7 @@ from gan.errors import InputError
 from gan.terminal import packing_progress
 
 if TYPE_CHECKING:
-    from gan.data import DataSet
+    from gan.data.dataset import DataSet
 
 MOST_SAMPLES = 10_000_000
 
@@ -101,7 +101,7 @@ def parse_settings(given: list[str] | None) -> dict[str, str]:
 
 def as_uri(place: str) -> str:
     """Return data given as a bare path as a data URI: folder:DIR, or packed:FILE; others stay as they are."""
-    from gan.data import SOURCES
+    from gan.data.sources.opening import SOURCES
 
     scheme = place.partition(":")[0]
     if scheme == "packed" or scheme in SOURCES:
@@ -123,8 +123,8 @@ def open_checked(
     fits: Callable[[tuple[int, ...]], object] = lambda shape: None,
     quiet: bool = False,
 ) -> DataSet:
-    """Open a data set as `gan.preflight.open_checked` does, showing how far packing has come unless `quiet`."""
-    from gan.preflight import open_checked as open_quietly
+    """Open a data set as `gan.checks.preflight.open_checked` does, showing how far packing has come unless `quiet`."""
+    from gan.checks.preflight import open_checked as open_quietly
 
     with packing_progress(quiet) as progress:
         return open_quietly(uri, size, crop, features=features, weights=weights, fits=fits, progress=progress)

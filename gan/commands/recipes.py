@@ -10,7 +10,7 @@ from gan.commands import options as opt
 from gan.terminal import emit, say, table
 
 if TYPE_CHECKING:
-    from gan.recipe import Recipe
+    from gan.recipe.recipe import Recipe
 
 app = typer.Typer(
     help="Settings that ship with the program.\n\nExample: gan-search recipes list",
@@ -26,7 +26,7 @@ def list_recipes(json: opt.Json = False) -> None:
 
     Example: gan-search recipes list
     """
-    from gan.recipe import load_recipe, shipped
+    from gan.recipe.recipe import load_recipe, shipped
 
     recipes = [load_recipe(name) for name in shipped()]
     if json:
@@ -47,7 +47,7 @@ def show_recipe(
 
     Example: gan-search recipes show wgan --size 32
     """
-    from gan.recipe import load_recipe
+    from gan.recipe.recipe import load_recipe
 
     described = _describe(load_recipe(recipe), size)
     if json:

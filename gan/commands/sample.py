@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from gan.bundle import Bundle
+    from gan.bundle.bundle import Bundle
 
 STEPS = 8
 """Images in a row of an interpolation."""
@@ -63,8 +63,8 @@ def sample(
       gan-search sample results/demo/generator --interpolate --out walk.png
       gan-search sample results/demo/generator --interpolate --grid --out walk.gif
     """
-    from gan.bundle import load_bundle
-    from gan.storage import writing
+    from gan.bundle.bundle import load_bundle
+    from gan.storage.storage import writing
 
     if out.suffix.lower() == ".gif":
         _check_animation(out, count, interpolate)
@@ -112,8 +112,8 @@ def _write(bundle: Bundle, latents: Tensor, out: Path) -> list[str]:
     """Write the images of some latents; return the paths of the files."""
     import numpy as np
 
-    from gan.images import encode_png, grid
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
+    from gan.tensors.images import encode_png, grid
 
     suffix = out.suffix.lower()
     if suffix not in (".png", ".npy"):
@@ -136,7 +136,7 @@ def _columns(count: int) -> int:
 
 def _write_folder(bundle: Bundle, latents: Tensor, folder: Path) -> Iterator[str]:
     """Write numbered PNGs, in chunks that fit the memory."""
-    from gan.images import save_png
+    from gan.tensors.images import save_png
 
     digits = max(6, len(str(len(latents) - 1)))
     number = 0
@@ -157,7 +157,7 @@ def _walks(bundle: Bundle, count: int, seed: int) -> Tensor:
     """Return latents of walks of `STEPS` images, each between two latents that belong to the seed."""
     import torch
 
-    from gan.latents import between
+    from gan.tensors.latents import between
 
     steps = min(STEPS, count)
     walks = -(-count // steps)
@@ -172,9 +172,9 @@ def _write_animation(bundle: Bundle, frames: int, seed: int, out: Path, walkers:
     import numpy as np
     import torch
 
-    from gan.images import encode_gif, grid
-    from gan.latents import round_trip
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
+    from gan.tensors.images import encode_gif, grid
+    from gan.tensors.latents import round_trip
 
     legs = max(_FEWEST_LEGS, round(frames / _FRAMES_PER_LEG))
     corners = bundle.latents(walkers * legs, seed).view(walkers, legs, -1)

@@ -12,7 +12,7 @@ from gan.errors import InputError
 from gan.terminal import emit, progress_bar, say, table, warn
 
 if TYPE_CHECKING:
-    from gan.evaluation.sides import How, Side
+    from gan.evaluation.compare.inputs import FidInput, How
 
 _SIDE = "folder of images, bundle, data URI, packed set, or .npz of statistics"
 
@@ -46,8 +46,8 @@ def fid(
       gan-search fid samples/ ~/photos --size 64 --inception-weights inception.pth
       gan-search fid --save-stats --samples 50000 ~/photos photos.npz
     """
-    from gan.device import choose_device
-    from gan.evaluation.sides import How, open_side
+    from gan.evaluation.compare.inputs import How, open_side
+    from gan.tensors.device import choose_device
 
     target = _new_file(b) if save_stats else None
     place = str(choose_device(device))
@@ -60,8 +60,8 @@ def fid(
             _measure(first, open_side(b, place, packing), size, how, json)
 
 
-def _measure(first: Side, second: Side, size: int | None, how: How, json: bool) -> None:
-    from gan.evaluation.comparison import compare
+def _measure(first: FidInput, second: FidInput, size: int | None, how: How, json: bool) -> None:
+    from gan.evaluation.compare.comparison import compare
     from gan.metric import label
 
     found = compare(first, second, size, how)
@@ -75,10 +75,10 @@ def _measure(first: Side, second: Side, size: int | None, how: How, json: bool) 
         say(account(evaluation))
 
 
-def _save(side: Side, size: int | None, how: How, target: Path, json: bool) -> None:
-    from gan.evaluation.comparison import measure
+def _save(side: FidInput, size: int | None, how: How, target: Path, json: bool) -> None:
+    from gan.evaluation.compare.comparison import measure
     from gan.evaluation.statistics import save_statistics
-    from gan.storage import writing
+    from gan.storage.storage import writing
 
     found = measure(side, size, how)
     for caveat in found.caveats():

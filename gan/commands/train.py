@@ -19,11 +19,11 @@ from gan.metric import short_name
 from gan.terminal import Interrupted, command_line, emit, note, say, warn
 
 if TYPE_CHECKING:
-    from gan.bundle import Bundle
-    from gan.recipe import Recipe
-    from gan.run import TrainingRun
-    from gan.storage import Storage
-    from gan.trainer import Trainer
+    from gan.bundle.bundle import Bundle
+    from gan.recipe.recipe import Recipe
+    from gan.storage.storage import Storage
+    from gan.training.run import TrainingRun
+    from gan.training.trainer import Trainer
 
 IDENTITY, REPORTS, PLOT, LOCK = "train.yaml", "reports.jsonl", "training.png", ".lock"
 REPORTS_PER_TRAINING = 12
@@ -66,7 +66,7 @@ def train(
       gan-search train --recipe dcgan --data faces --size 32 --kimg 100 \\
           --set lr_g=1e-4 --out results/mine
     """
-    from gan.recipe import load_recipe
+    from gan.recipe.recipe import load_recipe
 
     chosen = load_recipe(recipe).with_settings(dict(opt.parse_settings(settings)))
     length = kimg or chosen.kimg
@@ -119,8 +119,8 @@ class _Request:
 
 
 def _train(request: _Request) -> None:
-    from gan.pictures import write_real
-    from gan.storage import Storage, writing
+    from gan.plots.pictures import write_real
+    from gan.storage.storage import Storage, writing
 
     folder = Storage(request.out)
     saved = _saved_identity(folder)
@@ -162,12 +162,12 @@ def _interval(request: _Request) -> float:
 
 def _prepare(request: _Request, folder: Storage, interval: float) -> tuple[TrainingRun, dict[str, Any]]:
     """Make everything that a training needs, writing nothing; return the run and its identity."""
-    from gan.bundle import load_bundle
-    from gan.device import choose_device, choose_precision
-    from gan.evaluation import Evaluator
-    from gan.preflight import recommended
-    from gan.run import TrainingRun
-    from gan.trainer import Trainer
+    from gan.bundle.bundle import load_bundle
+    from gan.checks.preflight import recommended
+    from gan.evaluation.evaluator import Evaluator
+    from gan.tensors.device import choose_device, choose_precision
+    from gan.training.run import TrainingRun
+    from gan.training.trainer import Trainer
 
     recipe = request.recipe
     choose_precision(request.precision, choose_device(request.device))
@@ -270,7 +270,7 @@ def _saved_identity(folder: Storage) -> dict[str, Any] | None:
 def _write_identity(folder: Storage, identity: dict[str, Any]) -> None:
     import yaml
 
-    from gan.storage import writing
+    from gan.storage.storage import writing
     from gan.versions import versions
 
     record = {"format": 1, "command": command_line(), "identity": identity, "versions": versions()}
@@ -331,8 +331,8 @@ def _continue(request: _Request, run: TrainingRun) -> list[dict[str, Any]]:
 
 def _plot(run: TrainingRun, reports: list[dict[str, Any]]) -> None:
     """Draw the whole training's losses and distance, where there is more than a point of them."""
-    from gan.storage import writing
-    from gan.training_plot import plot_training
+    from gan.plots.training_plot import plot_training
+    from gan.storage.storage import writing
 
     if len(reports) < 2:
         return

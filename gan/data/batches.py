@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from gan.data.dataset import Rows
-from gan.device import free_memory
 from gan.errors import InputError
+from gan.tensors.device import free_memory
 
 RESIDENT_SHARE = 0.25
 """Of the device's free memory: what a data set may take there; other trials share the device."""

@@ -55,6 +55,12 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
+class Pieces(Source, Protocol):
+    """A source that offers `piece`."""
+
+    def piece(self, rows: Sequence[int]) -> Piece: ...
+
+
 class Rows:
     """A read-only view of some rows of a packed set, gathered on demand from memory-mapped chunks.
 

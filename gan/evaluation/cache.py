@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,14 +16,6 @@ from gan.evaluation.statistics import read_npz, write_npz
 log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
-
-
-def default_cache() -> Path:
-    """Return $GAN_SEARCH_CACHE, else $XDG_CACHE_HOME/gan-search, else ~/.cache/gan-search."""
-    own, shared = os.environ.get("GAN_SEARCH_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser()
-    return (Path(shared) if shared else Path.home() / ".cache") / "gan-search"
 
 
 def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callable[[Arrays], object]) -> Arrays:

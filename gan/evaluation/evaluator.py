@@ -14,11 +14,15 @@ from torch import Tensor
 
 from gan.data.dataset import DataSet, Rows
 from gan.errors import InputError, NotFinite
-from gan.evaluation.cache import Arrays, cached, default_cache
+from gan.evaluation.cache import Arrays, cached
 from gan.evaluation.features import FeatureExtractor, make_features, singular
 from gan.evaluation.frechet import Reference
 from gan.evaluation.identity import EvaluationIdentity
 from gan.evaluation.statistics import Accumulator, Statistics, as_arrays, from_arrays
+from gan.storage.cache import default_cache
+
+COLLAPSED_SPREAD = 0.02
+"""Collapse threshold: pixel spread of the samples divided by that of real images."""
 
 BATCH = 250  # rows at a time; no figure depends on it beyond rounding
 

@@ -21,11 +21,11 @@ class Family(ABC):
 
     Class attributes:
         defaults: training settings that this family wants instead of the common ones.
-        recordable: as an objective's (`gan/objectives/base.py`).
+        cuda_graph_safe: as an objective's (`gan/objectives/base.py`).
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
-    recordable: ClassVar[bool] = True
+    cuda_graph_safe: ClassVar[bool] = True
 
     @abstractmethod
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:

@@ -10,7 +10,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.networks.convolution import Conv2d, ConvTranspose2d, convolve, convolve_transposed, with_bias
+from gan.networks.convolution import (
+    Conv2d,
+    ConvTranspose2d,
+    convolve,
+    convolve_transposed,
+    with_bias,
+)
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

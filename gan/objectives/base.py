@@ -22,7 +22,7 @@ class Objective(ABC):
         network_defaults: likewise settings of the network, where it has them.
         estimates_wasserstein: whether the discriminator's loss, negated, estimates the Wasserstein distance
             between real and generated images (up to the critic's Lipschitz constant).
-        recordable: whether every cycle has the device do the same, so that it can be replayed as a CUDA graph. Not
+        cuda_graph_safe: whether every cycle has the device do the same, so that it can be replayed as a CUDA graph. Not
             so where a number of Python changes meanwhile, or a tensor takes another's place.
 
     Attributes:
@@ -32,7 +32,7 @@ class Objective(ABC):
     defaults: ClassVar[dict[str, Any]] = {}
     network_defaults: ClassVar[dict[str, Any]] = {}
     estimates_wasserstein: ClassVar[bool] = False
-    recordable: ClassVar[bool] = True
+    cuda_graph_safe: ClassVar[bool] = True
     n_critic: int = 1
 
     @abstractmethod

@@ -1,1 +1,1 @@
-"""Commands of `gan-search` that are too long for `search/cli.py`, and what several of them share."""
+"""Commands of `gan-search` that are too long for `search/commands/app.py`, and what several of them share."""

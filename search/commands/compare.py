@@ -56,8 +56,8 @@ def compare(
     from search.commands.launching import launch
     from search.commands.plan import show_plan
     from search.compare import Compare
-    from search.contestants import CompareSpec
-    from search.spec import validate
+    from search.plan.contestants import CompareSpec
+    from search.plan.spec import validate
 
     flags = {
         "recipes": recipes,

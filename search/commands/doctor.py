@@ -12,7 +12,7 @@ import typer
 from gan.terminal import emit, say
 
 if TYPE_CHECKING:
-    from gan.health import Check
+    from gan.checks.health import Check
 
 _MARKS = {"ok": "ok", "note": "note", "missing": "MISSING"}
 
@@ -35,7 +35,7 @@ def doctor(
       gan-search doctor --ray
       gan-search doctor --storage s3://bucket/runs --address 10.0.0.1:6379
     """
-    from search.doctor import can_run, examine
+    from search.commands.machine import can_run, examine
 
     checks = []
     for check in examine(storage, address, start_ray=ray):

@@ -15,7 +15,7 @@ from search.commands.launching import show
 from search.commands.viewers import Stored
 
 if TYPE_CHECKING:
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
 
 
 def evaluate(
@@ -79,8 +79,8 @@ def evaluate(
 
 
 def _missing(place: str) -> str:
-    from gan.storage import Storage
-    from search.run_folder import SETTINGS
+    from gan.storage.storage import Storage
+    from search.run.run_folder import SETTINGS
 
     if Storage(place).exists(SETTINGS):
         return f"{place} is a run: give --top K to re-score its best, or name a bundle in it and --data"
@@ -99,9 +99,9 @@ def _rescore(
     device: str,
     json: bool,
 ) -> None:
-    from search.report.collect import collect
+    from search.report.data.collect import collect
     from search.rescore import Request, Rescoring
-    from search.run_folder import open_run
+    from search.run.run_folder import open_run
 
     run: Storage = open_run(name, storage)
     request = Request(top, features, samples, repeats, weights, device, neighbours)
@@ -116,7 +116,7 @@ def _rescore(
         rescoring.perform(progress)
     data = collect(run)
     if json:
-        from search.report.status import as_json
+        from search.report.text.status import as_json
 
         emit(as_json(data))
         return

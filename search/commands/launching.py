@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from gan.terminal import Failed, Interrupted, emit, say
 
 if TYPE_CHECKING:
-    from gan.storage import Storage
-    from search.launch import Launch
-    from search.record import SweepRecord
-    from search.report.data import ReportData
+    from gan.storage.storage import Storage
+    from search.report.data.report_data import ReportData
+    from search.run.record import SweepRecord
+    from search.trials.launch import Launch
 
 
 def launch(made: Launch, json: bool) -> None:
     """Run a sweep to its end, report, export the winner."""
-    from search.launch import SweepHalted, SweepInterrupted
+    from search.trials.launch import SweepHalted, SweepInterrupted
 
     run = made.run_storage
     try:
@@ -29,9 +29,10 @@ def launch(made: Launch, json: bool) -> None:
 
 
 def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
-    from search.export import GENERATOR, best_finalist, export_winner
     from search.report import build_report
-    from search.report.status import standing
+    from search.report.data.collect import best_finalist
+    from search.report.text.status import standing
+    from search.run.export import GENERATOR, export_winner
 
     best = export_winner(run)
     data = build_report(run)
@@ -61,8 +62,8 @@ def say_finalist(finalist: dict[str, Any] | None) -> None:
 def show(data: ReportData, json: bool) -> None:
     from rich.console import Console
 
-    from search.report.status import as_json
-    from search.report.status import show as show_status
+    from search.report.text.status import as_json
+    from search.report.text.status import show as show_status
 
     if json:
         emit(as_json(data))

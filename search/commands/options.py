@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gan.cli import parse_settings
+from gan.commands.app import parse_settings
 from gan.errors import InputError
 
 Json = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout")]

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from gan.terminal import emit, say, table, warn
-from search.report.text import kimg, short, span
+from search.report.text.formatting import kimg, short, span
 
 if TYPE_CHECKING:
     from gan.settings import Space
-    from search.launch import Launch
+    from search.trials.launch import Launch
 
 
 def show_plan(made: Launch, json: bool) -> None:
@@ -29,7 +29,7 @@ def show_plan(made: Launch, json: bool) -> None:
 
 
 def _resolved(made: Launch) -> dict[str, Any]:
-    from search.record import SweepRecord
+    from search.run.record import SweepRecord
 
     plan, spec = made.plan, made.spec
     return {
@@ -46,9 +46,9 @@ def _resolved(made: Launch) -> dict[str, Any]:
 
 
 def _facts(made: Launch) -> dict[str, str]:
-    from search.record import SweepRecord
-    from search.run_folder import SETTINGS
-    from search.spec import SweepSpec
+    from search.plan.spec import SweepSpec
+    from search.run.record import SweepRecord
+    from search.run.run_folder import SETTINGS
 
     plan, spec = made.plan, made.spec
     trials = made.trials_left(SweepRecord())
@@ -82,8 +82,8 @@ def _count(parameters: int) -> str:
 
 
 def _made_of(made: Launch, trials: int) -> str:
-    from search.contestants import CompareSpec
-    from search.spec import SweepSpec
+    from search.plan.contestants import CompareSpec
+    from search.plan.spec import SweepSpec
 
     spec, recipes = made.spec, len(made.plan.recipes)
     if isinstance(spec, CompareSpec):

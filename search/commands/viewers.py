@@ -23,8 +23,8 @@ def tensorboard(run: Run, storage: Stored = "results", port: Port = 0, json: Jso
 
     Example: gan-search tensorboard results/photos
     """
-    from search.run_folder import open_run
-    from search.serving import serve_tensorboard
+    from search.run.run_folder import open_run
+    from search.trackers.serving import serve_tensorboard
 
     serve_tensorboard(open_run(run, storage), port, _announce("TensorBoard", json), quiet=json)
 
@@ -36,8 +36,8 @@ def dashboard(run: Run, storage: Stored = "results", port: Port = 0, json: Json 
 
     Example: gan-search dashboard results/photos
     """
-    from search.run_folder import open_run
-    from search.serving import serve_dashboard
+    from search.run.run_folder import open_run
+    from search.trackers.serving import serve_dashboard
 
     serve_dashboard(open_run(run, storage), port, _announce("optuna-dashboard", json))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search.report.collect import collect
-from search.report.data import ReportData
-from search.run_folder import FINALISTS
+from search.report.data.collect import collect
+from search.report.data.report_data import ReportData
+from search.run.run_folder import FINALISTS
 
 if TYPE_CHECKING:
-    from gan.storage import Storage
+    from gan.storage.storage import Storage
 
 __all__ = ["ReportData", "build_report", "collect"]
 
@@ -21,12 +21,12 @@ def build_report(run: Storage) -> ReportData:
         InputError: this is no run, or one of a newer version.
         OSError: the folder cannot be written.
     """
-    from search.report.contest_plots import contest_plots
-    from search.report.contest_tables import write_tables
-    from search.report.leaderboard import write_leaderboard
-    from search.report.page import write_page
-    from search.report.plots import draw_plots, write_plots
-    from search.report.training_plots import training_plots
+    from search.report.page.page import write_page
+    from search.report.plots.contest_plots import contest_plots
+    from search.report.plots.plots import draw_plots, write_plots
+    from search.report.plots.training_plots import training_plots
+    from search.report.text.contest_tables import write_tables
+    from search.report.text.leaderboard import write_leaderboard
 
     data = collect(run)
     write_leaderboard(run, data)

@@ -21,11 +21,11 @@ from simulate_scale import measure
 from traces import Costs, Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training
 
-from gan.data import open_data
-from gan.divergence import DOMINATED_WINDOWS
-from gan.evaluation import Evaluator
-from gan.recipe import load_recipe
-from search.searcher import is_infeasible
+from gan.data.packed.opening import open_data
+from gan.evaluation.evaluator import Evaluator
+from gan.recipe.recipe import load_recipe
+from gan.training.divergence import DOMINATED_WINDOWS
+from search.trials.searcher import is_infeasible
 
 COMMON = {
     "format": 1,

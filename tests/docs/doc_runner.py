@@ -24,10 +24,11 @@ import typer
 import yaml
 from doc_pages import ROOT, Block, Command, blocks, commands
 
-from gan.data import faces, open_data
-from gan.images import save_png
+from gan.data.packed.opening import open_data
+from gan.data.sources import faces
+from gan.tensors.images import save_png
 from gan.terminal import run_app
-from search.cli import app
+from search.commands.app import app
 
 # ---- what is changed, all of it
 

@@ -56,6 +56,6 @@ def test_arrows_point_one_way() -> None:
 
 def test_a_module_without_a_box_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     known = picture.modules()
-    monkeypatch.setattr(picture, "modules", lambda: known | {"search.brand_new": known["search.spec"]})
+    monkeypatch.setattr(picture, "modules", lambda: known | {"search.brand_new": known["search.plan.spec"]})
     with pytest.raises(SystemExit, match=r"search\.brand_new: in no box"):
         picture.arrows()

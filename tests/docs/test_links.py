@@ -11,8 +11,8 @@ import pytest
 import typer
 from doc_pages import FILES, PAGES, ROOT, RUN, SHOWN, all_commands, anchors, blocks, inline_code, links
 
-from search.cli import app
-from search.spec import SweepSpec
+from search.commands.app import app
+from search.plan.spec import SweepSpec
 
 NAMES = [page.relative_to(ROOT).as_posix() for page in PAGES]
 EXTERNAL = re.compile(r"https://[\w.-]+\.[a-z]{2,}(/[^\s]*)?")

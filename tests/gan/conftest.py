@@ -13,7 +13,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     """A function that runs a command in this process."""
 
     def run(*arguments: object) -> Result:
-        from gan.cli import main
+        from gan.commands.app import main
 
         capsys.readouterr()
         status = main([str(argument) for argument in arguments])
@@ -25,7 +25,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 @pytest.fixture(scope="session")
 def trained(tiny_data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training of 0.4 kimg; tests leave it as it is."""
-    from gan.cli import main
+    from gan.commands.app import main
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     assert main(["train", *TINY, "--data", tiny_data, "--kimg", "0.4", "--out", str(folder), "--json"]) == 0

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from gan import registry as module
-from gan.data import SOURCES
+from gan.data.sources.opening import SOURCES
 from gan.errors import InputError
 from gan.networks import FAMILIES, Family
 from gan.objectives import OBJECTIVES, Objective

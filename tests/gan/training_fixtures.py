@@ -21,17 +21,18 @@ import torch
 from torch import Tensor, nn
 
 import gan
-from gan.bundle import Bundle, load_bundle, write_bundle
-from gan.data import DataSet, pack
-from gan.data.curves import Curves
+from gan.bundle.bundle import Bundle, load_bundle, write_bundle
+from gan.data.dataset import DataSet
+from gan.data.packed.packing import pack
+from gan.data.sources.curves import Curves
 from gan.errors import InputError
-from gan.evaluation import Evaluator
+from gan.evaluation.evaluator import Evaluator
 from gan.networks import FAMILIES
-from gan.recipe import Recipe, parse_recipe
+from gan.recipe.recipe import Recipe, parse_recipe
 from gan.settings import parameters
-from gan.state import state_dict
-from gan.storage import Storage
-from gan.trainer import Trainer
+from gan.storage.storage import Storage
+from gan.training.checkpoints import state_dict
+from gan.training.trainer import Trainer
 
 SMALL = {"width_g": 4, "width_d": 4, "latent_dim": 8, "batch": 32}
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gan.recipe import load_recipe
-from gan.storage import Storage
-from search.journal import FORMAT, Journal, read_events
-from search.record import SweepRecord, apply, read_record
-from search.recorder import Listener
-from search.run_folder import write_settings
+from gan.recipe.recipe import load_recipe
+from gan.storage.storage import Storage
+from search.run.journal import FORMAT, Journal, read_events
+from search.run.record import SweepRecord, apply, read_record
+from search.run.run_folder import write_settings
+from search.trials.recorder import Listener
 
 KIMG, INTERVAL = 6.0, 1.0
 RECIPES = ("dcgan", "l2", "wgan")

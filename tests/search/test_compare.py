@@ -14,11 +14,11 @@ from driving import TINY, count, run_cli, sweep_arguments, wait_for
 from PIL import Image
 from verdicts import trained_after_its_verdict
 
-from gan.storage import Storage
+from gan.storage.storage import Storage
 from gan.terminal import run_app
-from search.cli import app
-from search.journal import read_events
-from search.record import FINAL, read_record
+from search.commands.app import app
+from search.run.journal import read_events
+from search.run.record import FINAL, read_record
 
 LENGTH = ("--kimg", "0.4", "--interval-kimg", "0.2")
 ONE = ("--concurrent", "1")
@@ -97,9 +97,9 @@ def test_generators_are_judged_again_on_fresh_latents_and_the_journal_says_so(
 ) -> None:
     """The same figures as `evaluate` gives for the bundles that were kept."""
     from gan import load_bundle
-    from gan.data import open_data
-    from gan.evaluation import Evaluator
-    from gan.evaluation.redraw import judge
+    from gan.data.packed.opening import open_data
+    from gan.evaluation.assessment.judge_again import judge
+    from gan.evaluation.evaluator import Evaluator
 
     run, told = compared
     draws = [event for event in read_events(Storage(run)) if event["event"] == "draws"]

@@ -14,19 +14,19 @@ import pytest
 import torch
 import yaml
 
-from gan.bundle import load_bundle, write_bundle
-from gan.data import open_data
-from gan.evaluation import Evaluator
+from gan.bundle.bundle import load_bundle, write_bundle
+from gan.data.packed.opening import open_data
+from gan.evaluation.evaluator import Evaluator
 from gan.networks import FAMILIES
-from gan.storage import Storage
+from gan.storage.storage import Storage
 from gan.terminal import run_app
 from search import rescore
-from search.cli import app
-from search.journal import FORMAT, JOURNAL, read_events
-from search.record import read_record
-from search.report.collect import collect
-from search.retention import settle
-from search.run_folder import OWNER, process_start
+from search.commands.app import app
+from search.report.data.collect import collect
+from search.run.journal import FORMAT, JOURNAL, read_events
+from search.run.record import read_record
+from search.run.retention import settle
+from search.run.run_folder import OWNER, process_start
 
 # As the sweep measured them; the generators themselves are in another order: the first makes one grey.
 SWEPT = {"t0000": 10.0, "t0001": 20.0, "t0002": 30.0}

@@ -19,11 +19,11 @@ import pytest
 from driving import count, run_cli, sweep_arguments, wait_for
 from verdicts import trained_after_its_verdict
 
-from gan.storage import Storage
-from search.asha import Asha
-from search.journal import read_events
-from search.record import FINAL, TIME_BUDGET, SweepRecord, read_record
-from search.scheduler import AshaScheduler
+from gan.storage.storage import Storage
+from search.algorithm.asha import Asha
+from search.run.journal import read_events
+from search.run.record import FINAL, TIME_BUDGET, SweepRecord, read_record
+from search.trials.scheduler import AshaScheduler
 
 
 def rungs(record: SweepRecord) -> dict[float, dict[str, float]]:
@@ -285,15 +285,15 @@ def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -
 
 DYING = """
 import os
-import search.launch
-from search.cli import main
-from search.trial import train_trial
+import search.trials.launch
+from search.commands.app import main
+from search.trials.trial import train_trial
 
 def dying(config, shared):
     train_trial(config, shared)
     os._exit(1)
 
-search.launch.train_trial = dying
+search.trials.launch.train_trial = dying
 main()
 """
 
@@ -379,7 +379,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from gan.terminal import run_app
-    from search.cli import app
+    from search.commands.app import app
 
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "sweep" and "--data" not in arguments:

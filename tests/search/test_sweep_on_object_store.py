@@ -15,9 +15,9 @@ from object_store import S3, new_bucket
 from verdicts import trained_after_its_verdict
 
 from gan import load_bundle
-from gan.storage import Storage
-from search.journal import read_events
-from search.record import FINAL, read_record
+from gan.storage.storage import Storage
+from search.run.journal import read_events
+from search.run.record import FINAL, read_record
 
 SECRET = "a-secret-that-nobody-may-read"
 TRIALS, TOP_K = 6, 2

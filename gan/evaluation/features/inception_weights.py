@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from gan.errors import InputError
-from gan.evaluation.cache import default_cache
 from gan.metric import REFERENCE_INCEPTION
-from gan.storage import replace
+from gan.storage.cache import default_cache
+from gan.storage.storage import replace
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.errors import InputError
-from gan.images import to_unit
+from gan.tensors.images import to_unit
 
 LARGEST = 64
 """Side in pixels above which images are shrunk: random filters have no use for more detail."""

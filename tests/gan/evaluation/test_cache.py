@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gan.errors import InputError
-from gan.evaluation.cache import Arrays, cached, default_cache
+from gan.evaluation.cache import Arrays, cached
+from gan.storage.cache import default_cache
 
 
 def accept(arrays: Arrays) -> None:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gan.data.dataset import DataSet, Rows
 from gan.errors import InputError
-from gan.evaluation import Evaluator, make_features
 from gan.evaluation import evaluator as evaluator_module
-from gan.evaluation.evaluator import Sampler, reference_rows, statistics_of
+from gan.evaluation.evaluator import Evaluator, Sampler, reference_rows, statistics_of
+from gan.evaluation.features import make_features
 from gan.evaluation.statistics import Statistics
 
 SHAPE = (16, 16, 3)

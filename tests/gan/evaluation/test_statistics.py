@@ -9,12 +9,7 @@ import pytest
 import torch
 
 from gan.errors import InputError, NotFinite
-from gan.evaluation.statistics import (
-    Accumulator,
-    Statistics,
-    load_statistics,
-    save_statistics,
-)
+from gan.evaluation.statistics import Accumulator, Statistics, load_statistics, save_statistics
 
 
 def accumulated(rows: torch.Tensor, batch: int) -> Statistics:

@@ -11,7 +11,7 @@ from gan.networks.dcgan import DCGAN
 from gan.networks.upsampling import Upsampling
 from gan.objectives import wgan_gp
 from gan.objectives.wgan_gp import WGANGP
-from gan.recipe import Recipe, parse_recipe
+from gan.recipe.recipe import Recipe, parse_recipe
 
 
 def images(count: int = 8) -> tuple[Tensor, Tensor]:

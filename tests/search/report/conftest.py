@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from run_writer import TRIALS, Writer
 
-from gan.storage import Storage
+from gan.storage.storage import Storage
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from PIL import Image, ImageDraw
 
-from gan.storage import Storage
-from search.journal import FORMAT, JOURNAL
+from gan.storage.storage import Storage
+from search.run.journal import FORMAT, JOURNAL
 
 KIMG, INTERVAL = 6.0, 1.0
 EVALUATION = {

@@ -11,9 +11,10 @@ import pytest
 from chromium import Browser, find_chromium
 from run_writer import TRIALS, Writer
 
-from gan.storage import Storage
-from search.report import build_report, collect
-from search.report.page import write_page
+from gan.storage.storage import Storage
+from search.report import build_report
+from search.report.data import collect
+from search.report.page.page import write_page
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here: apt-get install chromium")
 

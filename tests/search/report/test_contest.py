@@ -13,11 +13,12 @@ import scipy.stats
 from PIL import Image
 from rich.console import Console
 
-from gan.storage import Storage
-from search.report import build_report, collect
-from search.report.contest import Contest, Difference, Estimate
-from search.report.contest_tables import as_json, as_markdown
-from search.report.status import plain, render, status
+from gan.storage.storage import Storage
+from search.report import build_report
+from search.report.data import collect
+from search.report.data.contest import ComparisonResult, Difference, Estimate
+from search.report.text.contest_tables import as_json, as_markdown
+from search.report.text.status import plain, render, status
 
 KIMG = 3.0
 TRAININGS: list[tuple[str, list[float | None], str]] = [  # recipe, FID at each kimg, state
@@ -75,7 +76,7 @@ def compare(writer: Any, trainings: list[tuple[str, list[float | None], str]], n
 
 
 @pytest.fixture
-def contest(writer: Any) -> Contest:
+def contest(writer: Any) -> ComparisonResult:
     found = collect(compare(writer, TRAININGS)).contest
     assert found is not None
     return found
@@ -108,7 +109,7 @@ def test_a_difference_has_welchs_interval() -> None:
     assert Difference.between(same, same) == Difference(0.0, 0.0, 0.0)
 
 
-def test_the_lowest_mean_leads_not_the_lowest_fid(contest: Contest) -> None:
+def test_the_lowest_mean_leads_not_the_lowest_fid(contest: ComparisonResult) -> None:
     """A wgan has the best single training, and the worst; dcgan is better on average."""
     assert [(standing.rank, standing.name) for standing in contest.standings] == [(1, "dcgan"), (2, "wgan")]
     dcgan, wgan = contest.standings
@@ -120,7 +121,7 @@ def test_the_lowest_mean_leads_not_the_lowest_fid(contest: Contest) -> None:
     assert contest.winner == dcgan
 
 
-def test_a_diverged_training_counts_with_its_best_before_and_has_no_final_distance(contest: Contest) -> None:
+def test_a_diverged_training_counts_with_its_best_before_and_has_no_final_distance(contest: ComparisonResult) -> None:
     dcgan, wgan = contest.standings
     assert (dcgan.diverged, wgan.diverged, wgan.without_fid) == (0, 1, 0)
     assert wgan.best_fid is not None and wgan.final_fid is not None and dcgan.final_fid is not None
@@ -130,7 +131,7 @@ def test_a_diverged_training_counts_with_its_best_before_and_has_no_final_distan
     assert wgan.median_seed is not None and wgan.median_seed.trial == "t0005"
 
 
-def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(contest: Contest) -> None:
+def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(contest: ComparisonResult) -> None:
     dcgan, wgan = contest.standings
     assert dcgan.draws_std == pytest.approx(1.0)
     assert wgan.draws_std == pytest.approx(statistics.stdev(DRAWS[1]))
@@ -139,7 +140,7 @@ def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(con
     assert dcgan.redrawn_fid.std == pytest.approx(statistics.stdev([52, 56, 47]))
 
 
-def test_bands_say_how_many_trainings_they_are_of_and_the_best_outlives_divergence(contest: Contest) -> None:
+def test_bands_say_how_many_trainings_they_are_of_and_the_best_outlives_divergence(contest: ComparisonResult) -> None:
     wgan = contest.standings[1]
     assert [(band.kimg, band.count) for band in wgan.fid] == [(1.0, 3), (2.0, 3), (3.0, 2)]
     assert wgan.fid[2].mean == 43.0
@@ -162,7 +163,7 @@ def test_a_recipe_with_a_training_that_never_had_a_fid_is_behind_those_that_all_
     assert "Ended before their first evaluation, so in no mean: 1 of wgan" in as_markdown(found, collect(run))
 
 
-def test_json_names_both_spreads(contest: Contest) -> None:
+def test_json_names_both_spreads(contest: ComparisonResult) -> None:
     told = as_json(contest)
     json.dumps(told, allow_nan=False)
     assert (told["winner"], told["seeds"], told["draws"], told["kimg"]) == ("dcgan", 3, 3, KIMG)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from run_writer import Writer
 
-from search.report import collect
-from search.report.data import Row
-from search.report.importance import FEWEST, MOST, importance
-from search.report.page import page
+from search.report.data import collect
+from search.report.data.report_data import Row
+from search.report.page.importance import FEWEST, MOST, importance
+from search.report.page.page import page
 
 SPACE: dict[str, Any] = {
     "lr_g": {"low": 1e-5, "high": 1e-2, "log": True},

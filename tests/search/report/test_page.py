@@ -18,17 +18,18 @@ from pyarrow import parquet
 from run_writer import Writer
 
 from gan.errors import InputError
-from search.journal import JOURNAL
-from search.report import build_report, collect
-from search.report.assessed import Assessed
-from search.report.commands import retrain
-from search.report.data import grid_path
-from search.report.embed import as_json
-from search.report.leaderboard import leaderboard
-from search.report.page import page
-from search.report.payload import payload, thin
-from search.report.plots import Plot
-from search.report.style import COLOURS, PALETTE, style_sheet
+from search.report import build_report
+from search.report.data import collect
+from search.report.data.assessed import Assessed
+from search.report.data.report_data import grid_path
+from search.report.page.chart_data import payload, thin
+from search.report.page.embed import as_json
+from search.report.page.page import page
+from search.report.page.style import COLOURS, PALETTE, style_sheet
+from search.report.plots.plots import Plot
+from search.report.text.commands import retrain
+from search.report.text.leaderboard import leaderboard
+from search.run.journal import JOURNAL
 
 VOID = {"meta", "img", "source", "br", "input"}
 HOSTILE = "a/b <!-- </script><script>alert(1)</script> ü 日本 \u2028'\"&amp;"
@@ -279,7 +280,7 @@ def test_many_trials_stay_light(writer):
 
 
 def test_of_very_many_trials_the_best_are_shown(writer, monkeypatch):
-    monkeypatch.setattr("search.report.payload.MOST", 5)
+    monkeypatch.setattr("search.report.page.chart_data.MOST", 5)
     writer.begin(trials=8)
     for index in range(8):
         writer.trial(index, "dcgan", "sampled", "stopped", 1, 50.0 + 10 * ((index + 4) % 8))

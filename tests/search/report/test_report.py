@@ -10,14 +10,14 @@ import pytest
 from pyarrow import parquet
 
 from gan.metric import REFERENCE_INCEPTION
-from search.journal import JOURNAL
-from search.report import collect
-from search.report.drawing import log_ticks
-from search.report.leaderboard import CSV, PARQUET, write_leaderboard
-from search.report.page import page
-from search.report.pictures import over_training
-from search.report.plots import LIGHT, draw, loss_panels
-from search.report.status import plain
+from search.report.data import collect
+from search.report.data.pictures import over_training
+from search.report.page.page import page
+from search.report.plots.drawing import log_ticks
+from search.report.plots.plots import LIGHT, draw, loss_panels
+from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
+from search.report.text.status import plain
+from search.run.journal import JOURNAL
 
 
 def read_csv(run):

@@ -17,13 +17,13 @@ from rich.console import Console
 from run_writer import TRIALS
 
 from gan.errors import InputError
-from gan.storage import Storage
-from search.journal import JOURNAL
-from search.record import TIME_BUDGET
-from search.report.collect import collect
-from search.report.page import page
-from search.report.status import plain, show, status
-from search.run_folder import OWNER, process_start
+from gan.storage.storage import Storage
+from search.report.data.collect import collect
+from search.report.page.page import page
+from search.report.text.status import plain, show, status
+from search.run.journal import JOURNAL
+from search.run.record import TIME_BUDGET
+from search.run.run_folder import OWNER, process_start
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
 TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std"]
@@ -199,8 +199,8 @@ def test_plain_lines_hide_nothing(run, capsys):
 
 def test_needs_neither_ray_nor_torch(run):
     code = (
-        "import sys; from gan.storage import Storage; from search.report import build_report\n"
-        "from search.report.status import status\n"
+        "import sys; from gan.storage.storage import Storage; from search.report import build_report\n"
+        "from search.report.text.status import status\n"
         f"status(Storage({run.uri!r})); build_report(Storage({run.uri!r}))\n"
         "assert not {'ray', 'torch', 'optuna'} & set(sys.modules)"
     )

@@ -1,0 +1,1 @@
+"""The exported generator: written, loaded, sampled, described, converted."""

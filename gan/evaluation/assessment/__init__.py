@@ -1,0 +1,1 @@
+"""A generator judged closely: diversity, copying, distance at infinity."""

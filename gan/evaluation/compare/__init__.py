@@ -1,0 +1,1 @@
+"""The distance between any two: folders, sets, bundles, saved statistics."""

@@ -1,0 +1,1 @@
+"""The settings of one training, each declared once and with its source."""

@@ -1,0 +1,360 @@
+"""A recipe: the settings of one training, with where each came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from gan.data.sources.decode import Crop
+from gan.data.sources.opening import SOURCES
+from gan.errors import InputError, nearest
+from gan.networks import FAMILIES, Family
+from gan.networks.base import trainable_parameters
+from gan.objectives import OBJECTIVES, Objective
+from gan.recipe.training_settings import Training
+from gan.settings import Choices, Parameter, Range, Space, Value, build, parameters
+
+DEFAULTS = ("dcgan", "l2", "wgan")
+SIZE = 64
+"""At which a recipe's networks are counted where it has no size of its own."""
+LARGEST_SIZE = 4096
+_KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}
+_EXPLAINED = ("network", "objective", "size", "channels", "crop", "kimg", "data")
+"""What `sources` and `settled` may speak of beside the settings of network, objective and training."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what one training does, but for data, size and seed.
+
+    Attributes:
+        name: how people call it.
+        network_name, objective_name: keys of the registries.
+        training, network, objective: the settings, each held by the part that uses them.
+        size: the side of an image in pixels (of a vector: its length), where the recipe has one of its own.
+        channels: of the images that it was made for.
+        crop: data source → how its images are to be cropped, where nobody says otherwise.
+        kimg: thousands of images that the published training showed, where that is known or settled.
+        source: the report or paper that the recipe follows.
+        sources: setting → where its value comes from.
+        settled: setting (or size, crop, kimg, data) → why, for what the source leaves open or contradicts.
+        space: parameter → what a search samples, instead of its declared default.
+    """
+
+    name: str
+    network_name: str
+    objective_name: str
+    training: Training
+    network: Family
+    objective: Objective
+    size: int | None = None
+    channels: int = 3
+    crop: dict[str, str] = field(default_factory=dict)
+    kimg: float | None = None
+    summary: str = ""
+    source: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
+    settled: dict[str, str] = field(default_factory=dict)
+    space: dict[str, Space] | None = None
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        """All settings by name, in one flat mapping: what `--set` and the search speak of."""
+        values: dict[str, Value] = {"network": self.network_name, "objective": self.objective_name}
+        for owner in (self.training, self.network, self.objective):
+            values |= {name: getattr(owner, name) for name in parameters(owner)}
+        return values
+
+    def with_settings(self, changes: dict[str, Any]) -> Recipe:
+        """Return this recipe with some settings changed.
+
+        Settings that belong to a network or objective which a change replaces are dropped, from the search space
+        too, and so are those of the network that a new objective has its own defaults for (layer norm, for wgan-gp).
+
+        Raises:
+            InputError: an unknown setting, or a value that is not valid for it.
+        """
+        if not changes:
+            return self
+        kept = self.settings
+        for kind, registry in (("network", FAMILIES), ("objective", OBJECTIVES)):
+            if changes.get(kind, kept[kind]) != kept[kind]:
+                for name in parameters(registry[str(kept[kind])]):
+                    kept.pop(name, None)
+        if changes.get("objective", kept["objective"]) != kept["objective"]:
+            for name in OBJECTIVES[str(changes["objective"])].network_defaults:
+                kept.pop(name, None)
+        made = _make(kept | changes)
+        declared = declarations(made["network_name"], made["objective_name"])
+        space = self.space
+        if space is not None:
+            space = {name: values for name, values in space.items() if name in declared}
+        return dataclasses.replace(self, **made, space=space)
+
+    def with_space(self, space: dict[str, Space]) -> Recipe:
+        """Return this recipe with another search space."""
+        return dataclasses.replace(self, space=space)
+
+    def shape(self, size: int | None = None) -> tuple[int, ...]:
+        """Return the shape of a row of this size, else the recipe's own, else `SIZE`."""
+        return self.network.shape(size or self.size or SIZE, self.channels)
+
+    def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
+        """Return a fresh generator and discriminator.
+
+        Args:
+            shape: of a row of the data: (height, width, channels) for images.
+
+        Raises:
+            InputError: the network cannot make this shape, or the objective cannot train the network.
+        """
+        generator = self.network.generator(shape, self.training.latent_dim)
+        discriminator = self.network.discriminator(shape)
+        self.objective.check(discriminator)
+        return generator, discriminator
+
+    def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the trainable parameters of generator and discriminator, without allocating them.
+
+        Raises:
+            InputError: as `networks`; or they are larger than any memory.
+        """
+        try:
+            with torch.device("meta"):
+                generator, discriminator = self.networks(shape)
+        except RuntimeError as error:  # the bytes of a layer are more than a number of PyTorch's holds
+            raise InputError(f"the networks are too large ({error}): choose narrower ones") from None
+        return trainable_parameters(generator), trainable_parameters(discriminator)
+
+    def space_as_dict(self) -> dict[str, Any]:
+        """Return what a search samples as YAML and JSON write it: {low, high, log} or a list of values."""
+        return {
+            name: {"low": space.low, "high": space.high, "log": space.log}
+            if isinstance(space, Range)
+            else list(space.values)
+            for name, (_, space) in self.searchable().items()
+        }
+
+    def searchable(self) -> dict[str, tuple[Parameter, Space]]:
+        """Return the parameters that a search samples for this recipe, with what it samples."""
+        declared = declarations(self.network_name, self.objective_name)
+        chosen = self.space
+        if chosen is None:
+            chosen = {name: known.search for name, known in declared.items() if known.search is not None}
+        settings = self.settings
+        return {
+            name: (declared[name], space)
+            for name, space in chosen.items()
+            if active(declared[name], settings)
+            or any(need.partition("=")[0] in chosen for need in declared[name].needs)
+        }
+
+
+def declarations(network: str, objective: str) -> dict[str, Parameter]:
+    """Return every hyperparameter of a training with this network and objective, in order."""
+    owners = (Training, FAMILIES[network], OBJECTIVES[objective])
+    return {name: known for owner in owners for name, known in parameters(owner).items()}
+
+
+def active(known: Parameter, settings: dict[str, Value]) -> bool:
+    """Tell whether a parameter has an effect under `settings` (β₁ has none without an Adam)."""
+    return not known.needs or any(
+        settings.get(name) == value for name, _, value in (need.partition("=") for need in known.needs)
+    )
+
+
+def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
+    """Make a recipe from a parsed YAML mapping.
+
+    Raises:
+        InputError: an unknown key or setting, or a wrong value; names `origin` and the key.
+    """
+    if not isinstance(text, dict):
+        raise InputError(f"{origin}: not a recipe (it must be a YAML mapping)")
+    for key in text:
+        if key not in _KEYS:
+            raise InputError(f"{origin}: unknown key '{key}': {nearest(str(key), _KEYS)}")
+    for key in ("settings", "sources", "settled", "space", "crop"):
+        if text.get(key) is not None and not isinstance(text[key], dict):
+            raise InputError(f"{origin}: '{key}' must be a mapping")
+    for key, value in (text.get("crop") or {}).items():
+        _check_crop(key, value, origin)
+    size = _whole(text, "size", None, "a number of pixels", origin)
+    channels = _whole(text, "channels", 3, "a number of channels", origin)
+    try:
+        made = _make(text.get("settings") or {})
+        space = _parse_space(text["space"], made) if text.get("space") is not None else None
+        for key in ("sources", "settled"):
+            _check_explained(text.get(key) or {}, made)
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+    recipe = Recipe(
+        name=str(text.get("name") or Path(origin).stem),
+        size=size,
+        channels=channels,
+        crop=dict(text.get("crop") or {}),
+        kimg=_kimg(text.get("kimg"), origin),
+        summary=str(text.get("summary", "")),
+        source=str(text.get("source", "")),
+        sources={str(key): str(value) for key, value in (text.get("sources") or {}).items()},
+        settled={str(key): str(value) for key, value in (text.get("settled") or {}).items()},
+        space=space,
+        **made,
+    )
+    if size is not None:
+        _check_size(recipe, origin)
+    return recipe
+
+
+def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origin: str) -> Any:
+    """Return a recipe's `size` or `channels`, checked."""
+    value = text.get(key, default)
+    if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIZE):
+        raise InputError(f"{origin}: {key}: '{value}' is not {what}")
+    return default if value is None else value
+
+
+def _kimg(value: Any, origin: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
+        raise InputError(f"{origin}: kimg: '{value}' is not thousands of images")
+    return float(value)
+
+
+def _check_crop(source: Any, crop: Any, origin: str) -> None:
+    """Raise `InputError` unless a recipe's crop is one, of a kind of data that there is."""
+    if source not in SOURCES:
+        raise InputError(f"{origin}: crop: unknown data source '{source}': {nearest(str(source), SOURCES)}")
+    try:
+        Crop.parse(str(crop))
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+
+
+def _check_explained(said: dict[Any, Any], made: dict[str, Any]) -> None:
+    """Raise `InputError` unless all that `sources` or `settled` speak of is a setting or a key of recipes."""
+    known = (*declarations(made["network_name"], made["objective_name"]), *_EXPLAINED)
+    for name in said:
+        if name not in known:
+            raise InputError(f"unknown setting '{name}': {nearest(str(name), known)}")
+
+
+def _check_size(recipe: Recipe, origin: str) -> None:
+    """Raise `InputError` unless the network can make the recipe's own size."""
+    try:
+        recipe.count_parameters(recipe.shape())
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+
+
+def shipped() -> list[str]:
+    """Return the names of the recipes that come with the package, sorted."""
+    names = (item.name for item in (files("gan") / "recipes").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """Return a shipped recipe by name, or one from a YAML file by path.
+
+    Raises:
+        InputError: no such recipe, or a file that is not one.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"recipe file {name} does not exist")
+        return parse_recipe(read_yaml(path), name)
+    if name not in shipped():
+        raise InputError(f"unknown recipe '{name}': {nearest(name, shipped())}")
+    text = yaml.safe_load((files("gan") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return parse_recipe(text, name)
+
+
+def read_yaml(path: Path) -> Any:
+    """Parse a YAML file safely.
+
+    Raises:
+        InputError: it cannot be read, or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+
+
+def _make(values: dict[str, Any]) -> dict[str, Any]:
+    """Sort flat settings to the parts that own them and build each; returns fields of a `Recipe`."""
+    values = dict(values)
+    network_name = str(values.pop("network", "dcgan"))
+    objective_name = str(values.pop("objective", "non-saturating"))
+    family, objective = FAMILIES[network_name], OBJECTIVES[objective_name]
+    own = {name: value for name, value in objective.network_defaults.items() if name in parameters(family)}
+    values = family.defaults | objective.defaults | own | values
+    owned = {owner: parameters(owner) for owner in (Training, family, objective)}
+    for name in values:
+        if not any(name in names for names in owned.values()):
+            raise InputError(_explain_unknown(name, network_name, objective_name))
+    training, network, goal = (
+        build(owner, {name: value for name, value in values.items() if name in names}) for owner, names in owned.items()
+    )
+    return {
+        "network_name": network_name,
+        "objective_name": objective_name,
+        "training": training,
+        "network": network,
+        "objective": goal,
+    }
+
+
+def _explain_unknown(name: str, network: str, objective: str) -> str:
+    """Say what is wrong with a setting that neither training, network nor objective has."""
+    for kind, registry, used in (("network", FAMILIES, network), ("objective", OBJECTIVES, objective)):
+        owners = [other for other in registry if name in parameters(registry[other])]
+        if owners:
+            return f"setting '{name}' belongs to {kind} {', '.join(owners)}, not to {used}"
+    known = [*declarations(network, objective), "network", "objective"]
+    return f"unknown setting '{name}': {nearest(str(name), known)}"
+
+
+def _parse_space(text: dict[str, Any], made: dict[str, Any]) -> dict[str, Space]:
+    """Read a recipe's `space`: name → {low, high, log} or a list of values."""
+    declared = declarations(made["network_name"], made["objective_name"])
+    space: dict[str, Space] = {}
+    for name, given in text.items():
+        if name not in declared:
+            raise InputError(f"space: {_explain_unknown(name, made['network_name'], made['objective_name'])}")
+        space[name] = parse_range(name, given, declared[name])
+    return space
+
+
+def parse_range(name: str, given: Any, known: Parameter) -> Space:
+    """Read what to search for one parameter: {low, high, log}, a list of values, or "default".
+
+    Raises:
+        InputError: neither of these, or values that are not valid for the parameter.
+    """
+    if given == "default" and known.search is not None:
+        return known.search
+    if isinstance(given, list) and given:
+        return Choices(tuple(known.check(f"space.{name}", value) for value in given))
+    if isinstance(given, dict) and {"low", "high"} <= set(given) <= {"low", "high", "log"}:
+        low, high = (known.check(f"space.{name}", given[end]) for end in ("low", "high"))
+        log = given.get("log", False)
+        if not isinstance(log, bool):
+            raise InputError(f"space.{name}: log: '{log}' is not true or false")
+        if isinstance(low, (str, bool)) or isinstance(high, (str, bool)):
+            raise InputError(f"space.{name}: give a list of values")
+        if low >= high or (log and low <= 0):
+            raise InputError(f"space.{name}: low must be below high, and above 0 on a logarithmic scale")
+        return Range(low, high, log)
+    raise InputError(f"space.{name}: give {{low: …, high: …, log: true}} or a list of values")

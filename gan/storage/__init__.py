@@ -1,0 +1,1 @@
+"""Files on a local folder or an object store, and the folder of caches."""

@@ -1,0 +1,1 @@
+"""Devices, pixels and latents: where data enters and leaves the networks."""

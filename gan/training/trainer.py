@@ -1,0 +1,360 @@
+"""The one training loop: every objective, every network, every data set.
+
+trainer = Trainer(load_recipe("dcgan"), open_data("faces", 32), seed=1)
+window = trainer.advance(4_000)          # until 4,000 more real images were shown
+pixels = trainer.sample(latents)         # uint8 N×H×W×C; leaves the training untouched
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gan.data.batches import Batches
+from gan.data.dataset import DataSet
+from gan.errors import OutOfMemory
+from gan.recipe.recipe import Recipe
+from gan.recipe.training_settings import make_optimizer
+from gan.tensors.device import choose_device, choose_precision, free_memory
+from gan.tensors.images import to_pixels, to_unit
+from gan.tensors.latents import draw_latents
+from gan.training.cuda_graph import RECORDERS, GraphedCycle
+from gan.training.ema import EMA
+
+COLUMNS = ("d_loss", "penalty", "g_loss", "real_score", "fake_score")
+_WARM_UP_CYCLES = 5
+
+
+@dataclass(frozen=True)
+class CycleStats:
+    """What happened while the trainer advanced: read from the device once, at the end.
+
+    Attributes:
+        history: float64 [cycles, 5]: `COLUMNS` of every cycle (one generator step).
+        images: real images shown since the training began, at the window's end.
+        images_per_second: real images shown per second; None while all was warm-up.
+        finite: whether every loss, and every weight of the generator at the end, is finite.
+        grad_norm_g, grad_norm_d: Euclidean norms of the last step's gradients.
+    """
+
+    history: np.ndarray
+    images: int
+    images_per_second: float | None
+    finite: bool
+    grad_norm_g: float
+    grad_norm_d: float
+
+    def mean(self, column: str) -> float:
+        """Return the mean of one of `COLUMNS` over the window; NaN if a step's value was."""
+        return float(self.history[:, COLUMNS.index(column)].mean()) if len(self.history) else float("nan")
+
+
+class Trainer:
+    """One training: networks, optimisers, moving average, data position and random streams.
+
+    Two trainers with equal arguments on one machine compute equal numbers, and one that was saved
+    and loaded continues as if it had never stopped: to the bit on CPU at one thread count.
+
+    Args:
+        recipe: what to train.
+        data: the images (or vectors) to learn from.
+        seed: decides the initial weights, the order of the data, latents and dropout.
+        device: "auto", "cpu", "cuda" or any name PyTorch knows.
+        precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
+        graphs: replay the cycle as a CUDA graph, unless something in it looks at a value, or the network or objective
+            says that it cannot be recorded; on a CPU it changes nothing.
+
+    Attributes:
+        images: real images shown so far.
+        cycles: generator steps so far.
+
+    Raises:
+        InputError: the network cannot make this shape, the objective cannot train the network, or the
+            device is not there.
+        OutOfMemory: the weights alone are more than the device's memory holds.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: DataSet,
+        *,
+        seed: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        graphs: bool = True,
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.seed = seed
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device, images=data.is_image)
+        _require_memory(recipe, data.shape, self.device)
+        self.random = _RandomState(seed, self.device)
+        with self.random:
+            self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
+        self._averaging = EMA(self.generator) if recipe.training.ema_kimg > 0 else None
+        settings = recipe.training
+        cuda_graph_safe = recipe.network.cuda_graph_safe and recipe.objective.cuda_graph_safe
+        self._graphs = graphs and cuda_graph_safe and self.device.type in RECORDERS
+        # On other devices than a GPU PyTorch refuses it.
+        capturable = self._graphs and self.device.type == "cuda"
+        self.optimizer_g, self.optimizer_d = (
+            make_optimizer(kind, network.parameters(), rate, settings, capturable=capturable)
+            for kind, network, rate in (
+                (settings.optimizer_g, self.generator, settings.lr_g),
+                (settings.optimizer_d, self.discriminator, settings.lr_d),
+            )
+        )
+        self.latents = torch.Generator(self.device).manual_seed(seed)
+        self.batches = Batches(data.train, settings.batch, seed, self.device, flip=settings.flip)
+        self.images = 0
+        self.cycles = 0
+        self.due = 0
+        self._clock = _Clock(self.device)
+        self.forget_graph()
+
+    # ---- training
+
+    def advance(self, images: int) -> CycleStats:
+        """Train until `images` more real images were shown, to the next whole cycle.
+
+        A cycle is `n_critic` discriminator steps and one generator step. What a cycle shows beyond
+        the target counts towards the next call, so how a training is cut into calls changes nothing.
+        """
+        self.due += images
+        log: list[Tensor] = []
+        self._clock.start(self.images)
+        self.generator.train()
+        self.discriminator.train()
+        with self.random:
+            while self.images < self.due:
+                log.append(self._cycle())
+                self._clock.tick(self.images)
+        return self._window(log, self._clock.images_per_second(self.images))
+
+    def _cycle(self) -> Tensor:
+        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`."""
+        steps = range(self.recipe.objective.n_critic)
+        drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
+        columns = self._play(drawn) if self._graph is None else self._graph(self._play, drawn)
+        self.images += self.recipe.training.batch * len(steps)
+        self.cycles += 1
+        self._update_average()
+        return columns
+
+    def _play(self, drawn: Sequence[Tensor]) -> Tensor:
+        """Do what a cycle has the device do, with the rows of each discriminator step, then the latents of each.
+
+        The generator's step reuses the fakes that the last discriminator step saw.
+        """
+        n_critic = self.recipe.objective.n_critic
+        for step, (rows, latents) in enumerate(zip(drawn[:n_critic], drawn[n_critic:], strict=True)):
+            real = self._real(rows)
+            with self._autocast(), torch.set_grad_enabled(step == n_critic - 1):
+                fake = self.generator(latents)
+            seen = self._discriminator_step(real, fake.detach())
+        g_loss = self._generator_step(fake)
+        return torch.stack([*seen[:2], g_loss, *seen[2:]])
+
+    def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return d_loss, penalty and the mean scores of real and fake, still on the device."""
+        objective = self.recipe.objective
+        self.optimizer_d.zero_grad(set_to_none=True)
+        with self._autocast():
+            real_scores, fake_scores = self._scores(real, fake)
+            loss = objective.discriminator_loss(real_scores, fake_scores)
+            penalty = objective.penalty(self.discriminator, real, fake)
+        (loss if penalty is None else loss + penalty).backward()
+        self.optimizer_d.step()
+        objective.constrain(self.discriminator)
+        shown_penalty = torch.zeros_like(loss) if penalty is None else penalty
+        return loss.detach(), shown_penalty.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
+
+    def _generator_step(self, fake: Tensor) -> Tensor:
+        self.optimizer_g.zero_grad(set_to_none=True)
+        # Without its weights' gradients, the backward pass through the discriminator costs half.
+        self.discriminator.requires_grad_(False)
+        if self.recipe.training.g_step_statistics == "running":
+            self.discriminator.eval()
+        with self._autocast():
+            loss = self.recipe.objective.generator_loss(self.discriminator(fake).float())
+        loss.backward()
+        self.discriminator.requires_grad_(True)
+        self.discriminator.train()
+        self.optimizer_g.step()
+        return loss.detach()
+
+    def _scores(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Score both halves, float32 [N] each: batch-norm statistics are shared only if `joint`."""
+        if self.recipe.training.d_batch == "joint":
+            scores = self.discriminator(torch.cat([real, fake.to(real.dtype)])).float()
+            return scores[: len(real)], scores[len(real) :]
+        return self.discriminator(real).float(), self.discriminator(fake).float()
+
+    def _update_average(self) -> None:
+        """Move the average towards the generator, batch-norm statistics included.
+
+        The half-life is `ema_kimg`, but at most a twentieth of the training so far, so that the
+        initial weights are soon forgotten (Karras et al. 2020, arXiv:1912.04958, their code).
+        """
+        if self._averaging is None:
+            return
+        half_life = min(self.recipe.training.ema_kimg * 1000, 0.05 * self.images)
+        shown = self.recipe.training.batch * self.recipe.objective.n_critic
+        self._averaging.follow(1 - 0.5 ** (shown / half_life))
+
+    def forget_graph(self) -> None:
+        """Record anew: to be called when the moments of an optimiser were replaced by others."""
+        self._graph = GraphedCycle(self.device) if self._graphs else None
+
+    def reseed(self, seed: int) -> None:
+        """Begin the random streams (latents, dropout) anew."""
+        self.random = _RandomState(seed, self.device)
+        self.latents.manual_seed(seed)
+
+    # ---- sampling
+
+    @property
+    def average(self) -> nn.Module | None:
+        """The moving average of the generator, where the recipe asks for one."""
+        return None if self._averaging is None else self._averaging.average
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The network that samples: the moving average where there is one, else the generator."""
+        return self.generator if self.average is None else self.average
+
+    @torch.no_grad()
+    def sample(self, latents: Tensor) -> Tensor:
+        """Return uint8 images N×H×W×C for latents N×latent_dim (float32 rows for data that is not images).
+
+        Uses running statistics; neither weights nor random streams of the training change.
+        """
+        network = self.sampler
+        training = network.training
+        network.eval()
+        out: Tensor = network(latents.to(self.device))
+        network.train(training)
+        return to_pixels(out) if self.data.is_image else out.float()
+
+    # ---- helpers
+
+    def _place(self, network: nn.Module) -> nn.Module:
+        return network.to(self.device).to(memory_format=torch.channels_last)
+
+    def _real(self, rows: Tensor) -> Tensor:
+        return to_unit(rows) if self.data.is_image else rows
+
+    def _latents(self) -> Tensor:
+        settings = self.recipe.training
+        return draw_latents(settings.latent, settings.batch, settings.latent_dim, self.latents)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _window(self, log: list[Tensor], images_per_second: float | None) -> CycleStats:
+        history = torch.stack(log).double().cpu().numpy() if log else np.zeros((0, len(COLUMNS)))
+        # Running statistics count too: samples are drawn with them.
+        state = [value.sum() for value in self.generator.state_dict().values() if value.is_floating_point()]
+        return CycleStats(
+            history=history,
+            images=self.images,
+            images_per_second=images_per_second,
+            finite=bool(np.isfinite(history).all()) and bool(torch.stack(state).isfinite().all()),
+            grad_norm_g=_grad_norm(self.generator),
+            grad_norm_d=_grad_norm(self.discriminator),
+        )
+
+
+def _require_memory(recipe: Recipe, shape: tuple[int, ...], device: torch.device) -> None:
+    """Raise `OutOfMemory` where the weights and what training keeps of each do not fit.
+
+    A CPU's allocator promises memory that is not there: the process would be killed in filling it.
+    """
+    free = free_memory(device)
+    generator, discriminator = recipe.count_parameters(shape)
+    # Of each weight: itself, its gradient, two moments; of the generator's, the average as well.
+    needed = 4 * (4 * (generator + discriminator) + (generator if recipe.training.ema_kimg > 0 else 0))
+    if free is not None and needed > free:
+        raise OutOfMemory(
+            f"the weights of {recipe.name} take {needed / 2**30:,.1f} GiB to train,"
+            f" and {free / 2**30:,.1f} GiB of memory are free: choose a narrower network"
+        )
+
+
+class _RandomState:
+    """A stream of its own for what PyTorch draws from its global generator (weights, dropout).
+
+    Entered, it puts its state in the global place; left, it takes it back and restores what was
+    there. So trainers in one process do not disturb each other, nor whoever runs them.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._device = device
+        with self._outer():
+            torch.manual_seed(seed)
+            self.state = self._get()
+
+    def __enter__(self) -> None:
+        self._saved = self._get()
+        self._set(self.state)
+
+    def __exit__(self, *_: object) -> None:
+        self.state = self._get()
+        self._set(self._saved)
+
+    @contextmanager
+    def _outer(self) -> Iterator[None]:
+        saved = self._get()
+        yield
+        self._set(saved)
+
+    def _get(self) -> dict[str, Tensor]:
+        state = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self._device)
+        return state
+
+    def _set(self, state: dict[str, Tensor]) -> None:
+        torch.set_rng_state(state["cpu"])
+        if "cuda" in state and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self._device)
+
+
+class _Clock:
+    """Images per second, without the first cycles in this process; the device is waited for at both ends."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._cycles = 0
+        self._since: tuple[float, int] | None = None
+
+    def start(self, images: int) -> None:
+        self._since = (self._now(), images) if self._cycles >= _WARM_UP_CYCLES else None
+
+    def tick(self, images: int) -> None:
+        self._cycles += 1
+        if self._cycles == _WARM_UP_CYCLES:
+            self._since = (self._now(), images)
+
+    def images_per_second(self, images: int) -> float | None:
+        if self._since is None or images == self._since[1]:
+            return None
+        return (images - self._since[1]) / (self._now() - self._since[0])
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+def _grad_norm(network: nn.Module) -> float:
+    grads = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    return float(nn.utils.get_total_norm(grads)) if grads else 0.0

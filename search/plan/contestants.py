@@ -1,0 +1,152 @@
+"""What a comparison is told, and where the settings that it compares come from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gan.errors import InputError, nearest
+from gan.recipe.recipe import Recipe, load_recipe, parse_recipe, read_yaml, shipped
+from gan.storage.storage import Storage
+from search.plan.spec import RunSpec
+from search.run.record import SweepRecord, TrialRecord, read_record
+from search.run.run_folder import open_run
+
+MOST_TRIALS = 1_000_000
+_TRIAL = re.compile(r"t\d{4,}")
+
+
+class Contestant(BaseModel):
+    """Settings to be compared that no recipe ships: those of a file, or of a trial of another run.
+
+    Attributes:
+        recipe: as a recipe's YAML file has it; "name" is how the comparison calls it.
+        source: "published", or "sampled" by a search.
+        params: of its settings, those that a search sampled.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: dict[str, Any]
+    source: Literal["published", "sampled"] = "published"
+    params: dict[str, Any] = {}
+
+    @field_validator("recipe")
+    @classmethod
+    def _has_a_name(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(recipe.get("name"), str) or not recipe["name"]:
+            raise ValueError("give the recipe a name")
+        return recipe
+
+    @property
+    def name(self) -> str:
+        return str(self.recipe["name"])
+
+    def load(self) -> Recipe:
+        return parse_recipe(self.recipe, self.name)
+
+
+class CompareSpec(RunSpec):
+    """Everything that a comparison is told: recipes, each trained on the same seeds to the same length."""
+
+    growing = ("recipes",)
+
+    kind: Literal["compare"] = "compare"
+    name: str = Field("compare", description="name of the run: its folder in the storage")
+    recipes: list[str | Contestant] = Field(min_length=1, description="recipes to compare")
+    seed: int = Field(0, ge=0, lt=2**53, description="first training seed; the others follow it")
+
+    seeds: int = Field(3, ge=1, le=1000, description="training seeds for each recipe")
+    draws: int = Field(5, ge=0, le=1000, description="latent draws on which each best generator is judged again")
+
+    @property
+    def bundles_kept(self) -> int:
+        # All: each is judged again once the training is over.
+        return MOST_TRIALS
+
+    def training_seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.seeds))
+
+    def load_recipes(self) -> dict[str, Recipe]:
+        loaded = [_load(recipe).with_settings(self.settings) for recipe in self.recipes]
+        names = [recipe.name for recipe in loaded]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"recipes: '{name}' is named twice: name each once, or rename one of the files")
+        return dict(zip(names, loaded, strict=True))
+
+    def origins(self) -> dict[str, Contestant | None]:
+        """Return by name where each recipe comes from: None for one that ships."""
+        return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
+
+
+def _load(recipe: str | Contestant) -> Recipe:
+    return load_recipe(recipe) if isinstance(recipe, str) else recipe.load()
+
+
+def resolve(spec: CompareSpec) -> CompareSpec:
+    """Return the spec with files and trials of other runs read: what is compared is settled once.
+
+    Raises:
+        InputError: no such recipe, file, run or trial.
+    """
+    found: list[str | Contestant] = []
+    for recipe in spec.recipes:
+        found.append(_resolve(recipe, spec.storage, found) if isinstance(recipe, str) else recipe)
+    return spec.model_copy(update={"recipes": found})
+
+
+def _resolve(name: str, storage: str, taken: list[str | Contestant]) -> str | Contestant:
+    if name.endswith((".yaml", ".yml")):
+        return _from_file(Path(name))
+    run, colon, which = name.rpartition(":")
+    if name in shipped():
+        return name
+    if not colon:
+        close = nearest(name, shipped())
+        raise InputError(f"unknown recipe '{name}': {close} (or give a YAML file, or RUN:1 for the best of a run)")
+    return _from_run(name, open_run(run, storage), which, taken)
+
+
+def _from_file(path: Path) -> Contestant:
+    load_recipe(str(path))
+    text = read_yaml(path)
+    return Contestant(recipe=text | {"name": str(text.get("name") or path.stem)})
+
+
+def _from_run(name: str, run: Storage, which: str, taken: list[str | Contestant]) -> Contestant:
+    trial = _find(name, read_record(run), which)
+    short, full = (f"{place}:{trial.id}" for place in (run.root.rpartition("/")[2], run.uri))
+    found = of_trial(trial, short, f"trial {trial.id} of {run.uri}")
+    others = [other for other in taken if isinstance(other, Contestant) and other.name == short]
+    # Two runs of one name, in different places, are told apart by these.
+    return found if found in others or not others else of_trial(trial, full, f"trial {trial.id} of {run.uri}")
+
+
+def published(name: str, recipe: Recipe) -> Contestant:
+    """Return a recipe's own settings as something to compare under the recipe's name."""
+    return Contestant(recipe={"name": name, "settings": dict(recipe.settings), "source": "published settings"})
+
+
+def of_trial(trial: TrialRecord, name: str, origin: str) -> Contestant:
+    """Return the settings of a trial as something to compare."""
+    recipe = {"name": name, "settings": dict(trial.settings), "source": origin}
+    source: Literal["published", "sampled"] = "published" if trial.source == "published" else "sampled"
+    return Contestant(recipe=recipe, source=source, params=dict(trial.params))
+
+
+def _find(name: str, record: SweepRecord, which: str) -> TrialRecord:
+    """Return the trial that "RUN:rank" or "RUN:trial" names."""
+    if _TRIAL.fullmatch(which):
+        if which not in record.trials:
+            raise InputError(f"{name}: that run has no trial {which}")
+        return record.trials[which]
+    if not which.isdecimal() or int(which) < 1:
+        raise InputError(f"{name}: after the colon give a rank, such as 1 for the best, or a trial, such as t0007")
+    ranked = record.by_evidence()
+    if int(which) > len(ranked):
+        raise InputError(f"{name}: that run has {len(ranked)} trials with a FID")
+    return ranked[int(which) - 1]

@@ -1,0 +1,277 @@
+"""A run's settings: from YAML and flags, validated, split into what identifies a run and what does not."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gan.errors import InputError, nearest
+from gan.recipe.recipe import DEFAULTS, Recipe, declarations, load_recipe, parse_range, read_yaml
+from gan.settings import Parameter, Space, to_images
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class RunSpec(BaseModel):
+    """What every run is told, be it a search or a comparison.
+
+    Class attributes:
+        identifying: fields that make a run what it is, beside its recipes and its data; all others
+            may change between launches.
+        growing: parts of the identity to which a later launch may add, but not change what is there.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    identifying: ClassVar[tuple[str, ...]] = ("kimg", "seed", "features", "samples", "size", "crop")
+    growing: ClassVar[tuple[str, ...]] = ()
+
+    kind: str
+    name: str
+    recipes: list[Any]
+    settings: dict[str, Any] = Field({}, description="settings changed in every recipe")
+    data: str = Field("faces", description="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")
+    size: int | None = Field(None, ge=4, le=1024, description="side of the images in pixels")
+    crop: str | None = Field(None, description="how images are cropped before resizing")
+    kimg: float = Field(200.0, gt=0, description="thousands of real images a full trial sees")
+    interval_kimg: float | None = Field(None, gt=0, description="between reports; default kimg / 12")
+    seed: int
+    features: str | None = Field(None, description="feature extractor of FID; default by data")
+    inception_weights: str | None = Field(None, description="path of the Inception weights")
+    samples: int = Field(5000, ge=2, le=1_000_000, description="generated images FID is computed on")
+
+    storage: str = Field("results", description="where runs are kept: a folder, s3:// or gs://")
+    concurrent: int | None = Field(None, ge=1, description="trials at once; default: what fits")
+    cpus_per_trial: float = Field(1.0, gt=0, description="CPU cores a trial takes, and its threads")
+    gpus_per_trial: float | Literal["auto"] | None = Field(
+        None,
+        description="GPUs a trial takes; 0.25 packs four on one; auto: as many as its memory and the cores hold,"
+        " 16 at most; default: 1 where there are any",
+    )
+    device: str = Field("auto", description="auto, cpu or cuda")
+    precision: str = Field("auto", description="auto, fp32 or bf16")
+    address: str | None = Field(None, description="of a Ray cluster; default: this machine alone")
+    wait_for_nodes: float = Field(
+        0.0, ge=0, description="how long an autoscaler may take to bring the first node that holds a trial"
+    )
+    time_budget: float | None = Field(None, gt=0, description="seconds, or 90s, 30m, 2h, 1d")
+    retries: int = Field(3, ge=0, le=100, description="times a trial is restarted without a new report in between")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("use letters, digits, '.', '_' and '-' (at most 100), starting with a letter or digit")
+        return name
+
+    @field_validator("gpus_per_trial", mode="before")
+    @classmethod
+    def _parse_gpus(cls, value: Any) -> Any:
+        if value is None or value == "auto":
+            return value
+        try:
+            gpus = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            gpus = math.nan
+        if not 0 <= gpus < math.inf:
+            raise ValueError("give a number from 0 on, such as 0.25, or auto")
+        return gpus
+
+    @field_validator("time_budget", "wait_for_nodes", mode="before")
+    @classmethod
+    def _parse_duration(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            found = _DURATION.fullmatch(value.strip())
+            if not found:
+                raise ValueError("give seconds, or a number with s, m, h or d, such as 90s or 2h")
+            return float(found[1]) * _SECONDS[found[2]]
+        return value
+
+    @model_validator(mode="after")
+    def _interval_fits(self) -> Self:
+        if self.interval > self.kimg:
+            raise ValueError("interval_kimg is longer than kimg")
+        return self
+
+    @property
+    def interval(self) -> float:
+        """Thousands of images between two reports of a trial: a whole number of images."""
+        wanted = self.interval_kimg if self.interval_kimg is not None else self.kimg / 12
+        return to_images(wanted) / 1000
+
+    @property
+    def worker_device(self) -> str:
+        """The device of a trial: a worker without a share of a GPU must not take one unseen."""
+        return "cpu" if self.device == "auto" and not self.gpus else self.device
+
+    @property
+    def gpus(self) -> float:
+        """GPUs a trial takes; a whole one until `search.cluster.gpu_share` has measured what it needs."""
+        if self.gpus_per_trial == "auto":
+            return 1.0
+        return self.gpus_per_trial or 0.0
+
+    @property
+    def worker_threads(self) -> int:
+        return max(1, int(self.cpus_per_trial))
+
+    @property
+    @abstractmethod
+    def bundles_kept(self) -> int:
+        """How many trials of the whole run keep their best generator, the best trials first."""
+
+    def rungs(self) -> list[float]:
+        """Milestones in kimg at which trials that fall behind are stopped: none, unless a run has them."""
+        return []
+
+    @abstractmethod
+    def load_recipes(self) -> dict[str, Recipe]:
+        """Return the recipes by name, with this run's settings applied.
+
+        Raises:
+            InputError: an unknown recipe or setting, or two recipes of one name.
+        """
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that make this run what it is, as far as they are plain values.
+
+        Recipes and data belong to it too, by their content: see `preflight.Plan.identity`.
+        """
+        return {name: getattr(self, name) for name in self.identifying} | {"interval_kimg": self.interval}
+
+
+S = TypeVar("S", bound=RunSpec)
+
+
+class SweepSpec(RunSpec):
+    """Everything that a sweep is told."""
+
+    identifying = (*RunSpec.identifying, "reduction_factor", "futility", "minimum_share", "published")
+
+    kind: Literal["sweep"] = "sweep"
+    name: str = Field("sweep", description="name of the run: its folder in the storage")
+    recipes: list[str] = Field(list(DEFAULTS), min_length=1, description="recipes to search over")
+    space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
+    grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default one interval")
+    reduction_factor: float = Field(4.0, gt=1, description="ASHA keeps the best 1/x at each rung")
+    futility: float | None = Field(
+        3.0, ge=0, description="deviations by which one of the first 100 trials must miss the best; null: never"
+    )
+    minimum_share: float = Field(0.1, ge=0, le=1, description="share of trials dealt evenly to the recipes")
+    published: bool = Field(True, description="run each recipe's own settings first, to full length")
+    seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
+
+    trials: int = Field(20, ge=1, le=1_000_000, description="trials in all, published ones included")
+    top_k: int = Field(3, ge=1, le=1000, description="bundles kept of the whole sweep")
+    finalists: int = Field(0, ge=0, le=1000, description="best settings trained again on fresh seeds; 0: none")
+    finalist_seeds: int = Field(3, ge=1, le=1000, description="fresh seeds for each finalist")
+
+    @field_validator("recipes")
+    @classmethod
+    def _recipes_differ(cls, recipes: list[str]) -> list[str]:
+        if len(set(recipes)) < len(recipes):
+            raise ValueError("a recipe is named twice")
+        return recipes
+
+    @model_validator(mode="after")
+    def _rungs_fit(self) -> Self:
+        if self.grace_kimg is not None and self.grace_kimg >= self.kimg:
+            raise ValueError("grace_kimg must be below kimg, or no trial is ever stopped")
+        return self
+
+    @property
+    def bundles_kept(self) -> int:
+        return self.top_k
+
+    def rungs(self) -> list[float]:
+        """ASHA's milestones in kimg: grace·η^k below `kimg`, each a multiple of the interval."""
+        interval, total = to_images(self.interval), to_images(self.kimg)
+        grace = float(interval) if self.grace_kimg is None else self.grace_kimg * 1000
+        milestone: float = max(1, round(grace / interval)) * interval
+        milestones: list[float] = []
+        while (images := max(1, round(milestone / interval)) * interval) < total:
+            milestones.append(images / 1000)
+            milestone *= self.reduction_factor
+        return list(dict.fromkeys(milestones))
+
+    def load_recipes(self) -> dict[str, Recipe]:
+        """Return the recipes by name, with this sweep's settings and search ranges applied.
+
+        Raises:
+            InputError: an unknown recipe, setting or range; or a parameter none of them has.
+        """
+        loaded = [load_recipe(name).with_settings(self.settings) for name in self.recipes]
+        if len({recipe.name for recipe in loaded}) < len(loaded):
+            raise InputError(f"recipes: two of {', '.join(self.recipes)} have the same name; rename one")
+        # What a sweep sets is meant to stay, unless its own `space` says otherwise.
+        space = dict.fromkeys(self.settings) | self.space
+        recipes = {recipe.name: _with_space(recipe, space) for recipe in loaded}
+        known = {name for recipe in loaded for name in _declared(recipe)}
+        for name in self.space:
+            if name not in known:
+                raise InputError(f"space: none of the recipes has '{name}': {nearest(name, known)}")
+        return recipes
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"rungs": self.rungs()}
+
+
+def _declared(recipe: Recipe) -> dict[str, Parameter]:
+    return declarations(recipe.network_name, recipe.objective_name)
+
+
+def _with_space(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """Apply a sweep's ranges: `null` fixes a parameter at the recipe's value."""
+    declared = _declared(recipe)
+    space: dict[str, Space] = {name: chosen for name, (_, chosen) in recipe.searchable().items()}
+    for name, given in changes.items():
+        if given is None:
+            space.pop(name, None)
+        elif name in declared:
+            space[name] = parse_range(name, given, declared[name])
+    ordered = {name: space[name] for name in declared if name in space}
+    return recipe.with_space(ordered)
+
+
+def make_spec(values: dict[str, Any], origin: str = "sweep") -> SweepSpec:
+    """Validate a sweep's settings: see `validate`."""
+    return validate(SweepSpec, values, origin)
+
+
+def validate(spec: type[S], values: dict[str, Any], origin: str) -> S:
+    """Validate the settings of a run.
+
+    Raises:
+        InputError: one line that names the first wrong field, and what is allowed.
+    """
+    for key in values:
+        if key not in spec.model_fields:
+            raise InputError(f"{origin}: unknown field '{key}': {nearest(str(key), spec.model_fields)}")
+    try:
+        return spec(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        shown = f" (got {first['input']!r})" if field and not isinstance(first["input"], dict) else ""
+        raise InputError(f"{origin}: {field + ': ' if field else ''}{message}{shown}") from None
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """Read a sweep's YAML file as a mapping, not yet validated.
+
+    Raises:
+        InputError: no such file, or not a YAML mapping.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: not a sweep's settings (it must be a YAML mapping)")
+    return values

@@ -1,0 +1,275 @@
+"""Reading a run: its journal and settings, whatever state they are in, made into `ReportData`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from gan.errors import InputError
+from gan.storage.storage import Storage
+from search.report.data.assessed import assessed
+from search.report.data.contest import ComparisonResult, contest_of
+from search.report.data.event_schema import fits_schema
+from search.report.data.report_data import (
+    EVALUATION,
+    Best,
+    Budget,
+    Comparison,
+    Curve,
+    Evaluated,
+    ReportData,
+    Row,
+    spaces_of,
+)
+from search.report.data.rescoring import rescoring_of
+from search.run.journal import JOURNAL, read_events
+from search.run.record import AFTERWARDS, Rescore, SweepRecord, TrialRecord, fold
+from search.run.retention import trial_bundle
+from search.run.run_folder import FINALISTS, SETTINGS, is_alive, read_owner, read_settings
+
+
+def collect(run: Storage) -> ReportData:
+    """Read a run, whatever state it is in.
+
+    Raises:
+        InputError: this is no run, or one of a newer version.
+    """
+    events = _read_events(run)
+    record = fold(events, run.uri)
+    saved = _saved_settings(run)
+    settings = record.settings or saved.get("settings", {})
+    state = _state(run, record)
+    identity = saved.get("identity")
+    identity = identity if isinstance(identity, dict) else {}
+    spaces = spaces_of(identity)
+    rows = _rows(record, state, spaces, _planned(settings))
+    total = settings.get("kimg")
+    contest = contest_of(record, run.uri, state)
+    return ReportData(
+        name=str(settings.get("name") or run.root.rpartition("/")[2]),
+        uri=run.uri,
+        state=state,
+        cause=record.cause,
+        rows=rows,
+        curves={trial.id: _curve(trial) for trial in record.trials.values() if trial.reports},
+        evaluations=_evaluations(events),
+        # In a comparison, all are compared with all.
+        comparisons=[] if contest is not None else _comparisons(record),
+        searched=_searched(spaces, rows),
+        best=_best(run, record),
+        budget=_budget(record, total),
+        evaluation=dict.fromkeys(EVALUATION) | (record.evaluation or {}),
+        settings=settings,
+        versions=record.versions or saved.get("versions", {}),
+        command=record.command,
+        total_kimg=total,
+        identity=identity,
+        contest=contest,
+        finalists=finalists_of(run),
+        rescoring=rescoring_of(record),
+        assessed=assessed(run),
+    )
+
+
+def finalists_of(run: Storage) -> ComparisonResult | None:
+    """Return what a sweep's finalists have shown so far; None if it has none."""
+    folder = run.child(FINALISTS)
+    if not folder.exists(JOURNAL):
+        return None
+    record = fold(read_events(folder), folder.uri)
+    return contest_of(record, folder.uri, _state(folder, record))
+
+
+def _read_events(run: Storage) -> list[dict[str, Any]]:
+    # A driver killed between its first two files leaves settings alone: a run, with nothing in it yet.
+    if run.exists(SETTINGS) and not run.exists(JOURNAL):
+        return []
+    return [event for event in read_events(run) if fits_schema(event)]
+
+
+def _saved_settings(run: Storage) -> dict[str, Any]:
+    """Return what sweep.yaml holds, or nothing: the journal alone makes a report."""
+    try:
+        return read_settings(run)
+    except InputError:
+        return {}
+
+
+def _state(run: Storage, record: SweepRecord) -> str:
+    if record.ended == "finished":
+        return "finished"
+    owner = read_owner(run)
+    return "running" if owner is not None and is_alive(owner) else "interrupted"
+
+
+def _planned(settings: dict[str, Any]) -> int:
+    """Return how many trials a run is to have: a comparison trains each recipe on each seed."""
+    return int(settings.get("trials") or len(settings.get("recipes", ())) * settings.get("seeds", 0))
+
+
+# ---- trials
+
+
+def _rows(record: SweepRecord, state: str, spaces: dict[str, dict[str, Any]], planned: int) -> list[Row]:
+    ranks = {trial.id: rank for rank, trial in enumerate(record.by_evidence(), start=1)}
+    rows = [_row(trial, record.rescored(trial), ranks.get(trial.id), state, spaces) for trial in record.trials.values()]
+    names = (f"t{index:04d}" for index in range(planned))
+    missing = [Row(name) for name in names if name not in record.trials]
+    return rows + missing[: max(0, planned - len(rows))]
+
+
+def _row(
+    trial: TrialRecord, rescore: Rescore | None, rank: int | None, state: str, spaces: dict[str, dict[str, Any]]
+) -> Row:
+    last = trial.last
+    fids = (report.get("fid") for report in reversed(trial.reports))
+    return Row(
+        id=trial.id,
+        rank=rank,
+        recipe=trial.recipe,
+        objective=trial.objective,
+        source=trial.source,
+        # A driver that was killed did not say that its trials stopped running.
+        state="pending" if trial.state == "running" and state != "running" else trial.state,
+        params=_params(trial, spaces),
+        kimg=last.get("kimg"),
+        fid=next((fid for fid in fids if fid is not None), None),
+        best_fid=trial.best_fid,
+        best_kimg=last.get("best_kimg"),
+        reason=trial.reason,
+        seconds=last.get("seconds"),
+        spread=_spread(trial),
+        seed=trial.seed,
+        rescored_fid=None if rescore is None else rescore.fid,
+        rescored_std=None if rescore is None else rescore.std,
+    )
+
+
+def _spread(trial: TrialRecord) -> float | None:
+    best = trial.last.get("best_kimg")
+    return next((report.get("spread") for report in trial.reports if report["kimg"] == best), None)
+
+
+def _params(trial: TrialRecord, spaces: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what was sampled; for published settings, their values of what the recipe searches."""
+    if trial.source != "published":
+        return trial.params
+    return {name: trial.settings[name] for name in spaces.get(trial.recipe, ()) if name in trial.settings}
+
+
+def _searched(spaces: dict[str, dict[str, Any]], rows: Iterable[Row]) -> list[str]:
+    sampled = [name for row in rows for name in row.params or ()]
+    return list(dict.fromkeys([*itertools.chain.from_iterable(spaces.values()), *sampled]))
+
+
+def _curve(trial: TrialRecord) -> Curve:
+    def points(name: str) -> list[tuple[float, float]]:
+        return [(report["kimg"], report[name]) for report in trial.reports if report.get(name) is not None]
+
+    batch, n_critic = trial.settings.get("batch"), trial.settings.get("n_critic", 1)
+    return Curve(points("fid"), points("best_fid"), _losses(trial.reports), batch * n_critic if batch else None)
+
+
+def _losses(reports: list[dict[str, Any]]) -> list[tuple[float, float, float]]:
+    points: list[tuple[float, float, float]] = []
+    for report in reports:
+        mean = (report["kimg"], report.get("g_loss"), report.get("d_loss"))
+        for kimg, generator, discriminator in report.get("curve") or [mean]:
+            if generator is not None and discriminator is not None:
+                points.append((kimg, generator, discriminator))
+    return points
+
+
+# ---- the sweep
+
+
+def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
+    found = []
+    spent = 0.0
+    begun = seen = None
+    for event in events:
+        now = float(event.get("time", 0.0))
+        if event["event"] == "sweep":
+            spent += seen - begun if begun is not None and seen is not None else 0.0
+            begun = now
+        elif event["event"] == "report" and event.get("fid") is not None and begun is not None:
+            found.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
+        seen = seen if event["event"] in AFTERWARDS else now
+    return found
+
+
+def _comparisons(record: SweepRecord) -> list[Comparison]:
+    published = [trial for trial in record.trials.values() if trial.source == "published"]
+    return [_compare(trial, record) for trial in published]
+
+
+def _compare(published: TrialRecord, record: SweepRecord) -> Comparison:
+    """Compare with the best that was found at equal kimg, the most that both sides have: more helps either."""
+    sampled = [trial for trial in record.ranked() if (trial.recipe, trial.source) == (published.recipe, "sampled")]
+    kimg = min(published.kimg, max((trial.kimg for trial in sampled), default=0.0))
+    reached = [(trial.best_fid_at(kimg), trial.id) for trial in sampled if trial.kimg >= kimg]
+    known = [(fid, trial) for fid, trial in reached if fid is not None]
+    if not known:
+        return Comparison(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
+    fid, found = min(known)
+    return Comparison(published.recipe, published.id, found, kimg, published.best_fid_at(kimg), fid)
+
+
+def _best(run: Storage, record: SweepRecord) -> Best | None:
+    for trial in record.by_evidence()[:1]:
+        bundle, rescore = trial_bundle(run, trial.id, trial.last.get("best_kimg")), record.rescored(trial)
+        assert trial.best_fid is not None
+        place = run.child(bundle).uri if bundle else None
+        return Best(trial.id, trial.best_fid, place, None if rescore is None else rescore.fid)
+    return None
+
+
+def _budget(record: SweepRecord, total_kimg: float | None) -> Budget:
+    trials = record.trials.values()
+    ended = [trial.kimg for trial in trials if trial.final]
+    saved = max(0.0, 1 - sum(ended) / (len(ended) * total_kimg)) if ended and total_kimg else None
+    return Budget(
+        trial_seconds=sum(trial.last.get("seconds") or 0.0 for trial in trials),
+        wall_seconds=record.wall_seconds,
+        kimg=sum(trial.kimg for trial in trials),
+        saved_fraction=saved,
+        overhead_fraction=_overhead(record),
+    )
+
+
+def _overhead(record: SweepRecord) -> float | None:
+    reports = [report for trial in record.trials.values() for report in trial.reports]
+
+    def spent(name: str) -> float:
+        found = [report.get(name) for report in reports]
+        # A journal that was damaged may hold anything.
+        return sum(seconds for seconds in found if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf)
+
+    beside, training = spent("eval_seconds") + spent("checkpoint_seconds"), spent("train_seconds")
+    return beside / (beside + training) if beside + training else None
+
+
+def best_finalist(run: Storage) -> dict[str, Any] | None:
+    """Return which of a sweep's finalists won on mean over fresh seeds; None if that is not known.
+
+    {"name", "mean", "std_over_seeds", "low", "high", "seeds", "bundle"}: the bundle is the path of the
+    best generator that its settings made on these seeds.
+    """
+    contest = finalists_of(run)
+    winner = contest.winner if contest is not None else None
+    if winner is None or winner.best_fid is None:
+        return None
+    folder = run.child(FINALISTS)
+    best = min((seed for seed in winner.seeds if seed.best_fid is not None), key=lambda seed: seed.best_fid or 0.0)
+    bundle, told = trial_bundle(folder, best.trial), winner.best_fid
+    return {
+        "name": winner.name,
+        "mean": told.mean,
+        "std_over_seeds": told.std,
+        "low": told.low,
+        "high": told.high,
+        "seeds": told.count,
+        "bundle": folder.child(bundle).uri if bundle else None,
+    }

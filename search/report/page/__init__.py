@@ -1,0 +1,1 @@
+"""report.html: the whole run on one page that loads nothing."""

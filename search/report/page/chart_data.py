@@ -1,0 +1,131 @@
+"""What the page's scripts draw, as plain values: trials, evaluations, curves and losses, once and short."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from search.report.data.report_data import ReportData, Row
+from search.report.page.style import PALETTE
+from search.report.plots.plots import loss_panels
+from search.report.text import formatting as text
+
+DIGITS = 5
+"""Significant digits of what is drawn."""
+
+LOSS_POINTS = 500
+
+MOST = 2000
+"""Trials that the page shows, the best: of a sweep of tens of thousands it would not open on a phone."""
+
+Point = tuple[float, ...]
+
+
+def payload(data: ReportData) -> dict[str, Any]:
+    """Return the page's data; trials are in the order of the leaderboard, and named by their place in it."""
+    rows = shown(data)
+    places = {row.id: place for place, row in enumerate(rows)}
+    recipes = recipe_names(data)
+    return {
+        "metric": data.metric,
+        "short": data.metric_short,
+        "recipes": recipes,
+        "colours": len(PALETTE),
+        "params": [_parameter(data, name) for name in data.searched],
+        "trials": [_trial(data, row, recipes) for row in rows],
+        "evaluations": [
+            [_number(found.seconds), places[found.trial], _number(found.fid)]
+            for found in data.evaluations
+            if found.trial in places
+        ],
+        "losses": [
+            {"trial": places[row.id], "why": why, "points": thin(_points(data.curves[row.id].losses))}
+            for why, row in loss_panels(data)
+            if row.id in places
+        ],
+    }
+
+
+def shown(data: ReportData) -> list[Row]:
+    """Return the trials that the page shows, best first."""
+    return data.leaderboard[:MOST]
+
+
+def recipe_names(data: ReportData) -> list[str]:
+    """Return the recipes that have trials, in the order of these."""
+    return list(dict.fromkeys(str(row.recipe) for row in data.rows if row.recipe is not None))
+
+
+def _trial(data: ReportData, row: Row, recipes: list[str]) -> dict[str, Any]:
+    params = {name: text.short(value) for name, value in (row.params or {}).items()}
+    return {
+        "id": row.id,
+        "recipe": recipes.index(str(row.recipe)),
+        "published": row.source == "published",
+        "state": text.standing_of(row),
+        "rank": row.rank,
+        "best": _number(row.best_fid),
+        "at": _number(row.best_kimg),
+        "kimg": _number(row.kimg),
+        "reason": text.why(row),
+        "shown": params,
+        "params": {name: _value(value) for name, value in (row.params or {}).items()},
+        "curve": _points(data.curves[row.id].best_fid) if row.id in data.curves else [],
+    }
+
+
+def _parameter(data: ReportData, name: str) -> dict[str, Any]:
+    """Return how a parameter's axis looks: a scale, or its choices."""
+    given = [space[name] for space in data.spaces.values() if name in space]
+    values = [row.params[name] for row in data.rows if row.params and name in row.params]
+    if (given and all(isinstance(space, list) for space in given)) or not all(map(_is_number, values)):
+        offered = [value for space in given if isinstance(space, list) for value in space]
+        return {"name": name, "log": False, "range": [], "choices": _choices([*offered, *values])}
+    ranges = [space for space in given if isinstance(space, dict)]
+    log = any(space.get("log") for space in ranges) and all(value > 0 for value in values)
+    ends = [_number(space.get(end)) for space in ranges for end in ("low", "high")]
+    return {"name": name, "log": bool(log), "range": [end for end in ends if end is not None], "choices": None}
+
+
+def _choices(values: Iterable[Any]) -> list[str]:
+    distinct = list(dict.fromkeys(value for value in values if isinstance(value, (str, int, float))))
+    if all(map(_is_number, distinct)):
+        distinct.sort()
+    return list(dict.fromkeys(text.short(value) for value in distinct))
+
+
+def _value(value: Any) -> float | int | str | None:
+    return _number(value) if _is_number(value) else text.short(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _number(value: Any) -> float | int | None:
+    """Return a number that JSON can hold, no longer than is drawn."""
+    if not _is_number(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
+
+
+def _points(points: Iterable[Point]) -> list[list[float]]:
+    """Return the points whose numbers are finite, no longer than is drawn."""
+    rounded = ([_number(value) for value in point] for point in points)
+    return [[value for value in point if value is not None] for point in rounded if None not in point]
+
+
+def thin(points: list[list[float]], most: int = LOSS_POINTS) -> list[list[float]]:
+    """Return at most `most` points of a curve, its peaks and its last one among them."""
+    if len(points) <= most:
+        return points
+    stretches = max(1, most // 4 - 1)
+    kept = {len(points) - 1}
+    for index in range(stretches):
+        places = range(index * len(points) // stretches, (index + 1) * len(points) // stretches)
+        # Of each stretch, the points at which either of two losses is lowest or highest.
+        for loss in (1, 2):
+            values = [points[place][loss] for place in places]
+            kept |= {places[values.index(min(values))], places[values.index(max(values))]}
+    return [points[place] for place in sorted(kept)]

@@ -1,0 +1,1 @@
+"""A run on storage: its journal, folder, owner, and what is kept."""

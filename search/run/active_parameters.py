@@ -1,0 +1,80 @@
+"""Which settings of a trial make a difference: told from what a run's files say of its recipes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gan.errors import InputError
+from gan.storage.storage import Storage
+from search.run.record import SweepRecord
+from search.run.run_folder import read_settings
+
+if TYPE_CHECKING:
+    from gan.settings import Parameter
+
+Recipes = Mapping[str, Mapping[str, Any]]
+"""Recipe → {"settings": …, "space": …}, as a run's identity has them."""
+
+
+def recipes_of(run: Storage, record: SweepRecord) -> Recipes:
+    """Return the recipes of a run: as its sweep.yaml tells, or as far as they show in its trials."""
+    try:
+        saved = (read_settings(run)["identity"] or {}).get("recipes")
+    except InputError:
+        saved = None
+    if isinstance(saved, Mapping) and all(isinstance(recipe, Mapping) for recipe in saved.values()):
+        return {str(name): recipe for name, recipe in saved.items()}
+    shown: dict[str, dict[str, Any]] = {}
+    for trial in record.trials.values():
+        space = shown.setdefault(trial.recipe, {"settings": trial.settings, "space": {}})["space"]
+        for name, value in trial.params.items():
+            space[name] = [*dict.fromkeys([*space.get(name, ()), value])]
+    return shown
+
+
+def searched(recipes: Recipes) -> list[str]:
+    """Return every parameter that any of the recipes searches, in the order of their settings."""
+    names = {name for recipe in recipes.values() for name in recipe.get("space") or {}}
+    known = dict.fromkeys(name for recipe in recipes.values() for name in recipe.get("settings") or {})
+    return [name for name in known if name in names]
+
+
+def values_of(name: str, recipes: Recipes) -> list[Any]:
+    """Return the values of one setting that are known beforehand: published ones, and what is searched."""
+    found = []
+    for recipe in recipes.values():
+        if name in (recipe.get("settings") or {}):
+            found.append(recipe["settings"][name])
+        space = (recipe.get("space") or {}).get(name)
+        found += [space["low"], space["high"]] if isinstance(space, Mapping) else list(space or ())
+    return found
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def has_effect(name: str, settings: Mapping[str, Any]) -> bool:
+    """Tell whether a setting makes a difference beside the others (Adam's β₁ makes none to RMSprop)."""
+    from gan.recipe.recipe import active
+
+    known = declared(settings).get(name)
+    return known is None or active(known, dict(settings))
+
+
+def declared(settings: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the declarations of what a training with these settings can be told."""
+    return _declared(str(settings.get("network")), str(settings.get("objective")))
+
+
+@functools.lru_cache(maxsize=64)
+def _declared(network: str, objective: str) -> dict[str, Parameter]:
+    from gan.recipe.recipe import declarations
+
+    try:
+        return declarations(network, objective)
+    except (InputError, ImportError):
+        # Of somebody's own package, which need not be installed where the run is looked at.
+        return {}

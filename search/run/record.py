@@ -1,0 +1,243 @@
+"""A run as its journal tells it: its events, folded in order into what is known of each trial and of the whole."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from gan.errors import InputError
+from gan.storage.storage import Storage
+from search.run.journal import FORMAT, read_events
+
+AFTERWARDS = ("rescore", "rescored")
+"""Events of no driver: they may come days after the sweep has ended, and take none of its time."""
+
+TIME_BUDGET = "time budget"
+"""The cause of an end that the run's own time budget brought."""
+
+FINAL = ("finished", "stopped", "diverged", "failed")
+"""States of a trial that is never trained again."""
+
+
+@dataclass(frozen=True)
+class Rescore:
+    """A trial's best generator, judged again by better features or more samples than the search had.
+
+    Attributes:
+        fid: mean over the draws; None where samples were not finite.
+        fids: of each draw of latents.
+        metric: what the distance is called.
+        kimg: after which the generator was taken.
+        evaluation: identity of the measurement.
+        generator_sha256: of the weights that were judged.
+    """
+
+    fid: float | None
+    fids: list[float | None]
+    kimg: float
+    evaluation: dict[str, Any]
+    metric: str
+    generator_sha256: str
+
+    @property
+    def std(self) -> float | None:
+        """Standard deviation over the draws; None for a single one."""
+        known = [fid for fid in self.fids if fid is not None]
+        return statistics.stdev(known) if len(known) > 1 and len(known) == len(self.fids) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a bundle and a report tell of it."""
+        told = {"metric": self.metric, "fid": self.fid, "fid_std": self.std, "draws": len(self.fids)}
+        return told | {"evaluation": self.evaluation}
+
+    def is_like(self, evaluation: dict[str, Any]) -> bool:
+        """Tell whether two measurements can be compared; the data's name is no part of that."""
+        return _without_name(self.evaluation) == _without_name(evaluation)
+
+
+def _without_name(evaluation: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in evaluation.items() if name != "data"}
+
+
+@dataclass
+class TrialRecord:
+    """What the journal tells of one trial.
+
+    Attributes:
+        id: short, and the name of the trial's folder.
+        params: what was sampled (nothing, for published settings).
+        settings: all settings it trains with.
+        reports: by kimg, the last told of each.
+        state: pending, running, finished, stopped, diverged or failed.
+        draws: FID of its best generator on each of several latent draws, taken after its training;
+            None where the samples were not finite.
+        rescores: what re-scoring said of it, the last of each measurement.
+    """
+
+    id: str
+    recipe: str
+    objective: str
+    source: str
+    params: dict[str, Any]
+    settings: dict[str, Any]
+    seed: int
+    state: str = "pending"
+    reason: str | None = None
+    reports: list[dict[str, Any]] = field(default_factory=list)
+    draws: list[float | None] = field(default_factory=list)
+    rescores: list[Rescore] = field(default_factory=list)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last report, or an empty one."""
+        return self.reports[-1] if self.reports else {}
+
+    @property
+    def best_fid(self) -> float | None:
+        value: float | None = self.last.get("best_fid")
+        return value
+
+    @property
+    def kimg(self) -> float:
+        return float(self.last.get("kimg", 0.0))
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+    def rescored(self, evaluation: dict[str, Any]) -> Rescore | None:
+        """Return what a measurement said of its best generator; None if it has found a better one since."""
+        alike = (found for found in self.rescores if found.is_like(evaluation))
+        return next((found for found in alike if found.kimg == self.last.get("best_kimg")), None)
+
+    def best_fid_at(self, kimg: float) -> float | None:
+        """Return its best FID within its first `kimg`."""
+        within = [report.get("best_fid") for report in self.reports if report["kimg"] <= kimg + 1e-6]
+        return within[-1] if within else None
+
+    def add_report(self, report: dict[str, Any]) -> None:
+        """Append a report; what a resumed trial reports again replaces what it reported then."""
+        self.reports = [old for old in self.reports if old["kimg"] < report["kimg"]] + [report]
+
+
+@dataclass
+class SweepRecord:
+    """A run as its journal tells it.
+
+    Attributes:
+        settings: of the last launch: the resolved spec.
+        trials: by id, in the order of their making.
+        wall_seconds: that drivers have spent, over all launches.
+        ended: "finished", "interrupted", or None while a driver runs or after one was killed.
+        cause: `TIME_BUDGET` if that ended the last launch, else None.
+        rescoring: the last re-scoring that came to its end: {"trials", "evaluation"}.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    command: str = ""
+    trials: dict[str, TrialRecord] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    wall_seconds: float = 0.0
+    ended: str | None = None
+    cause: str | None = None
+    rescoring: dict[str, Any] | None = None
+
+    def ranked(self) -> list[TrialRecord]:
+        """Return the trials that have a best FID, best first."""
+        judged = [trial for trial in list(self.trials.values()) if trial.best_fid is not None]
+        return sorted(judged, key=lambda trial: (trial.best_fid, trial.id))
+
+    def by_evidence(self) -> list[TrialRecord]:
+        """Return the trials of `ranked`, those that were re-scored first, among themselves by that.
+
+        It is the order in which generators are shown and exported. The search, its rungs and what is
+        kept go by `ranked`: all trials have that number, measured alike.
+        """
+        judged = [(trial, self.rescored(trial)) for trial in self.ranked()]
+        known = [(found.fid, trial) for trial, found in judged if found is not None and found.fid is not None]
+        others = [trial for trial, found in judged if found is None or found.fid is None]
+        return [trial for _, trial in sorted(known, key=lambda entry: entry[0])] + others
+
+    def rescored(self, trial: TrialRecord) -> Rescore | None:
+        """Return what the last re-scoring said of a trial, if it took part."""
+        if self.rescoring is None or trial.id not in self.rescoring["trials"]:
+            return None
+        return trial.rescored(self.rescoring["evaluation"])
+
+
+def read_record(storage: Storage) -> SweepRecord:
+    """Read a run's journal.
+
+    Raises:
+        InputError: not a run, or one of a newer version.
+    """
+    return fold(read_events(storage), storage.uri)
+
+
+def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
+    """Fold events, in order, into the record of a sweep."""
+    record = SweepRecord()
+    begun = seen = None
+    for event in events:
+        kind, now = event["event"], event.get("time", 0.0)
+        if kind == "sweep":
+            record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
+            begun = now
+        apply(record, event, name)
+        seen = seen if kind in AFTERWARDS else now
+    record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
+    return record
+
+
+def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None:
+    """Take one event into a record; the seconds that drivers have spent are not counted.
+
+    Raises:
+        InputError: a newer version wrote it.
+    """
+    kind = event["event"]
+    if kind == "sweep":
+        _begin(record, event, name)
+    elif kind == "trial":
+        fields = ("recipe", "objective", "source", "params", "settings", "seed")
+        trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
+        record.trials[trial.id] = trial
+    elif kind == "end":
+        record.ended, record.cause = event["state"], event.get("cause")
+    elif kind == "rescored":
+        record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
+    elif event.get("trial") in record.trials:
+        _tell(record.trials[event["trial"]], kind, event)
+    if kind not in ("trial", "report"):
+        record.events.append(event)
+
+
+def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
+    if event["format"] > FORMAT:
+        raise InputError(f"{name}: made by a newer gan-search (journal format {event['format']}); upgrade to read it")
+    record.settings, record.evaluation = event["settings"], event["evaluation"]
+    record.versions = event["versions"]
+    # The first launch's: "gan-search resume …" makes nothing by itself.
+    record.command = record.command or event["command"]
+    record.ended = record.cause = None
+    for trial in record.trials.values():
+        if not trial.final:
+            trial.state = "pending"
+
+
+def _tell(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
+    if kind == "start" and not trial.final:
+        trial.state = "running"
+    elif kind == "report":
+        trial.add_report({key: value for key, value in event.items() if key not in ("event", "trial")})
+    elif kind == "verdict" and not trial.final:
+        trial.state, trial.reason = event["state"], event.get("reason")
+    elif kind == "draws":
+        trial.draws = event["fids"]
+    elif kind == "rescore":
+        found = Rescore(**{entry.name: event[entry.name] for entry in fields(Rescore)})
+        trial.rescores = [old for old in trial.rescores if not old.is_like(found.evaluation)] + [found]

@@ -1,0 +1,1 @@
+"""Who listens to a run and shows it: the terminal, TensorBoard, Optuna."""

@@ -1,0 +1,163 @@
+"""What TensorBoard's HPARAMS page shows: a column for everything in which trials can differ, a row for every trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import struct_pb2
+from tensorboard.compat.proto import summary_pb2
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+from gan.metric import label
+from search.run.active_parameters import (
+    Recipes,
+    declared,
+    has_effect,
+    is_number,
+    searched,
+    values_of,
+)
+from search.run.record import TrialRecord
+
+METRICS = {"quality/best_fid": "best", "quality/fid": "last", "state/diverged": "diverged"}
+"""Tags of the scalars whose last values stand beside the parameters, and how they are called."""
+
+INACTIVE_TEXT = "inactive"
+_ALWAYS = ("recipe", "source")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One parameter.
+
+    Attributes:
+        values: all that are known beforehand: texts for a text column, else the least and the greatest number.
+        help: what it is.
+        inactive: what a trial shows that the parameter has no effect in. TensorBoard leaves trials without
+            a value out of most of its plots.
+        leads: whether it is shown first, as every recipe searches it over orders of magnitude. TensorBoard
+            shows five parameters unasked, by the alphabet.
+    """
+
+    name: str
+    values: tuple[str, ...] | tuple[float, ...]
+    help: str
+    inactive: str | float
+    leads: bool
+
+
+class Table:
+    """The columns and rows of one sweep.
+
+    Args:
+        recipes: that it searches over.
+        evaluation: identity of its distances, as the journal has it.
+    """
+
+    def __init__(self, recipes: Recipes, evaluation: Mapping[str, Any] | None) -> None:
+        self.columns = [_column(name, recipes) for name in _names(recipes)]
+        self._recipes = recipes
+        self._distance = label(evaluation)
+
+    def head(self) -> summary_pb2.Summary.Value:
+        """Return the summary that declares the columns. One is enough; each trial may have it."""
+        about = Column("recipe", tuple(self._recipes), "the kind of GAN", "", leads=True)
+        source = Column("source", ("published", "sampled"), "where its settings come from", "", leads=False)
+        infos = [_info(column) for column in (about, source, *self.columns)]
+        names = [word if tag.startswith("state") else f"{word} {self._distance}" for tag, word in METRICS.items()]
+        metrics = [
+            api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
+            for tag, name in zip(METRICS, names, strict=True)
+        ]
+        experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
+        return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
+
+    def row(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
+        """Return the summary that tells a trial's parameters; it has effect from its start on."""
+        start = plugin_data_pb2.SessionStartInfo(start_time_secs=at)
+        start.hparams["recipe"].string_value = trial.recipe
+        start.hparams["source"].string_value = trial.source
+        for column in self.columns:
+            value = _value(column, trial.settings)
+            if isinstance(value, str):
+                start.hparams[column.name].string_value = value
+            else:
+                start.hparams[column.name].number_value = value
+        return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
+
+    def end(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
+        """Return the summary that tells that a trial has ended: well, or not."""
+        lost = trial.state in ("diverged", "failed")
+        status = api_pb2.STATUS_FAILURE if lost else api_pb2.STATUS_SUCCESS
+        info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
+        return _summary(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=info))
+
+
+def _names(recipes: Recipes) -> list[str]:
+    """Return the settings that any recipe searches, or that not all recipes have alike."""
+    settings = [recipe.get("settings") or {} for recipe in recipes.values()]
+    missing = object()
+
+    def differs(name: str) -> bool:
+        first, *others = (each.get(name, missing) for each in settings)
+        return any(other != first for other in others)
+
+    names = dict.fromkeys(name for each in settings for name in each)
+    wanted = set(searched(recipes)) | {name for name in names if differs(name)}
+    return [name for name in names if name in wanted and name not in _ALWAYS]
+
+
+def _column(name: str, recipes: Recipes) -> Column:
+    values = values_of(name, recipes)
+    if all(map(is_number, values)):
+        low, high = float(min(values)), float(max(values))
+        # A number that the parameter itself cannot have.
+        inactive = min(-1.0, math.floor(low) - 1.0)
+        return Column(name, (low, high), _help(name, recipes), inactive, _is_broad(name, recipes))
+    texts = tuple(dict.fromkeys(map(_text, values)))
+    return Column(name, texts, _help(name, recipes), INACTIVE_TEXT, leads=False)
+
+
+def _is_broad(name: str, recipes: Recipes) -> bool:
+    spaces = [(recipe.get("space") or {}).get(name) for recipe in recipes.values()]
+    return all(isinstance(space, Mapping) and bool(space.get("log")) for space in spaces)
+
+
+def _value(column: Column, settings: Mapping[str, Any]) -> str | float:
+    if column.name not in settings or not has_effect(column.name, settings):
+        return column.inactive
+    value = settings[column.name]
+    if isinstance(column.inactive, str):
+        return _text(value)
+    return float(value) if is_number(value) else column.inactive
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _help(name: str, recipes: Recipes) -> str:
+    found = (declared(recipe.get("settings") or {}).get(name) for recipe in recipes.values())
+    return next((known.help for known in found if known is not None), "")
+
+
+def _info(column: Column) -> api_pb2.HParamInfo:
+    info = api_pb2.HParamInfo(name=column.name, display_name=column.name, description=column.help)
+    info.differs = column.leads
+    if isinstance(column.inactive, str):
+        info.type = api_pb2.DATA_TYPE_STRING
+        values = dict.fromkeys([*map(str, column.values), *([column.inactive] if column.inactive else [])])
+        info.domain_discrete.CopyFrom(
+            struct_pb2.ListValue(values=[struct_pb2.Value(string_value=value) for value in values])
+        )
+    else:
+        info.type = api_pb2.DATA_TYPE_FLOAT64
+    return info
+
+
+def _summary(tag: str, content: plugin_data_pb2.HParamsPluginData) -> summary_pb2.Summary.Value:
+    described = metadata.create_summary_metadata(content)
+    return summary_pb2.Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)

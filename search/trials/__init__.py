@@ -1,0 +1,1 @@
+"""Trials under Ray Tune: what hands them out, runs them, stops them and records them."""

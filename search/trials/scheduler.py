@@ -1,0 +1,72 @@
+"""Stopping under Tune: an adapter that gives reports to ASHA and the futility rule, and keeps why a trial ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from gan.settings import to_images
+from search.algorithm.asha import Asha
+from search.algorithm.futility import Futility
+from search.run.record import SweepRecord
+from search.trials.planner import METRIC
+
+if TYPE_CHECKING:
+    from ray.tune.execution.tune_controller import TuneController
+
+
+class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Stops what falls behind at a rung or cannot win any more, and ends what has ended itself.
+
+    The latter Tune would do by itself, but later: a process that dies in between would be replaced by one that trains
+    anew what the journal has a verdict on.
+
+    Published settings set the standard but run to full length, so that every sweep
+    tells how far it moved beyond them; divergence alone ends them early.
+
+    Args:
+        asha: the rungs.
+        futility: the rule about who may still win; None where there is none.
+        record: of earlier launches, whose reports are replayed into both.
+        total_kimg: the length of a whole trial.
+
+    Attributes:
+        stopped: our trial id → why it was stopped.
+    """
+
+    def __init__(self, asha: Asha, futility: Futility | None, record: SweepRecord, total_kimg: float) -> None:
+        super().__init__()
+        self.asha = asha
+        self.futility = futility
+        self._total_images = to_images(total_kimg)
+        self.stopped: dict[str, str] = {}
+        for trial in record.trials.values():
+            for report in trial.reports:
+                if not report["diverged"]:
+                    self._judge(trial.id, report["kimg"], report["score"])
+
+    @property
+    def metric(self) -> str:
+        return METRIC
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        return True
+
+    def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
+        if result["outcome"]:
+            # It is no measure for others.
+            return str(TrialScheduler.STOP)
+        reason = self._judge(result["trial"], result["kimg"], result["score"])
+        if reason is not None and result["source"] != "published":
+            self.stopped[result["trial"]] = reason
+            return str(TrialScheduler.STOP)
+        ended = to_images(result["kimg"]) >= self._total_images
+        return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)
+
+    def _judge(self, trial: str, kimg: float, score: float) -> str | None:
+        """Take in a report; return why the trial should stop, or None."""
+        behind = self.asha.report(trial, kimg, score)
+        futile = self.futility.report(trial, kimg, score) if self.futility is not None else None
+        return behind or futile

@@ -1,0 +1,60 @@
+"""The plan that `--dry-run` shows: short for people, all of it for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan.terminal import run_app
+from search.commands.app import app
+
+
+def test_the_plan_of_a_sweep_fits_a_screen(
+    tiny_data: str,
+    tmp_path: Path,
+    snapshot: Callable[[Path], dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["sweep", "--data", tiny_data, "--storage", str(tmp_path), "--name", "planned", "--dry-run"]
+    more = ["--trials", "10", "--kimg", "12", "--interval-kimg", "5", "--samples", "600", "--time-budget", "90m"]
+    assert run_app(app, [*arguments, *more, "--set", "batch=64", "--top-k", "2", "--concurrent", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) < 40
+    facts = dict(line.split(None, 1) for line in lines if line.partition(" ")[0].endswith(":"))
+    assert facts["run:"] == f"{tmp_path}/planned"
+    assert facts["recipes:"] == "dcgan, l2, wgan"
+    assert facts["trials:"] == "10: 3 of published settings, 7 sampled; the best 2 are kept"
+    assert facts["length:"] == "12 kimg at most, a report every 5 kimg"
+    assert facts["reports:"] == "30 at most"  # after 5, 10 and 12 kimg
+    assert facts["rungs:"].startswith("5 kimg: ")
+    assert tiny_data in facts["data:"] and " to train on, " in facts["data:"]
+    assert facts["evaluation:"].startswith("random-conv, 600 samples against ")
+    assert "1 CPU" in facts["resources:"] and "2 at once" in facts["resources:"]
+    assert "time budget:  90m" in lines
+    searched = [line.split() for line in lines[lines.index("") + 1 :]]
+    assert ["lr_g", "1e-05", "to", "0.01,", "log", "all"] in searched
+    assert ["clip", "0.001", "to", "0.3,", "log", "wgan"] in searched
+    assert not any(line[:1] == ["batch"] for line in searched)
+    assert lines[-1].endswith("--dry-run --json")
+    assert snapshot(tmp_path) == {}
+
+
+def test_grey_images_are_told_of_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("search.plan.preflight.FEWEST_IMAGES", 100)
+    for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (150, 16, 16), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{index}.png")
+    data = f"folder:{tmp_path}"
+    for query, channels, hints in (("", "3 channels", 1), ("?channels=1", "1 channel:", 0)):
+        arguments = ["--data", data + query, "--size", "16", "--features", "random-conv", "--kimg", "12"]
+        assert run_app(app, ["sweep", *arguments, "--storage", str(tmp_path / "runs"), "--dry-run"]) == 0
+        out, err = capsys.readouterr()
+        assert channels in out
+        assert err.count(f"give '{data}?channels=1'") == hints

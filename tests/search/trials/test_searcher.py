@@ -1,0 +1,145 @@
+"""Which trials Tune is handed, and what the study learns of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from gan.storage.storage import Storage
+from search.plan.spec import SweepSpec, make_spec
+from search.run.journal import Journal
+from search.run.record import SweepRecord, read_record
+from search.trials.searcher import StudySearcher
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path))
+
+
+def make(run: Storage, record: SweepRecord | None = None, **settings: Any) -> tuple[SweepSpec, StudySearcher]:
+    spec = make_spec({"trials": 24, "kimg": 12, **settings})
+    return spec, StudySearcher(spec, spec.load_recipes(), record or SweepRecord(), Journal(run))
+
+
+def finish(searcher: StudySearcher, trial: str, fid: float | None, state: str = "finished", reason: str = "") -> None:
+    record = searcher.trials[trial]
+    record.reports = [] if fid is None else [{"kimg": 12.0, "score": fid, "best_fid": fid}]
+    record.state, record.reason = state, reason
+    searcher.conclude(record)
+
+
+def ask_all(searcher: StudySearcher) -> list[dict[str, Any]]:
+    configs = []
+    while (config := searcher.suggest(f"tune-{len(configs)}")) != Searcher.FINISHED:
+        configs.append(config)
+        finish(searcher, config["trial"], 100.0 + len(configs))
+    return configs
+
+
+def test_published_settings_come_first_then_samples_up_to_the_number_of_trials(run: Storage) -> None:
+    _, searcher = make(run)
+    configs = ask_all(searcher)
+    assert [config["source"] for config in configs] == ["published"] * 3 + ["sampled"] * 21
+    assert [config["recipe"] for config in configs[:3]] == ["dcgan", "l2", "wgan"]
+    assert configs[2]["settings"]["clip"] == 0.01
+    assert len({config["trial"] for config in configs}) == 24
+
+
+def test_every_recipe_has_its_minimum_share_however_badly_it_does(run: Storage) -> None:
+    _, searcher = make(run, minimum_share=0.5)
+    while (config := searcher.suggest("x")) != Searcher.FINISHED:
+        finish(searcher, config["trial"], 10.0 if config["recipe"] == "dcgan" else 500.0)
+    counts = Counter(t.recipe for t in searcher.trials.values() if t.source == "sampled")
+    assert min(counts[name] for name in ("dcgan", "l2", "wgan")) >= 0.5 * counts.total() // 3 > 1
+    assert counts["dcgan"] == max(counts.values())
+
+
+def test_each_recipe_is_tried_at_least_once(run: Storage) -> None:
+    for seed in range(5):
+        _, searcher = make(run, trials=3 + 3, seed=seed)
+        ask_all(searcher)
+        assert Counter(t.recipe for t in searcher.trials.values() if t.source == "sampled").total() == 3
+        assert {t.recipe for t in searcher.trials.values() if t.source == "sampled"} == {"dcgan", "l2", "wgan"}
+
+
+def test_parameters_are_conditional_on_the_recipe(run: Storage) -> None:
+    _, searcher = make(run, trials=40)
+    ask_all(searcher)
+    for trial in searcher.trials.values():
+        if trial.source == "sampled":
+            assert ("clip" in trial.params) == (trial.recipe == "wgan")
+            assert ("l2_lambda" in trial.params) == (trial.recipe == "l2")
+            # RMSprop has no betas.
+            assert ("beta1" in trial.params) == (trial.recipe != "wgan")
+            assert trial.settings | trial.params == trial.settings
+
+
+def test_the_study_is_told_what_became_of_each_trial(run: Storage) -> None:
+    _, searcher = make(run, published=False, trials=5)
+    fates = [("finished", 50.0, ""), ("stopped", 90.0, "rung"), ("diverged", 70.0, "NaN"), ("failed", None, "node")]
+    fates.append(("failed", None, "out of memory: 80 GiB"))
+    for state, fid, reason in fates:
+        config = searcher.suggest("x")
+        finish(searcher, config["trial"], fid, state, reason)
+    told = searcher.study.trials
+    assert [trial.state for trial in told] == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.COMPLETE,
+    ]
+    assert [bool(trial.constraints.get("lost")) for trial in told] == [False, False, True, False, True]
+    assert told[1].intermediate_values == {12000: 90.0}
+
+
+def test_a_resumed_study_knows_what_the_first_knew_and_unfinished_trials_go_first(run: Storage) -> None:
+    _, first = make(run, trials=8)
+    journal = Journal(run)
+    settings = {"format": 1, "command": "", "settings": {}, "evaluation": {}, "versions": {}}
+    journal.append("sweep", **settings)
+    # `make` wrote nothing before this; trials are written as they are handed out.
+    for index in range(8):
+        config = first.suggest(f"tune-{index}")
+        if index % 3:
+            finish(first, config["trial"], 100.0 - index)
+            journal.append("report", trial=config["trial"], kimg=12.0, score=100.0 - index, best_fid=100.0 - index)
+            journal.append("verdict", trial=config["trial"], state="finished", reason=None)
+    record = read_record(run)
+    _, second = make(run, record, trials=10)
+
+    def running(searcher: StudySearcher) -> list[str]:
+        return [t.params["recipe"] for t in searcher.study.get_trials(states=(TrialState.RUNNING,))]
+
+    def known(searcher: StudySearcher) -> list[tuple[Any, ...]]:
+        ended = [t for t in searcher.study.trials if t.state == TrialState.COMPLETE]
+        return sorted((t.user_attrs["trial"], t.value, tuple(sorted(t.params.items()))) for t in ended)
+
+    assert known(first) == known(second) != []
+    # What runs, the published settings among it, is known as running: before, and once it is to run again.
+    assert running(first) == running(second) == ["dcgan", "l2", "wgan"][:1] + running(first)[1:]
+    assert len(running(second)) == 3
+    handed = [second.suggest(f"again-{n}")["trial"] for n in range(5)]
+    assert handed == ["t0000", "t0003", "t0006", "t0008", "t0009"]
+    assert second.suggest("no more") == Searcher.FINISHED
+
+
+def test_it_finds_better_settings_than_chance(run: Storage) -> None:
+    """On a known landscape, later samples must be better than early ones: the study is really told."""
+    import math
+
+    def landscape(settings: dict[str, Any]) -> float:
+        return abs(math.log10(settings["lr_g"]) + 3.0) * 40 + abs(math.log10(settings["lr_d"]) + 3.5) * 40
+
+    _, searcher = make(run, trials=80, recipes=["dcgan"], published=False)
+    scores = []
+    while (config := searcher.suggest("x")) != Searcher.FINISHED:
+        scores.append(landscape(config["settings"]))
+        finish(searcher, config["trial"], scores[-1])
+    assert sum(scores[-30:]) / 30 < 0.6 * sum(scores[:10]) / 10
