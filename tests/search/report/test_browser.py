@@ -13,7 +13,7 @@ from run_writer import TRIALS, Writer
 
 from gan.storage.storage import Storage
 from search.report import build_report
-from search.report.data import collect
+from search.report.data.collect import collect
 from search.report.page.page import write_page
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium here: apt-get install chromium")

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from gan.storage.storage import Storage
 from search.report import build_report
-from search.report.data import collect
+from search.report.data.collect import collect
 from search.report.data.contest import ComparisonResult, Difference, Estimate
 from search.report.text.contest_tables import as_json, as_markdown
 from search.report.text.status import plain, render, status

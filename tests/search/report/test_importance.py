@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from run_writer import Writer
 
-from search.report.data import collect
+from search.report.data.collect import collect
 from search.report.data.report_data import Row
 from search.report.page.importance import FEWEST, MOST, importance
 from search.report.page.page import page

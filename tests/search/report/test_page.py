@@ -19,8 +19,8 @@ from run_writer import Writer
 
 from gan.errors import InputError
 from search.report import build_report
-from search.report.data import collect
 from search.report.data.assessed import Assessed
+from search.report.data.collect import collect
 from search.report.data.report_data import grid_path
 from search.report.page.chart_data import payload, thin
 from search.report.page.embed import as_json

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from gan.metric import REFERENCE_INCEPTION
-from search.report.data import collect
+from search.report.data.collect import collect
 from search.report.data.pictures import over_training
 from search.report.page.page import page
 from search.report.plots.drawing import log_ticks
