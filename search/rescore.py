@@ -19,8 +19,8 @@ from gan.checks.preflight import open_checked
 from gan.data.dataset import DataSet
 from gan.errors import InputError
 from gan.evaluation.assessment.assessment import SEARCHED, assess
-from gan.evaluation.assessment.judge_again import fresh_seed, judge
 from gan.evaluation.assessment.page import write_assessment
+from gan.evaluation.assessment.rejudge import fresh_seed, judge
 from gan.evaluation.evaluator import Evaluator
 from gan.storage.storage import Storage
 from search.report import build_report

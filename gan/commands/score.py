@@ -12,7 +12,7 @@ from gan.errors import InputError
 from gan.terminal import emit, progress_bar, say, table, warn
 
 if TYPE_CHECKING:
-    from gan.evaluation.compare.inputs import FidInput, How
+    from gan.evaluation.compare.inputs import FidInput, FidOptions
 
 _SIDE = "folder of images, bundle, data URI, packed set, or .npz of statistics"
 
@@ -46,21 +46,21 @@ def fid(
       gan-search fid samples/ ~/photos --size 64 --inception-weights inception.pth
       gan-search fid --save-stats --samples 50000 ~/photos photos.npz
     """
-    from gan.evaluation.compare.inputs import How, open_side
+    from gan.evaluation.compare.inputs import FidOptions, open_input
     from gan.tensors.device import choose_device
 
     target = _new_file(b) if save_stats else None
     place = str(choose_device(device))
     with progress_bar("packing images", quiet=json) as packing, progress_bar("images", quiet=json) as progress:
-        how = How(features, samples, seed, place, inception_weights, progress)
-        first = open_side(a, place, packing)
+        how = FidOptions(features, samples, seed, place, inception_weights, progress)
+        first = open_input(a, place, packing)
         if target is not None:
             _save(first, size, how, target, json)
         else:
-            _measure(first, open_side(b, place, packing), size, how, json)
+            _measure(first, open_input(b, place, packing), size, how, json)
 
 
-def _measure(first: FidInput, second: FidInput, size: int | None, how: How, json: bool) -> None:
+def _measure(first: FidInput, second: FidInput, size: int | None, how: FidOptions, json: bool) -> None:
     from gan.evaluation.compare.comparison import compare
     from gan.metric import label
 
@@ -75,7 +75,7 @@ def _measure(first: FidInput, second: FidInput, size: int | None, how: How, json
         say(account(evaluation))
 
 
-def _save(side: FidInput, size: int | None, how: How, target: Path, json: bool) -> None:
+def _save(side: FidInput, size: int | None, how: FidOptions, target: Path, json: bool) -> None:
     from gan.evaluation.compare.comparison import measure
     from gan.evaluation.statistics import save_statistics
     from gan.storage.storage import writing

@@ -17,7 +17,7 @@ MOST_UNREADABLE = 0.01
 GREY_LOOKED_AT = 64
 """Images that are looked at to tell whether a set is grey."""
 
-Piece = Callable[[], Iterable[np.ndarray | str]]
+PartReader = Callable[[], Iterable[np.ndarray | str]]
 """The work of reading some rows, for each of which it gives the row, or a line on why there is none."""
 
 
@@ -32,7 +32,7 @@ class Source(Protocol):
 
     It may also offer
 
-    - `piece(rows)`, with a sequence of row numbers: a `Piece` that can be pickled. Its rows are then made
+    - `part_reader(rows)`, with a sequence of row numbers: a `PartReader` that can be pickled. Its rows are then made
       by several processes, and packing goes on after a kill. It must need little beside NumPy: not PyTorch.
     - `batches()`, an iterator of arrays [n, *shape] in the same order, where it makes many rows at once.
     - `crop`, how its images are cropped.
@@ -55,10 +55,10 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[np.ndarray]: ...
 
 
-class Pieces(Source, Protocol):
-    """A source that offers `piece`."""
+class PartedSource(Source, Protocol):
+    """A source that offers `part_reader`."""
 
-    def piece(self, rows: Sequence[int]) -> Piece: ...
+    def part_reader(self, rows: Sequence[int]) -> PartReader: ...
 
 
 class Rows:

@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from gan.evaluation.assessment.judge_again import fresh_seed, redraw_bundle
+from gan.evaluation.assessment.rejudge import fresh_seed, rejudge_bundle
 from gan.storage.storage import Storage
 from gan.terminal import progress_bar
 from search.run.record import SweepRecord
@@ -31,7 +31,7 @@ def redraw(run: Storage, claim: RunContext, draws: int, *, quiet: bool) -> None:
     first = fresh_seed(claim.evaluator)
     seeds = list(range(first, first + draws))
     spec = claim.spec
-    judge = ray.remote(redraw_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus)
+    judge = ray.remote(rejudge_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus)
     shared = ray.put(claim.evaluator)
     waiting = list(owed)
     running: dict[Any, str] = {}

@@ -98,7 +98,7 @@ def test_generators_are_judged_again_on_fresh_latents_and_the_journal_says_so(
     """The same figures as `evaluate` gives for the bundles that were kept."""
     from gan import load_bundle
     from gan.data.packed.opening import open_data
-    from gan.evaluation.assessment.judge_again import judge
+    from gan.evaluation.assessment.rejudge import judge
     from gan.evaluation.evaluator import Evaluator
 
     run, told = compared

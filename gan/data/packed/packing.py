@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from gan.data.dataset import DataSet, Pieces, Source
+from gan.data.dataset import DataSet, PartedSource, Source
 from gan.data.packed.cache import cache_folder, key_of, locked, make_room, open_held
 from gan.data.packed.packed import Header, Writer, check_content, open_file
 from gan.data.packed.parts import Parts, folder_beside
@@ -82,13 +82,13 @@ def _bytes(source: Source) -> int:
 
 def write(source: Source, path: Path, progress: Progress | None = None, processes: int | None = None) -> None:
     """Write a source's rows, shape and origin to a packed set on this machine's disk."""
-    if hasattr(source, "piece"):
-        _write_parts(cast(Pieces, source), path, progress, processes or available_processes())
+    if hasattr(source, "part_reader"):
+        _write_parts(cast(PartedSource, source), path, progress, processes or available_processes())
     else:
         _write_rows(source, path, progress)
 
 
-def _write_parts(source: Pieces, path: Path, progress: Progress | None, processes: int) -> None:
+def _write_parts(source: PartedSource, path: Path, progress: Progress | None, processes: int) -> None:
     """Write a source that can be read in pieces: in parts first, by several processes."""
     with folder_beside(path) as folder, writing(path.parent):
         parts = Parts(source, folder)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan.data.dataset import Piece, Pieces, check_skipped
+from gan.data.dataset import PartedSource, PartReader, check_skipped
 from gan.data.packed.workers import Workers
 from gan.errors import InputError
 from gan.storage.storage import temporary_name, writing
@@ -28,7 +28,7 @@ ROWS = 128
 """Rows of a part: few enough that processes share the work evenly, many enough that files stay few."""
 MOST_BYTES = 32 << 20
 """Bytes of a part; it is in memory as a whole."""
-PATIENCE = 1.0
+ALONE_SECONDS = 1.0
 """Seconds that the caller works alone: a small set is done before processes have started."""
 _VERSION = 1
 
@@ -50,7 +50,7 @@ class Outcome:
 class _Make:
     """The work of making one part, unless it is there already. It may be sent to other processes."""
 
-    piece: Piece
+    reader: PartReader
     path: Path
     shape: tuple[int, ...]
     dtype: str
@@ -60,7 +60,7 @@ class _Make:
         if done is not None:
             return done
         rows, skipped = [], {}
-        for place, row in enumerate(self.piece()):
+        for place, row in enumerate(self.reader()):
             if isinstance(row, str):
                 skipped[place] = row
             elif row.shape != self.shape or row.dtype != self.dtype:
@@ -113,7 +113,7 @@ class Parts:
         folder: theirs; see `folder_beside`.
     """
 
-    def __init__(self, source: Pieces, folder: Path) -> None:
+    def __init__(self, source: PartedSource, folder: Path) -> None:
         self._source = source
         self._folder = folder
         self._shape = tuple(source.shape)
@@ -133,7 +133,7 @@ class Parts:
         """
         self._begin()
         works = (
-            _Make(self._source.piece(span), self._path(number), self._shape, self._dtype.name)
+            _Make(self._source.part_reader(span), self._path(number), self._shape, self._dtype.name)
             for number, span in enumerate(self._spans)
         )
         with closing(_run(works, processes)) as outcomes:  # Processes end before an error goes further.
@@ -179,7 +179,7 @@ def _run(works: Iterable[_Make], processes: int) -> Generator[Outcome, None, Non
     rest = iter(works)
     for work in rest:
         yield work()
-        if processes > 1 and time.monotonic() - begun >= PATIENCE:
+        if processes > 1 and time.monotonic() - begun >= ALONE_SECONDS:
             break
     else:
         return

@@ -140,7 +140,7 @@ def draw(indices: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class DrawFaces:
-    """A piece of the set; see `Source.piece`."""
+    """A piece of the set; see `Source.part_reader`."""
 
     indices: tuple[int, ...]
     size: int
@@ -174,7 +174,7 @@ class Faces:
     def __len__(self) -> int:
         return COUNT
 
-    def piece(self, rows: Sequence[int]) -> DrawFaces:
+    def part_reader(self, rows: Sequence[int]) -> DrawFaces:
         """Return the work of drawing some faces; see `Source`."""
         return DrawFaces(tuple(rows), self.size)
 

@@ -108,7 +108,7 @@ class ZipFiles:
 
 @dataclass(frozen=True)
 class DecodeFiles:
-    """A piece of a set of image files; see `Source.piece`."""
+    """A piece of a set of image files; see `Source.part_reader`."""
 
     files: Files
     items: tuple[tuple[str, Any], ...]
@@ -150,7 +150,7 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self._items)
 
-    def piece(self, rows: Sequence[int]) -> DecodeFiles:
+    def part_reader(self, rows: Sequence[int]) -> DecodeFiles:
         """Return the work of reading some rows; see `Source`."""
         return DecodeFiles(self._files, tuple(self._items[row] for row in rows), self._decoder)
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from gan.data.dataset import Piece, Pieces, Source
+from gan.data.dataset import PartedSource, PartReader, Source
 from gan.data.uri import with_option
 
 _SEED = 20_150_716
@@ -54,22 +54,22 @@ class Subset:
                 yield content
 
 
-class SubsetInPieces(Subset):
+class PartedSubset(Subset):
     """The same of a source that can be read in pieces: other rows are not read at all."""
 
-    def piece(self, rows: Sequence[int]) -> Piece:
+    def part_reader(self, rows: Sequence[int]) -> PartReader:
         """Return the work of reading some rows; see `Source`."""
-        return cast(Pieces, self._source).piece([int(self._rows[row]) for row in rows])
+        return cast(PartedSource, self._source).part_reader([int(self._rows[row]) for row in rows])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (row for row in self.piece(range(len(self)))() if not isinstance(row, str))
+        return (row for row in self.part_reader(range(len(self)))() if not isinstance(row, str))
 
 
 def limited(source: Source, limit: int | None) -> Source:
     """Return a source of at most `limit` rows of another; of all without a limit."""
     if limit is None:
         return source
-    return (SubsetInPieces if hasattr(source, "piece") else Subset)(source, limit)
+    return (PartedSubset if hasattr(source, "part_reader") else Subset)(source, limit)
 
 
 def _choose(rows: range, count: int) -> np.ndarray:

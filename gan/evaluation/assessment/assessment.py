@@ -21,9 +21,9 @@ from gan.data.dataset import DataSet, Rows
 from gan.errors import NotFinite
 from gan.evaluation.assessment.diversity import Diversity, diversity, kernel_distance
 from gan.evaluation.assessment.extrapolation import Extrapolation, extrapolate
-from gan.evaluation.assessment.judge_again import fresh_seed, judge
 from gan.evaluation.assessment.memorisation import Memorisation, memorisation
 from gan.evaluation.assessment.neighbours import nearest
+from gan.evaluation.assessment.rejudge import fresh_seed, judge
 from gan.evaluation.evaluator import BATCH, COLLAPSED_SPREAD, Evaluation, Evaluator, reference_rows
 from gan.evaluation.features import FeatureExtractor
 from gan.evaluation.identity import EvaluationIdentity

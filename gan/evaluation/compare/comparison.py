@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gan.errors import InputError, NotFinite, TooFew
-from gan.evaluation.compare.inputs import FidInput, How
+from gan.evaluation.compare.inputs import FidInput, FidOptions
 from gan.evaluation.features import FeatureExtractor, make_features, singular
 from gan.evaluation.frechet import Reference
 from gan.evaluation.identity import EXTRACTION, differing
@@ -32,7 +32,7 @@ class Comparison:
     count: int | None
     reference_count: int | None
     features: FeatureExtractor | None
-    how: How
+    options: FidOptions
 
     def evaluation(self) -> dict[str, Any]:
         """Return the identity of this measurement: the fields of `EvaluationIdentity`, and the first side."""
@@ -40,8 +40,8 @@ class Comparison:
             **_extraction(self.features, self.first, self.second),
             "samples": self.count,
             "reference_samples": self.reference_count,
-            "reference_seed": self.how.seed,
-            "latent_seed": self.how.seed,
+            "reference_seed": self.options.seed,
+            "latent_seed": self.options.seed,
             "data": self.second.name,
             "data_hash": self.second.content_hash(),
             "compared": self.first.name,
@@ -64,14 +64,14 @@ class Measured:
     statistics: Statistics
     side: FidInput
     features: FeatureExtractor
-    how: How
+    options: FidOptions
 
     def evaluation(self) -> dict[str, Any]:
         """Return what whoever reads them must know."""
         return {
             **_extraction(self.features, self.side, self.side),
             "samples": self.statistics.count,
-            "seed": self.how.seed,
+            "seed": self.options.seed,
             "data": self.side.name,
             "data_hash": self.side.content_hash(),
             "shape": list(self.side.shape or ()),
@@ -97,7 +97,7 @@ def _extraction(features: FeatureExtractor | None, first: FidInput, second: FidI
     }
 
 
-def compare(first: FidInput, second: FidInput, size: int | None, how: How) -> Comparison:
+def compare(first: FidInput, second: FidInput, size: int | None, options: FidOptions) -> Comparison:
     """Measure how far two sides are apart.
 
     Args:
@@ -114,17 +114,17 @@ def compare(first: FidInput, second: FidInput, size: int | None, how: How) -> Co
     if first.saved is not None and second.saved is not None:
         _require_like(first, second, first.measured, second.measured)
         distance = Reference.of(second.saved).distance(first.saved)
-        return Comparison(distance, first, second, first.saved.count, second.saved.count, None, how)
-    features = _features(first, second, how)
+        return Comparison(distance, first, second, first.saved.count, second.saved.count, None, options)
+    features = _features(first, second, options)
     with _named(second):
-        reference, count = second.reference(features, how)
+        reference, count = second.reference(features, options)
     with _named(first):
-        statistics = first.statistics(features, how)
-    distance = reference.distance(statistics.to(how.device))
-    return Comparison(distance, first, second, statistics.count, count, features, how)
+        statistics = first.statistics(features, options)
+    distance = reference.distance(statistics.to(options.device))
+    return Comparison(distance, first, second, statistics.count, count, features, options)
 
 
-def measure(side: FidInput, size: int | None, how: How) -> Measured:
+def measure(side: FidInput, size: int | None, options: FidOptions) -> Measured:
     """Compute the statistics of one side, to be saved.
 
     Raises:
@@ -136,9 +136,9 @@ def measure(side: FidInput, size: int | None, how: How) -> Measured:
         side = side.at_size(size or side.own_size())
     elif size not in (None, side.shape[0]):
         raise InputError(f"--size {size}: {side.name} is of size {side.shape[0]}, and cannot be resized")
-    features = _features(side, side, how)
+    features = _features(side, side, options)
     with _named(side):
-        return Measured(side.statistics(features, how), side, features, how)
+        return Measured(side.statistics(features, options), side, features, options)
 
 
 @contextmanager
@@ -190,12 +190,12 @@ def _require_one_shape(first: FidInput, second: FidInput) -> None:
         raise InputError(f"{first.name} and {second.name} are of different sizes ({shapes}) and cannot be compared")
 
 
-def _features(first: FidInput, second: FidInput, how: How) -> FeatureExtractor:
+def _features(first: FidInput, second: FidInput, options: FidOptions) -> FeatureExtractor:
     """Make the extractor asked for, or the one that fits the data; check saved statistics against it."""
     by_voice = sorted((first, second), key=lambda side: side.voice, reverse=True)
-    name = how.features or next((side.default_features for side in by_voice if side.default_features), "inception")
+    name = options.features or next((side.default_features for side in by_voice if side.default_features), "inception")
     shape = next(side.shape for side in by_voice if side.shape is not None and side.saved is None)
-    features = make_features(name, shape=shape, device=how.device, inception_weights=how.weights)
+    features = make_features(name, shape=shape, device=options.device, inception_weights=options.weights)
     for side in (first, second):
         _require_fit(side, features, _extraction(features, first, second))
     return features

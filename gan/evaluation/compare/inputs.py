@@ -35,8 +35,8 @@ FEWEST_REAL = 500
 
 
 @dataclass(frozen=True)
-class How:
-    """How two sides are compared.
+class FidOptions:
+    """How two inputs are compared.
 
     Attributes:
         features: name of the extractor; None for what fits the data.
@@ -88,13 +88,13 @@ class FidInput(ABC):
         return None
 
     @abstractmethod
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         """Return mean and covariance of its features."""
 
-    def reference(self, features: FeatureExtractor, how: How) -> tuple[Reference, int | None]:
+    def reference(self, features: FeatureExtractor, options: FidOptions) -> tuple[Reference, int | None]:
         """Return this side as the reference, and how many images that is of."""
-        statistics = self.statistics(features, how)
-        return Reference.of(statistics.to(how.device)), statistics.count
+        statistics = self.statistics(features, options)
+        return Reference.of(statistics.to(options.device)), statistics.count
 
     @abstractmethod
     def content_hash(self) -> str | None:
@@ -115,10 +115,10 @@ class _Generator(FidInput):
         self._bundle = bundle
         self.default_features = (bundle.config.get("evaluation") or {}).get("features")
 
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
-        latents = self._bundle.latents(how.samples, how.seed)
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
+        latents = self._bundle.latents(options.samples, options.seed)
         batches = (self._bundle.generate(chunk) for chunk in latents.split(BATCH))
-        return statistics_of(_watched(batches, how.samples, how.progress), features)
+        return statistics_of(_watched(batches, options.samples, options.progress), features)
 
     def content_hash(self) -> str | None:
         return self._bundle.config.get("generator_sha256")
@@ -138,19 +138,19 @@ class _Set(FidInput):
         self.data = data
         self.default_features = data.default_features
 
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
-        rows = reference_rows(len(self.data.train), how.samples, how.seed)
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
+        rows = reference_rows(len(self.data.train), options.samples, options.seed)
         parts = (self.data.train.gather(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH))
-        return statistics_of(_watched(parts, len(rows), how.progress), features)
+        return statistics_of(_watched(parts, len(rows), options.progress), features)
 
-    def reference(self, features: FeatureExtractor, how: How) -> tuple[Reference, int | None]:
+    def reference(self, features: FeatureExtractor, options: FidOptions) -> tuple[Reference, int | None]:
         """Return the reference that trainings on this set are judged by, from the cache if it is there."""
         prepared = Evaluator.prepare(
             self.data,
             features=features,
-            samples=how.samples,
-            seed=how.seed,
-            device=how.device,
+            samples=options.samples,
+            seed=options.seed,
+            device=options.device,
         )
         return prepared.reference, prepared.identity.reference_samples
 
@@ -168,7 +168,7 @@ class _Source(FidInput):
     def at_size(self, size: int | None) -> FidInput:
         return _Set(self.name, open_data(self.name, size, progress=self._progress))
 
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         raise AssertionError("at_size comes first: a source has no rows before its size is settled")
 
     def content_hash(self) -> None:
@@ -226,10 +226,10 @@ class _Folder(FidInput):
     def own_size(self) -> int:
         return self.images.own_size()
 
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
-        self.images.choose(how.samples, how.seed)
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
+        self.images.choose(options.samples, options.seed)
         self._digest = hashlib.sha256(f"{list(self.images.shape)} uint8\n".encode())
-        return statistics_of(_watched(self._batches(), len(self.images), how.progress), features)
+        return statistics_of(_watched(self._batches(), len(self.images), options.progress), features)
 
     def _batches(self) -> Iterator[np.ndarray]:
         rows = []
@@ -266,7 +266,7 @@ class _Saved(FidInput):
         super().__init__(name, tuple(known["shape"]) if known.get("shape") else None)
         self.default_features = known.get("features")
 
-    def statistics(self, features: FeatureExtractor, how: How) -> Statistics:
+    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         assert self.saved is not None
         return self.saved
 
@@ -289,7 +289,7 @@ def few(name: str, count: int | None) -> str | None:
     return f"{name} has {count} images: with fewer than {FEWEST_REAL} FID says little"
 
 
-def open_side(place: str, device: str = "cpu", progress: Progress = lambda done, total: None) -> FidInput:
+def open_input(place: str, device: str = "cpu", progress: Progress = lambda done, total: None) -> FidInput:
     """Return what a place holds: a data URI, a bundle, a folder of images, a packed set or statistics.
 
     Raises:

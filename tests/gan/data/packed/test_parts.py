@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan.data.dataset import Piece, Source
+from gan.data.dataset import PartReader, Source
 from gan.data.packed import parts
 from gan.data.packed.packing import open_packed, pack
 from gan.data.packed.workers import Workers
@@ -58,7 +58,7 @@ def hash_of(rows: Sequence[np.ndarray]) -> str:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes take over after the first part."""
-    monkeypatch.setattr(parts, "PATIENCE", 0.0)
+    monkeypatch.setattr(parts, "ALONE_SECONDS", 0.0)
     monkeypatch.setattr(parts, "ROWS", 32)
 
 
@@ -99,7 +99,7 @@ def test_too_many_unreadable_files_end_it_early_and_leave_nothing(photos: Path, 
 
 
 @dataclass(frozen=True)
-class MadePiece:
+class MadeReader:
     rows: tuple[int, ...]
     log: str
     fail_at: int
@@ -134,8 +134,8 @@ class Made:
     def fingerprint(self) -> str:
         return self.version
 
-    def piece(self, rows: Sequence[int]) -> Piece:
-        return MadePiece(tuple(rows), str(self.log), self.fail_at)
+    def part_reader(self, rows: Sequence[int]) -> PartReader:
+        return MadeReader(tuple(rows), str(self.log), self.fail_at)
 
     def made(self) -> list[int]:
         return [int(line) for line in self.log.read_text().split()] if self.log.exists() else []
@@ -203,7 +203,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 
 IMAGES = 640
 PACK = "import sys; from gan.commands.app import main; from gan.data.packed import parts; "
-PACK += "parts.ROWS = 16; parts.PATIENCE = 0.2; sys.exit(main(sys.argv[1:]))"
+PACK += "parts.ROWS = 16; parts.ALONE_SECONDS = 0.2; sys.exit(main(sys.argv[1:]))"
 
 
 def start_packing(source: object, path: Path, **options: Any) -> subprocess.Popen[str]:
@@ -329,7 +329,8 @@ def test_processes_import_neither_pytorch_nor_the_callers_program(tmp_path: Path
         "    def __reduce__(self):\n"
         "        return eval, ('lambda: sorted(__import__(\"sys\").modules)',)\n"
         "with Workers(1) as workers:\n"
-        f"    workers.run([_Make(source.piece(range(3)), Path(r'{tmp_path}/a'), (16, 16, 3), 'uint8')]).__next__()\n"
+        "    read = source.part_reader(range(3))\n"
+        f"    workers.run([_Make(read, Path(r'{tmp_path}/a'), (16, 16, 3), 'uint8')]).__next__()\n"
         "    (modules,) = workers.run([Modules()])\n"
         "print(json.dumps(modules))\n"
     )

@@ -12,7 +12,7 @@ from gan.data.dataset import DataSet
 from gan.data.packed.opening import open_data
 from gan.data.sources.faces import draw
 from gan.data.sources.opening import absolute_uri, open_source
-from gan.data.sources.subset import SubsetInPieces
+from gan.data.sources.subset import PartedSubset
 from gan.data.uri import DataUri
 from gan.errors import InputError
 
@@ -23,7 +23,7 @@ def content(dataset: DataSet) -> np.ndarray:
 
 def chosen(uri: str) -> list[int]:
     source = open_source(uri, 16)
-    assert isinstance(source, SubsetInPieces)
+    assert isinstance(source, PartedSubset)
     return source._rows.tolist()
 
 

@@ -210,7 +210,7 @@ def test_a_copier_and_a_collapsed_one_on_the_command_line(
 ) -> None:
     made = {"copier": StandIn(copier(data)), "few": StandIn(few), "honest": StandIn(honest)}
     # What is first imported while this stands would keep it for ever.
-    for module in ("gan.evaluation.compare.inputs", "gan.evaluation.assessment.judge_again"):
+    for module in ("gan.evaluation.compare.inputs", "gan.evaluation.assessment.rejudge"):
         importlib.import_module(module)
     monkeypatch.setattr("gan.bundle.bundle.load_bundle", lambda name, device="cpu": made[name])
     told = {

@@ -43,7 +43,7 @@ def judge(
     return evaluator.evaluate(sample, keep=keep)
 
 
-def redraw_bundle(uri: str, evaluator: Evaluator, seeds: list[int], device: str, threads: int) -> list[float | None]:
+def rejudge_bundle(uri: str, evaluator: Evaluator, seeds: list[int], device: str, threads: int) -> list[float | None]:
     """Return the FID of a bundle on the draws of several seeds; None where its samples are not finite.
 
     Args:
