@@ -1,75 +1,35 @@
-"""Draws docs/images/architecture.svg from the imports that the code really has: python docs/draw_architecture.py
+"""Draws docs/images/architecture.svg from the folders and the imports of the code: python docs/draw_architecture.py
 
-A module that belongs to no box, imports that go round in a circle, and an arrow that would run through
-a box are errors: put the module into a box, mend the imports, or move the boxes. A test draws the
-picture again and compares.
+A box is a folder directly below gan/ or search/, or the modules of one of these two themselves. An arrow is an import.
+Arrows that follow from others are left out. The layout is computed (Sugiyama et al. 1981): layers by longest path,
+order within a layer by barycentres, positions by isotonic regression. Arrows run between boxes, never through one.
+Imports that go round in a circle are an error. A test draws the picture again and compares.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from textwrap import wrap
 
+import networkx as nx
+import numpy as np
+from scipy.optimize import isotonic_regression
+
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "images" / "architecture.svg"
+PACKAGES = {"search": "search/: Ray Tune, Optuna", "gan": "gan/: PyTorch, without Ray"}
+"""Package → its title in the picture, from top to bottom."""
+FACADES = ("gan", "gan.__main__", "gan.extend", "search", "search.__main__")
+"""Modules that hand out what is below them. Nothing of ours imports them, and they belong to no box."""
 
-
-@dataclass(frozen=True)
-class Box:
-    """Modules that are drawn as one.
-
-    Attributes:
-        title: its name in the picture.
-        modules: what is in it; a package's modules belong where the package does, unless named elsewhere.
-        x, y: the left upper corner in pixels.
-        width: in pixels.
-        height: in pixels.
-    """
-
-    title: str
-    modules: tuple[str, ...]
-    x: int
-    y: int
-    width: int = 190
-    height: int = 62
-
-
-BOXES = (
-    Box("command line", ("search.commands.app", "search.commands", "search.commands.machine", "search.__main__"), 20, 60),
-    Box("sweep and compare", ("search.sweep", "search.compare", "search.plan.contestants", "search.finalists",
-        "search.trials.rejudge"), 250, 60),
-    Box("launch", ("search.trials.launch", "search.cluster.cluster", "search.cluster.nodes", "search.cluster.gpu_share", "search.cluster.mps"), 250, 150),
-    Box("trackers", ("search.trackers.terminal", "search.trackers.screen", "search.trackers.estimate", "search.trackers.trackers", "search.trackers.tensorboard",
-        "search.trackers.event_files", "search.trackers.hparams", "search.run.active_parameters", "search.trackers.study", "search.run.follow", "search.trackers.serving"),
-        250, 240, 400),
-    Box("report", ("search.report", "search.run.export", "search.rescore"), 560, 340),
-    Box("trials under Tune", ("search.algorithm.asha", "search.algorithm.futility", "search.trials.scheduler", "search.trials.planner", "search.trials.searcher",
-        "search.algorithm.sampler", "search.algorithm.gaussian_process", "search.algorithm.axes", "search.trials.trial", "search.trials.recorder",
-        "search.cluster.lost_workers", "search.cluster.watch"), 250, 340, 280),
-    Box("plan", ("search.plan.spec", "search.algorithm.space", "search.plan.preflight"), 250, 430),
-    Box("record", ("search.run.journal", "search.run.record", "search.run.run_folder", "search.run.retention"), 650, 430),
-    Box("commands", ("gan.commands", "gan.commands.app", "gan.__main__"), 20, 560),
-    Box("one training", ("gan.training.run", "gan.checks.preflight", "gan.plots.pictures", "gan.plots.vector_plot", "gan.plots.training_plot",
-        "gan.checks.health", "gan.training.gpu_memory"), 250, 560),
-    Box("training loop", ("gan.training.trainer", "gan.training.ema", "gan.training.cuda_graph", "gan.training.checkpoints", "gan.training.divergence"), 130, 650),
-    Box("evaluation", ("gan.evaluation",), 400, 650),
-    Box("recipes", ("gan.recipe.recipe", "gan.recipe.training_settings"), 20, 740),
-    Box("data", ("gan.data",), 260, 740),
-    Box("bundles", ("gan.bundle.bundle", "gan.bundle.files", "gan.bundle.model_card", "gan.bundle.portable"), 650, 740),
-    Box("objectives", ("gan.objectives",), 20, 830),
-    Box("networks", ("gan.networks",), 260, 830),
-    Box("what all use", ("gan", "gan.errors", "gan.settings", "gan.registry", "gan.storage.storage", "gan.tensors.images",
-        "gan.tensors.latents", "gan.metric", "gan.evaluation.assessment.lines", "gan.tensors.device", "gan.storage.retrying", "gan.terminal",
-        "gan.versions"), 20, 920, 820, 46),
-)  # fmt: skip
-GROUND = BOXES[-1]
-"""It imports no other box, and arrows to it are left out."""
-LANES = (("search/: Ray Tune, Optuna", 10, 496), ("gan/: PyTorch, without Ray", 516, 464))
-WIDTH, HEIGHT = 860, 990
+BOX, LANE, GAP, LAYER_GAP, MARGIN = 172, 14, 16, 34, 22
+"""Pixels: width of a box; width of an arrow that passes a layer; between neighbours; between layers; at the edge."""
+SWEEPS = 24
+LINE = 13
 
 
 # ---- what the code says
@@ -77,17 +37,17 @@ WIDTH, HEIGHT = 860, 990
 
 def modules() -> dict[str, Path]:
     """Return every module of both packages by its dotted name."""
-    found = {}
-    for package in ("gan", "search"):
+    files: dict[str, Path] = {}
+    for package in PACKAGES:
         for file in sorted((ROOT / package).rglob("*.py")):
             name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-            found[name.removesuffix(".__init__")] = file
-    return found
+            files[name.removesuffix(".__init__")] = file
+    return files
 
 
-def imported(file: Path, known: dict[str, Path]) -> set[str]:
+def imported(file: Path, known: Mapping[str, Path]) -> set[str]:
     """Return the modules of ours that a file imports, anywhere in it."""
-    found = set()
+    targets = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -98,172 +58,277 @@ def imported(file: Path, known: dict[str, Path]) -> set[str]:
             while name and name not in known:
                 name = name.rpartition(".")[0]
             if name:
-                found.add(name)
-    return found
+                targets.add(name)
+    return targets
 
 
-def box_of(module: str) -> Box | None:
-    """Return the box that names a module, or the nearest package above it; None if there is none."""
-    name = module
-    while name:
-        for box in BOXES:
-            # The two packages themselves only hand out what is in them.
-            if name in box.modules and (name == module or name not in ("gan", "search")):
-                return box
-        name = name.rpartition(".")[0]
-    return None
+def folder_of(module: str, file: Path) -> str:
+    """Return the folder of a module, dotted: gan.data.packed."""
+    return module if file.name == "__init__.py" else module.rpartition(".")[0]
 
 
-def arrows() -> dict[str, set[str]]:
-    """Return which box imports which, by title, without what all use.
-
-    Raises:
-        SystemExit: a module belongs to no box, or the ground imports what stands on it.
-    """
+def folders() -> nx.DiGraph:
+    """Return which folder imports which; each node has its `modules`, sorted."""
     known = modules()
-    # What `from search import Sweep` hands out belongs to no box, as nothing of ours imports it.
-    facades = ("gan", "search")
-    homeless = [name for name in known if name not in facades and box_of(name) is None]
-    if homeless:
-        raise SystemExit(f"{', '.join(homeless)}: in no box of docs/draw_architecture.py; put it into one")
-    found: dict[str, set[str]] = {box.title: set() for box in BOXES}
+    graph = nx.DiGraph()
     for name, file in known.items():
-        if name in facades:
+        folder = folder_of(name, file)
+        graph.add_node(folder)
+        graph.nodes[folder].setdefault("modules", []).append(name)
+        if name in FACADES:
             continue
-        mine = box_of(name)
-        for other in imported(file, known) - set(facades):
-            theirs = box_of(other)
-            assert mine and theirs
-            if theirs not in (mine, GROUND):
-                found[mine.title].add(theirs.title)
-    if found[GROUND.title]:
-        raise SystemExit(f"'{GROUND.title}' imports {', '.join(found[GROUND.title])}, which stands on it")
-    return found
+        for other in imported(file, known) - set(FACADES):
+            if (target := folder_of(other, known[other])) != folder:
+                graph.add_edge(folder, target)
+    return graph
 
 
-def reached(start: str, edges: dict[str, set[str]]) -> set[str]:
-    """Return all that can be reached from a box along the arrows."""
-    seen: set[str] = set()
-    waiting = list(edges[start])
-    while waiting:
-        title = waiting.pop()
-        if title not in seen:
-            seen.add(title)
-            waiting += edges[title]
-    return seen
-
-
-def reduced(edges: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Leave out arrows that follow from others: A → C where A → B → C.
+def boxes(graph: nx.DiGraph) -> nx.DiGraph:
+    """Join nested folders with the one that they lie in, and leave out arrows that follow from others.
 
     Raises:
-        SystemExit: the arrows go round in a circle.
+        SystemExit: imports go round in a circle.
     """
-    for title in edges:
-        if title in reached(title, edges):
-            raise SystemExit(f"the imports of '{title}' lead back to it")
-    return {
-        title: {other for other in others if not any(other in reached(via, edges) for via in others - {other})}
-        for title, others in edges.items()
-    }
+    joined = nx.DiGraph()
+    joined.add_nodes_from(sorted(map(box_of, graph)))
+    joined.add_edges_from(sorted((box_of(a), box_of(b)) for a, b in graph.edges if box_of(a) != box_of(b)))
+    try:
+        circle = nx.find_cycle(joined)
+    except nx.NetworkXNoCycle:
+        return nx.transitive_reduction(joined)
+    raise SystemExit(f"imports go round in a circle: {' → '.join(a for a, _ in circle)} → {circle[0][0]}")
+
+
+def box_of(folder: str) -> str:
+    """Return the box that a folder is drawn in."""
+    return ".".join(folder.split(".")[:2])
+
+
+def lines_of(box: str, graph: nx.DiGraph) -> list[str]:
+    """Return what a box lists: its modules, then its nested folders with a slash."""
+    below = sorted(name.removeprefix(f"{box}.") + "/" for name in graph if name.startswith(f"{box}.") and "." in box)
+    own = [name for name in graph.nodes[box]["modules"] if name not in FACADES and name != box]
+    # A space that does not break keeps each dot behind its name.
+    return wrap("\u00a0· ".join([name.rpartition(".")[2] for name in own] + below), (BOX - 14) // 6)
+
+
+# ---- the layout
+
+Node = str | tuple[str, str, int]
+"""A box, or the place where an arrow (from, to) passes a layer."""
+
+
+def layers(graph: nx.DiGraph) -> list[list[Node]]:
+    """Return boxes and passing arrows from top to bottom, each layer from left to right."""
+    level: dict[str, int] = {}
+    for package in PACKAGES:
+        part = graph.subgraph(node for node in graph if node.partition(".")[0] == package)
+        start = 1 + max(level.values(), default=-1)
+        for depth, names in enumerate(nx.topological_generations(part)):
+            level |= dict.fromkeys(names, start + depth)
+    # Boxes that few import sink towards what they import: shorter arrows.
+    for name in reversed(list(nx.lexicographical_topological_sort(graph))):
+        below = [level[other] for other in graph.successors(name) if other.partition(".")[0] == name.partition(".")[0]]
+        if below and graph.in_degree(name) < graph.out_degree(name):
+            level[name] = max(level[name], min(below) - 1)
+    used = sorted(set(level.values()))
+    level = {name: used.index(depth) for name, depth in level.items()}
+    rows: list[list[Node]] = [[] for _ in used]
+    for name in sorted(graph):
+        rows[level[name]].append(name)
+    for a, b in sorted(graph.edges):
+        for row in range(level[a] + 1, level[b]):
+            rows[row].append((a, b, row))
+    return fewest_crossings(rows, links(graph, level))
+
+
+def links(graph: nx.DiGraph, level: Mapping[str, int]) -> nx.DiGraph:
+    """Return the arrows in pieces that lead from one layer to the next."""
+    pieces = nx.DiGraph()
+    for a, b in sorted(graph.edges):
+        nx.add_path(pieces, [a, *((a, b, row) for row in range(level[a] + 1, level[b])), b])
+    return pieces
+
+
+def fewest_crossings(rows: list[list[Node]], pieces: nx.DiGraph) -> list[list[Node]]:
+    """Order each layer by the mean position of its neighbours, down and up; return the best order seen."""
+    best, fewest = rows, crossings(rows, pieces)
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        rows = [list(row) for row in rows]
+        for index in range(1, len(rows)) if down else range(len(rows) - 2, -1, -1):
+            fixed = rows[index - 1 if down else index + 1]
+            place = {node: (number + 0.5) / len(fixed) for number, node in enumerate(fixed)}
+            centre = {
+                node: mean(
+                    [place[other] for other in neighbours(pieces, node, down)], (number + 0.5) / len(rows[index])
+                )
+                for number, node in enumerate(rows[index])
+            }
+            rows[index].sort(key=lambda node, centre=centre: centre[node])  # type: ignore[misc]
+        count = crossings(rows, pieces)
+        if count < fewest:
+            best, fewest = rows, count
+    return best
+
+
+def neighbours(pieces: nx.DiGraph, node: Node, above: bool) -> list[Node]:
+    """Return what a node is joined to in the layer above or below."""
+    if node not in pieces:
+        return []
+    return list(pieces.predecessors(node) if above else pieces.successors(node))
+
+
+def mean(values: list[float], default: float) -> float:
+    return sum(values) / len(values) if values else default
+
+
+def crossings(rows: list[list[Node]], pieces: nx.DiGraph) -> int:
+    """Return how many pieces of arrows cross."""
+    count = 0
+    for upper, lower in pairwise(rows):
+        place = {node: number for number, node in enumerate(lower)}
+        ends = [[place[other] for other in neighbours(pieces, node, False)] for node in upper]
+        for number, mine in enumerate(ends):
+            count += sum(a > b for others in ends[number + 1 :] for a in mine for b in others)
+    return count
+
+
+def positions(rows: list[list[Node]], pieces: nx.DiGraph) -> dict[Node, float]:
+    """Return the horizontal middle of every node: near its neighbours, without overlap."""
+    x: dict[Node, float] = {}
+    offsets = []
+    for row in rows:
+        sizes = np.array([BOX if isinstance(node, str) else LANE for node in row])
+        offsets.append(np.concatenate([[0.0], np.cumsum((sizes[1:] + sizes[:-1]) / 2 + GAP)]))
+        x |= dict(zip(row, offsets[-1] - offsets[-1][-1] / 2, strict=True))
+    for sweep in range(SWEEPS):
+        down = sweep % 2 == 0
+        order = list(zip(rows, offsets, strict=True))
+        for row, offset in order if down else reversed(order):
+            wanted = [mean([x[other] for other in neighbours(pieces, node, down)], x[node]) for node in row]
+            # Passing arrows stay straight rather than boxes central.
+            weights = [1.0 if isinstance(node, str) else 4.0 for node in row]
+            spread = isotonic_regression(np.array(wanted) - offset, weights=weights).x + offset
+            x |= dict(zip(row, spread.tolist(), strict=True))
+    left = min(x[node] - (BOX if isinstance(node, str) else LANE) / 2 for node in x)
+    return {node: round(value - left + MARGIN, 1) for node, value in x.items()}
 
 
 # ---- the picture
-
-
-Point = tuple[float, float]
-
-
-def ends(source: Box, target: Box) -> tuple[Point, Point]:
-    """Return where an arrow leaves a box and where it arrives."""
-    if source.y == target.y:
-        right = target.x > source.x
-        return (source.x + source.width * right, source.y + source.height / 2), (
-            target.x + target.width * (not right),
-            target.y + target.height / 2,
-        )
-    left = max(source.x, target.x)
-    right_end = min(source.x + source.width, target.x + target.width)
-    if right_end - left > 20:  # They overlap: straight down.
-        middle = (left + right_end) / 2
-        return (middle, source.y + source.height), (middle, target.y)
-    # Between the quarters that are nearest to each other.
-    near, far = (0.75, 0.25) if target.x > source.x else (0.25, 0.75)
-    return (source.x + near * source.width, source.y + source.height), (target.x + far * target.width, target.y)
-
-
-def crossed(start: Point, end: Point, but: tuple[Box, Box]) -> Iterator[Box]:
-    """Yield the boxes that a line runs through."""
-    for box in BOXES:
-        if box in but:
-            continue
-        for step in range(1, 200):
-            x, y = (a + (b - a) * step / 200 for a, b in zip(start, end, strict=True))
-            if box.x - 4 < x < box.x + box.width + 4 and box.y - 4 < y < box.y + box.height + 4:
-                yield box
-                break
 
 
 def draw() -> str:
     """Return the picture as SVG.
 
     Raises:
-        SystemExit: see `arrows` and `reduced`; or an arrow runs through a box.
+        SystemExit: imports go round in a circle.
     """
-    by_title = {box.title: box for box in BOXES}
-    parts = [_line(by_title[a], by_title[b]) for a, others in reduced(arrows()).items() for b in sorted(others)]
-    lanes = [
-        f'<rect class="lane" x="8" y="{y}" width="{WIDTH - 16}" height="{height}" rx="8"/>'
-        f'<text class="name" x="{WIDTH - 235}" y="{y + 22}">{escape(name)}</text>'
-        for name, y, height in LANES
-    ]
+    graph = folders()
+    arrows = boxes(graph)
+    rows = layers(arrows)
+    level = {node: number for number, row in enumerate(rows) for node in row if isinstance(node, str)}
+    pieces = links(arrows, level)
+    x = positions(rows, pieces)
+    width = max(x[node] + BOX / 2 for node in level) + MARGIN
+    text = {name: lines_of(name, graph) for name in level}
+    heights = {name: 28 + LINE * len(lines) for name, lines in text.items()}
+    tops: list[float] = []
+    bottoms: list[float] = []
+    lanes: list[str] = []
+    y = 8.0
+    for package, title in PACKAGES.items():
+        lane_top, y = y, y + 34
+        for row in rows[len(tops) :]:
+            names = [node for node in row if isinstance(node, str)]
+            if names[0].partition(".")[0] != package:
+                break
+            tops.append(y)
+            bottoms.append(y + max(heights[name] for name in names))
+            y = bottoms[-1] + LAYER_GAP
+        lanes.append(_lane(title, lane_top, bottoms[-1] + 14, width))
+        y = bottoms[-1] + 44
+    total = y - 22
+    parts = [_box(name, text[name], x[name] - BOX / 2, tops[level[name]], heights[name]) for name in sorted(level)]
+    ends = {name: tops[level[name]] + heights[name] for name in level}
+    lines = [_arrow(a, b, x, level, tops, bottoms, ends[a], arrows) for a, b in sorted(arrows.edges)]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'font-family="system-ui, sans-serif">',
-            "<title>Which parts of gan-search import which</title>",
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {total:g}" role="img" '
+            'font-family="system-ui, sans-serif">',
+            "<title>Which folders of gan-search import which</title>",
             f"<style>{_STYLE}</style>",
-            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-            'orient="auto"><path d="M0 0L8 4L0 8z" fill="#57606a"/></marker></defs>',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
+            '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
+            'orient="auto"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>',
+            f'<rect class="page" width="{width:g}" height="{total:g}"/>',
             *lanes,
+            *lines,
             *parts,
-            *(_box(box) for box in BOXES),
             "</svg>\n",
         ]
     )
 
 
 _STYLE = (
-    ".lane{fill:#f6f8fa;stroke:#d0d7de}.name{font-size:13px;fill:#57606a;text-anchor:end}"
+    ".page{fill:#ffffff}.lane{fill:#f6f8fa;stroke:#d0d7de}.name{font-size:14px;font-weight:600;fill:#57606a}"
     ".box{fill:#ffffff;stroke:#0969da;stroke-width:1.5}.title{font-size:14px;font-weight:600;fill:#1f2328}"
-    ".files{font-size:11px;fill:#57606a}.arrow{stroke:#57606a;stroke-width:1.4;fill:none;marker-end:url(#tip)}"
+    ".files{font-size:11px;fill:#57606a}.arrow{stroke:#57606a;stroke-width:1.3;fill:none;marker-end:url(#tip)}"
+    ".tip{fill:#57606a}"
+    "@media (prefers-color-scheme:dark){.page{fill:#0d1117}.lane{fill:#161b22;stroke:#30363d}.name,.files{fill:#9198a1}"
+    ".box{fill:#0d1117;stroke:#4493f8}.title{fill:#f0f6fc}.arrow{stroke:#9198a1}.tip{fill:#9198a1}}"
 )
 
 
-def _line(source: Box, target: Box) -> str:
-    start, end = ends(source, target)
-    for box in crossed(start, end, (source, target)):
-        raise SystemExit(f"the arrow from '{source.title}' to '{target.title}' runs through '{box.title}': move one")
-    return f'<path class="arrow" d="M{start[0]:g} {start[1]:g}L{end[0]:g} {end[1]:g}"/>'
+def _lane(title: str, top: float, bottom: float, width: float) -> str:
+    return (
+        f'<rect class="lane" x="8" y="{top:g}" width="{width - 16:g}" height="{bottom - top:g}" rx="8"/>'
+        f'<text class="name" x="{MARGIN}" y="{top + 22:g}">{escape(title)}</text>'
+    )
 
 
-def _box(box: Box) -> str:
-    known = modules()
-    names = []
-    for module in box.modules:
-        short = module.partition(".")[2]
-        if short and not short.startswith("__"):
-            names.append(f"{short}/" if known[module].name == "__init__.py" else short)
-    lines = wrap(" · ".join(names), box.width // 6)
+def _box(name: str, lines: list[str], left: float, top: float, height: float) -> str:
+    package, _, short = name.partition(".")
     text = "".join(
-        f'<text class="files" x="{box.x + 10}" y="{box.y + 36 + 14 * number}">{escape(line)}</text>'
+        f'<text class="files" x="{left + 8:g}" y="{top + 33 + LINE * number:g}">{escape(line)}</text>'
         for number, line in enumerate(lines)
     )
     return (
-        f'<rect class="box" x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="6"/>'
-        f'<text class="title" x="{box.x + 10}" y="{box.y + 20}">{escape(box.title)}</text>{text}'
+        f'<g id="{name}"><rect class="box" x="{left:g}" y="{top:g}" width="{BOX}" height="{height:g}" rx="6"/>'
+        f'<text class="title" x="{left + 8:g}" y="{top + 18:g}">{escape(f"{short or package}/")}</text>{text}</g>'
     )
+
+
+def _arrow(
+    a: str,
+    b: str,
+    x: Mapping[Node, float],
+    level: Mapping[str, int],
+    tops: list[float],
+    bottoms: list[float],
+    start: float,
+    arrows: nx.DiGraph,
+) -> str:
+    """Draw curves between layers and straight lines through them, where no box is."""
+    passing: list[Node] = [(a, b, row) for row in range(level[a] + 1, level[b])]
+
+    def port(box: str, others: Iterable[str], far: str, towards: Mapping[str, float]) -> float:
+        """Return where an arrow touches a box: in the order of the arrows' other ends, so that they do not cross."""
+        ordered = sorted(others, key=lambda other: (towards[other], other))
+        return x[box] + (ordered.index(far) - (len(ordered) - 1) / 2) * min(26, (BOX - 30) / len(ordered))
+
+    leaving = {c: x[(a, c, level[a] + 1)] if level[c] > level[a] + 1 else x[c] for c in arrows.successors(a)}
+    arriving = {c: x[(c, b, level[b] - 1)] if level[c] < level[b] - 1 else x[c] for c in arrows.predecessors(b)}
+    at, y = port(a, leaving, b, leaving), bottoms[level[a]]
+    path = f"M{at:g} {start:g}V{y:g}"
+    for node in [*passing, b]:
+        row = level[a] + 1 + passing.index(node) if node in passing else level[b]
+        to = x[node] if node in passing else port(b, arriving, a, arriving)
+        half = (y + tops[row]) / 2
+        path += f"C{at:g} {half:g} {to:g} {half:g} {to:g} {tops[row]:g}"
+        at, y = to, bottoms[row]
+        if node in passing:
+            path += f"V{y:g}"
+    return f'<path class="arrow" d="{path}"><title>{a} imports {b}</title></path>'
 
 
 if __name__ == "__main__":
