@@ -31,11 +31,11 @@ from gan.settings import Choices, Range
 from gan.storage.storage import Storage
 from gan.training.run import DIVERGED_SCORE
 from search.algorithm.asha import Asha
-from search.algorithm.futility import Futility
 from search.algorithm.space import RECIPE, label, suggest
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
+from search.sweep import futility_rule
 from search.trials.scheduler import AshaScheduler
 from search.trials.searcher import StudySearcher
 from search.trials.trial import DIVERGED
@@ -282,7 +282,7 @@ class Ours(Contender):
             self.searcher.study.sampler = SAMPLERS[sampler](seed=seed)
         rungs = spec.rungs(), spec.reduction_factor
         asha = ForeseeingAsha(*rungs, self.searcher.recorded) if foresight == "rungs" else Asha(*rungs)
-        self.scheduler = AshaScheduler(asha, Futility.of(spec), self.record, spec.kimg)
+        self.scheduler = AshaScheduler(asha, futility_rule(spec), self.record, spec.kimg)
         self._kimg = spec.kimg
 
     def begin(self) -> Running | None:

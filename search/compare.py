@@ -17,7 +17,7 @@ from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
 from search.trials.launch import Launch, RunContext
 from search.trials.planner import Planner
-from search.trials.rejudge import owed_draws, redraw
+from search.trials.rejudge import bundles_to_rejudge, rejudge
 
 
 class Compare(Launch):
@@ -49,10 +49,10 @@ class Compare(Launch):
         return Asha([], math.inf)
 
     def concluded(self, record: SweepRecord) -> bool:
-        return not owed_draws(self.run_storage, record, self.spec.draws)
+        return not bundles_to_rejudge(self.run_storage, record, self.spec.draws)
 
-    def conclude(self, claim: RunContext) -> None:
-        redraw(self.run_storage, claim, self.spec.draws, quiet=self.quiet)
+    def conclude(self, context: RunContext) -> None:
+        rejudge(self.run_storage, context, self.spec.draws, quiet=self.quiet)
 
 
 class FixedPlanner(Planner):

@@ -16,7 +16,7 @@ from search.run.journal import JOURNAL
 from search.run.record import SweepRecord, read_record
 from search.run.run_folder import FINALISTS, SETTINGS, read_settings
 from search.trials.launch import Launch, RunContext
-from search.trials.rejudge import owed_draws
+from search.trials.rejudge import bundles_to_rejudge
 from search.trials.searcher import SEEDS_APART
 
 _BEYOND_THE_SWEEP = 1_000_000
@@ -58,24 +58,24 @@ def finalists_done(spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRec
     seeds = compare_spec(spec, chosen).training_seeds()
     ended = all(trial.final for trial in there.trials.values())
     draws = CompareSpec.model_fields["draws"].default
-    return ended and not missing(names, seeds, there.trials) and not owed_draws(folder, there, draws)
+    return ended and not missing(names, seeds, there.trials) and not bundles_to_rejudge(folder, there, draws)
 
 
-def run_finalists(sweep: Launch, claim: RunContext) -> None:
+def run_finalists(sweep: Launch, context: RunContext) -> None:
     """Compare the finalists, going on with what an earlier launch has begun."""
-    spec, left = claim.spec, sweep.time_left()
+    spec, left = context.spec, sweep.time_left()
     assert isinstance(spec, SweepSpec)
-    chosen = choose(sweep.plan.recipes, claim.record, spec.finalists)
+    chosen = choose(sweep.plan.recipes, context.record, spec.finalists)
     if not chosen or (left is not None and left <= 0):
         return
     folder = sweep.plan.run.child(FINALISTS)
     wanted = compare_spec(spec, chosen + _former(folder, chosen), time_budget=left)
     names = [contestant.name for contestant in chosen]
-    claim.journal.append("finalists", recipes=names, seeds=wanted.training_seeds())
+    context.journal.append("finalists", recipes=names, seeds=wanted.training_seeds())
     if not sweep.quiet:
         note(f"finalists, each on {wanted.seeds} fresh seeds: {', '.join(names)}")
-    compare = Compare(wanted, run=folder, command=claim.record.command, quiet=sweep.quiet)
-    compare.run_connected(compare.spec, claim.evaluator, claim.afterwards)
+    compare = Compare(wanted, run=folder, command=context.record.command, quiet=sweep.quiet)
+    compare.run_connected(compare.spec, context.evaluator, context.on_shutdown)
 
 
 def compare_spec(spec: SweepSpec, contestants: list[Contestant], time_budget: float | None = None) -> CompareSpec:

@@ -27,16 +27,10 @@ from search.report import build_report
 from search.report.data.assessed import assessed
 from search.run.export import export_winner
 from search.run.journal import Journal
+from search.run.owner import Owner, require_free
 from search.run.record import Rescore, SweepRecord, TrialRecord, read_record
 from search.run.retention import trial_bundle
-from search.run.run_folder import (
-    EVIDENCE,
-    Owner,
-    kind_of,
-    read_settings,
-    require_free,
-    warn_of_a_program,
-)
+from search.run.run_folder import EVIDENCE, kind_of, read_settings, warn_of_a_program
 
 Progress = Callable[[int, int | None], None]
 

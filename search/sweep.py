@@ -49,13 +49,20 @@ class Sweep(Launch):
         return Asha(self.spec.rungs(), self.spec.reduction_factor)
 
     def futility(self) -> Futility | None:
-        return Futility.of(self.spec)
+        return futility_rule(self.spec)
 
     def concluded(self, record: SweepRecord) -> bool:
         return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
 
-    def conclude(self, claim: RunContext) -> None:
-        run_finalists(self, claim)
+    def conclude(self, context: RunContext) -> None:
+        run_finalists(self, context)
+
+
+def futility_rule(spec: SweepSpec) -> Futility | None:
+    """Return the rule that stops trials which can hardly win the sweep, or become finalists; None if it has none."""
+    if spec.futility is None:
+        return None
+    return Futility(spec.kimg, spec.futility, max(1, spec.finalists), next(iter(spec.rungs()), 0.0))
 
 
 def resume(

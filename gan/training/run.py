@@ -45,6 +45,8 @@ _CURVE_POINTS = 8
 class Report:
     """What is known of a training at one point; its fields are the same in every report.
 
+    The defaults describe a training that has not begun.
+
     Attributes:
         kimg: thousands of real images shown.
         fid: of this moment's samples; None if they were not judged.
@@ -62,26 +64,26 @@ class Report:
         wasserstein: the critic's estimate, mean since the last report; None where the objective makes none.
     """
 
-    kimg: float
-    fid: float | None
-    best_fid: float | None
-    best_kimg: float | None
-    score: float
-    g_loss: float | None
-    d_loss: float | None
-    penalty: float | None
-    diverged: int
-    reason: str | None
-    images_per_second: float | None
-    eval_seconds: float
-    checkpoint_seconds: float
-    train_seconds: float
-    seconds: float
-    spread: float | None
-    real_score: float | None
-    fake_score: float | None
-    grad_norm_g: float | None
-    grad_norm_d: float | None
+    kimg: float = 0.0
+    fid: float | None = None
+    best_fid: float | None = None
+    best_kimg: float | None = None
+    score: float = DIVERGED_SCORE
+    g_loss: float | None = None
+    d_loss: float | None = None
+    penalty: float | None = None
+    diverged: int = 0
+    reason: str | None = None
+    images_per_second: float | None = None
+    eval_seconds: float = 0.0
+    checkpoint_seconds: float = 0.0
+    train_seconds: float = 0.0
+    seconds: float = 0.0
+    spread: float | None = None
+    real_score: float | None = None
+    fake_score: float | None = None
+    grad_norm_g: float | None = None
+    grad_norm_d: float | None = None
     curve: list[list[float]] = field(default_factory=list)
     wasserstein: float | None = None
 

@@ -17,12 +17,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right, insort
-from typing import TYPE_CHECKING
 
 from gan.settings import to_images
-
-if TYPE_CHECKING:
-    from search.plan.spec import SweepSpec
 
 FEWEST = 4
 """Trials that have made a step, before anything is made of how scores fall in it."""
@@ -67,13 +63,6 @@ class Futility:
         self._front: dict[str, float] = {}
         self._steps: list[int] = []
         self._falls: dict[tuple[int, int], _Falls] = {}
-
-    @classmethod
-    def of(cls, spec: SweepSpec) -> Futility | None:
-        """Return the rule of a sweep: who may still win it, or be among its finalists."""
-        if spec.futility is None:
-            return None
-        return cls(spec.kimg, spec.futility, max(1, spec.finalists), next(iter(spec.rungs()), 0.0))
 
     def report(self, trial: str, kimg: float, score: float) -> str | None:
         """Take in a report, its score being the best so far; return why the trial should stop, or None.

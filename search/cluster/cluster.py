@@ -42,17 +42,17 @@ def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, OnShutdown]]:
         os.environ.setdefault(name, value)
     mine = not ray.is_initialized()
     # What Ray has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
-    with _signals() as ours, redirect_stdout(sys.stderr), ExitStack() as afterwards:
+    with _signals() as ours, redirect_stdout(sys.stderr), ExitStack() as on_shutdown:
         if mine and spec.address is None and mps.wanted(spec):
             # Workers find it by what they inherit.
-            afterwards.enter_context(mps.service())
+            on_shutdown.enter_context(mps.service())
         try:
             if mine:
                 _connect(spec)
             # Ray sets signal handlers of its own as it starts, and others as it ends.
             ours()
             _await_a_node(spec)
-            yield _fill_gpus(spec, here=mine and spec.address is None), afterwards.callback
+            yield _fill_gpus(spec, here=mine and spec.address is None), on_shutdown.callback
         finally:
             # What is begun now is brought to its end.
             ours(ignored=True)

@@ -55,8 +55,8 @@ def _runs(folder: Path) -> list[tuple[Path, str, str]]:
 
 def _state(journal: Path) -> tuple[str, str]:
     from gan.storage.storage import Storage
+    from search.run.owner import is_driven
     from search.run.record import TIME_BUDGET
-    from search.run.run_folder import is_driven
 
     with journal.open("rb") as file:
         file.seek(max(0, journal.stat().st_size - _TAIL))

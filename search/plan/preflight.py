@@ -18,7 +18,7 @@ from gan.settings import Range
 from gan.storage.storage import Storage
 from gan.tensors.device import choose_device, choose_precision
 from search.plan.spec import RunSpec
-from search.run.run_folder import require_free
+from search.run.owner import require_free
 
 FEWEST_IMAGES = 500
 """Under this many real images FID says nothing worth searching by."""

@@ -61,11 +61,11 @@ class Journal:
         """Write one event, on storage before this returns."""
         self.append_all([(event, fields)])
 
-    def append_all(self, events: list[tuple[str, dict[str, Any]]], patience: float = RETRY_SECONDS) -> None:
+    def append_all(self, events: list[tuple[str, dict[str, Any]]], retry_seconds: float = RETRY_SECONDS) -> None:
         """Write events that belong together (a report and the verdict that follows from it) at once.
 
         Args:
-            patience: seconds for which it is tried again.
+            retry_seconds: for how long a failed write is tried again.
 
         Raises:
             OSError: they could not all be written.
@@ -83,7 +83,7 @@ class Journal:
             else:
                 _append(folder / JOURNAL, lines, new=not self._begun)
 
-        with_retries(attempt, f"{self._storage.uri}/{JOURNAL}", patience)
+        with_retries(attempt, f"{self._storage.uri}/{JOURNAL}", retry_seconds)
         self._begun = True
 
     def _put(self, lines: bytes) -> None:

@@ -11,7 +11,7 @@ from gan.errors import InputError
 from gan.storage.storage import Storage
 from search.run.journal import FORMAT, read_events
 
-AFTERWARDS = ("rescore", "rescored")
+RESCORE_EVENTS = ("rescore", "rescored")
 """Events of no driver: they may come days after the sweep has ended, and take none of its time."""
 
 TIME_BUDGET = "time budget"
@@ -188,7 +188,7 @@ def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
             record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
             begun = now
         apply(record, event, name)
-        seen = seen if kind in AFTERWARDS else now
+        seen = seen if kind in RESCORE_EVENTS else now
     record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
     return record
 

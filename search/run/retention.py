@@ -34,7 +34,7 @@ def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | N
     return f"trials/{trial}/{whole[-1]}" if whole else None
 
 
-def settle(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
+def apply_retention(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
     """After a trial's final verdict: keep its bundle if it is among the best, drop what is not needed.
 
     The order matters. A bundle is copied to `best/` before the trial's own files go, and others go

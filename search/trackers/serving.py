@@ -26,8 +26,8 @@ from gan.terminal import note, one_line, progress_bar
 from search.run.active_parameters import recipes_of
 from search.run.follow import Follower
 from search.run.journal import JOURNAL
+from search.run.owner import is_driven
 from search.run.record import SweepRecord, TrialRecord, read_record
-from search.run.run_folder import is_driven
 from search.trackers.event_files import event_files, is_whole
 from search.trackers.tensorboard import FOLDER, EventLog, read_picture, table_of
 

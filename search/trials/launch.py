@@ -1,6 +1,6 @@
 """Launching and resuming a run of many trials: a sweep, or a comparison.
 
-Reads top to bottom: check, claim the run's folder, start Ray, let Tune run the trials, conclude.
+Reads top to bottom: check, own the run's folder, start Ray, let Tune run the trials, conclude.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from search.cluster.watch import ClusterWatch, Use
 from search.plan.preflight import Plan, preflight
 from search.plan.spec import RunSpec, validate
 from search.run.journal import FORMAT, JOURNAL, Journal
+from search.run.owner import Owner
 from search.run.record import TIME_BUDGET, SweepRecord, TrialRecord, read_record
-from search.run.retention import settle
+from search.run.retention import apply_retention
 from search.run.run_folder import (
     SETTINGS,
-    Owner,
     kind_of,
     read_settings,
     require_same_identity,
@@ -57,7 +57,7 @@ EVALUATION_SEED = 0
 """One for all runs, as for single trainings: their scores can be compared."""
 
 
-_LAST_PATIENCE = 5.0
+_LAST_RETRY_SECONDS = 5.0
 """Seconds for which the last event is tried again: somebody waits for this process to end."""
 
 
@@ -77,7 +77,7 @@ class RunContext:
         spec: with GPUs filled in.
         record: kept up to date.
         evaluator: with the reference statistics, computed once.
-        afterwards: takes what is to be done once Ray has ended.
+        on_shutdown: takes what is to be done once Ray has ended.
     """
 
     spec: RunSpec
@@ -85,7 +85,7 @@ class RunContext:
     journal: Journal
     evaluator: Evaluator
     owner: Owner
-    afterwards: OnShutdown
+    on_shutdown: OnShutdown
 
 
 class Launch(ABC):
@@ -165,7 +165,7 @@ class Launch(ABC):
         """Tell whether what follows when all trials have ended is done as well."""
 
     @abstractmethod
-    def conclude(self, claim: RunContext) -> None:
+    def conclude(self, context: RunContext) -> None:
         """Do what follows when all trials have ended."""
 
     # ---- the launch
@@ -184,7 +184,7 @@ class Launch(ABC):
             return record
         with working("measuring the real images", self.quiet):
             evaluator = self._evaluator(record)
-        with working("starting Ray", self.quiet) as started, connected(self.spec) as (spec, afterwards):
+        with working("starting Ray", self.quiet) as started, connected(self.spec) as (spec, on_shutdown):
             started()
             # What any node lacks is told before anything is written.
             check_nodes(spec, self.plan.data.content_hash)
@@ -193,25 +193,25 @@ class Launch(ABC):
             for caveat in (self.plan.data.caveat(), evaluator.caveat()):
                 if caveat is not None:
                     warn(caveat)
-            return self.run_connected(spec, evaluator, afterwards)
+            return self.run_connected(spec, evaluator, on_shutdown)
 
-    def run_connected(self, spec: RunSpec, evaluator: Evaluator, afterwards: OnShutdown) -> SweepRecord:
+    def run_connected(self, spec: RunSpec, evaluator: Evaluator, on_shutdown: OnShutdown) -> SweepRecord:
         """Do as `run`, where Ray is there already."""
         owner = Owner(self.run_storage)
         # What has begun outlives a storage that does not answer for a while. Not so the owner's heartbeat, where
         # the next one makes good for one that failed, and the journal, which has patience of its own.
         self.run_storage = RetryingStorage.of(self.plan.run)
-        afterwards(owner.release)
+        on_shutdown(owner.release)
         # Another driver may have come and gone while this one was getting ready.
         record = self._read_record()
         if self.done(record):
             return record
-        claim = RunContext(spec, record, self._begin(record, evaluator, owner), evaluator, owner, afterwards)
+        context = RunContext(spec, record, self._begin(record, evaluator, owner), evaluator, owner, on_shutdown)
         halted: str | None = None
         try:
-            halted = self._train(claim)
+            halted = self._train(context)
             if halted is None and not self.trials_left(record):
-                self.conclude(claim)
+                self.conclude(context)
             left = self.time_left()
             if halted is None and not self.done(record) and left is not None and left <= 0:
                 record.cause = TIME_BUDGET
@@ -224,7 +224,7 @@ class Launch(ABC):
             with suppress(OSError):
                 record.ended = "finished" if self.done(record) else "interrupted"
                 end = {"state": record.ended, "cause": record.cause}
-                claim.journal.append_all([("end", end)], patience=_LAST_PATIENCE)
+                context.journal.append_all([("end", end)], retry_seconds=_LAST_RETRY_SECONDS)
         if halted is not None and record.ended != "finished":
             raise SweepHalted(halted)
         return record
@@ -285,20 +285,20 @@ class Launch(ABC):
         )
         for trial in record.trials.values():
             if trial.final:
-                settle(self.run_storage, record, trial, self.spec.bundles_kept)
+                apply_retention(self.run_storage, record, trial, self.spec.bundles_kept)
             else:
                 trial.state = "pending"
         return journal
 
-    def _train(self, claim: RunContext) -> str | None:
+    def _train(self, context: RunContext) -> str | None:
         """Let Tune run the trials that are left; return why it had to halt, if it had."""
-        spec, record = claim.spec, claim.record
+        spec, record = context.spec, context.record
         self._deadline = time.monotonic() + spec.time_budget if spec.time_budget else None
         left = self.trials_left(record)
         if not left:
             return None
         scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg)
-        planner = self.planner(record, claim.journal)
+        planner = self.planner(record, context.journal)
         watch = ClusterWatch()
         # On a cluster, who says how many run at once means it: for those that wait an autoscaler adds nodes.
         if spec.address is None or spec.concurrent is None:
@@ -309,13 +309,13 @@ class Launch(ABC):
             _scratch() as scratch,
             watch,
             progress,
-            trackers(self.plan, record, lambda: claim.owner.lost) as listeners,
+            trackers(self.plan, record, lambda: context.owner.lost) as listeners,
             lost_workers_are_retried(),
         ):
             recorder = Recorder(
                 self.run_storage,
                 record,
-                claim.journal,
+                context.journal,
                 planner,
                 scheduler,
                 spec.kimg,
@@ -326,7 +326,7 @@ class Launch(ABC):
             )
             tune.Tuner(
                 tune.with_resources(
-                    tune.with_parameters(train_trial, shared=self._shared(claim)),
+                    tune.with_parameters(train_trial, shared=self._shared(context)),
                     {"cpu": spec.cpus_per_trial, "gpu": spec.gpus},
                 ),
                 tune_config=tune.TuneConfig(
@@ -343,23 +343,23 @@ class Launch(ABC):
                     name="tune",
                     storage_path=scratch,
                     callbacks=[recorder],
-                    stop=Halt(recorder, claim.owner),
+                    stop=Halt(recorder, context.owner),
                     failure_config=tune.FailureConfig(max_failures=spec.retries),
                     verbose=0,
                 ),
             ).fit()
-        if claim.owner.lost:
+        if context.owner.lost:
             return "another driver has taken this run over"
         return recorder.halted
 
-    def _shared(self, claim: RunContext) -> TrialContext:
-        spec = claim.spec
+    def _shared(self, context: RunContext) -> TrialContext:
+        spec = context.spec
         return TrialContext(
             recipes=self.plan.recipes,
             data=spec.data,
             size=spec.size,
             crop=spec.crop,
-            evaluator=claim.evaluator,
+            evaluator=context.evaluator,
             run=self.run_storage,
             total_kimg=spec.kimg,
             interval_kimg=spec.interval,
@@ -367,8 +367,8 @@ class Launch(ABC):
             device=spec.worker_device,
             gpus=spec.gpus,
             precision=spec.precision,
-            provenance={"run": spec.name, "command": claim.record.command},
-            versions=claim.record.versions,
+            provenance={"run": spec.name, "command": context.record.command},
+            versions=context.record.versions,
         )
 
     def time_left(self) -> float | None:

@@ -17,9 +17,9 @@ from gan.terminal import one_line
 from search.cluster.lost_workers import why
 from search.cluster.watch import ClusterWatch
 from search.run.journal import Journal
+from search.run.owner import Owner
 from search.run.record import SweepRecord, TrialRecord
-from search.run.retention import settle
-from search.run.run_folder import Owner
+from search.run.retention import apply_retention
 from search.trackers.listener import Listener
 from search.trials.planner import Planner
 from search.trials.scheduler import AshaScheduler
@@ -161,7 +161,7 @@ class Recorder(Callback):  # type: ignore[misc]
         self._planner.conclude(record)
         self._tell("verdict", record)
         try:
-            settle(self._run, self._record, record, self._top_k)
+            apply_retention(self._run, self._record, record, self._top_k)
         except (OSError, InputError) as error:
             self._write(("problem", {"trial": record.id, "reason": f"clearing up failed: {error}"}))
 

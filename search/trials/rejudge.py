@@ -14,30 +14,30 @@ from search.run.retention import trial_bundle
 from search.trials.launch import RunContext, SweepHalted
 
 
-def owed_draws(run: Storage, record: SweepRecord, draws: int) -> dict[str, str]:
+def bundles_to_rejudge(run: Storage, record: SweepRecord, draws: int) -> dict[str, str]:
     """Return the bundles that are still to be judged: trial → path in the run."""
     short = [trial.id for trial in record.trials.values() if trial.final and len(trial.draws) < draws]
     bundles = {trial: trial_bundle(run, trial) for trial in short}
     return {trial: path for trial, path in bundles.items() if path is not None}
 
 
-def redraw(run: Storage, claim: RunContext, draws: int, *, quiet: bool) -> None:
+def rejudge(run: Storage, context: RunContext, draws: int, *, quiet: bool) -> None:
     """Judge each trial's best generator on `draws` draws of latents, on the cluster, into the journal.
 
     Raises:
         SweepHalted: a bundle cannot be read, or a worker cannot judge it.
     """
-    owed = owed_draws(run, claim.record, draws)
-    first = fresh_seed(claim.evaluator)
+    owed = bundles_to_rejudge(run, context.record, draws)
+    first = fresh_seed(context.evaluator)
     seeds = list(range(first, first + draws))
-    spec = claim.spec
+    spec = context.spec
     judge = ray.remote(rejudge_bundle).options(num_cpus=spec.cpus_per_trial, num_gpus=spec.gpus)
-    shared = ray.put(claim.evaluator)
+    shared = ray.put(context.evaluator)
     waiting = list(owed)
     running: dict[Any, str] = {}
     with progress_bar("latent draws", quiet) as progress:
         while waiting or running:
-            if claim.owner.lost:
+            if context.owner.lost:
                 raise SweepHalted("another driver has taken this run over")
             while waiting and len(running) < (spec.concurrent or len(owed)):
                 trial = waiting.pop(0)
@@ -46,8 +46,8 @@ def redraw(run: Storage, claim: RunContext, draws: int, *, quiet: bool) -> None:
             for ready in ray.wait(list(running), timeout=5)[0]:
                 trial = running.pop(ready)
                 fids = _result(ready, trial)
-                claim.journal.append("draws", trial=trial, latent_seeds=seeds, fids=fids)
-                claim.record.trials[trial].draws = fids
+                context.journal.append("draws", trial=trial, latent_seeds=seeds, fids=fids)
+                context.record.trials[trial].draws = fids
                 progress(len(owed) - len(waiting) - len(running), len(owed))
 
 

@@ -24,9 +24,9 @@ from search import rescore
 from search.commands.app import app
 from search.report.data.collect import collect
 from search.run.journal import FORMAT, JOURNAL, read_events
+from search.run.owner import OWNER, process_start
 from search.run.record import read_record
-from search.run.retention import settle
-from search.run.run_folder import OWNER, process_start
+from search.run.retention import apply_retention
 
 # As the sweep measured them; the generators themselves are in another order: the first makes one grey.
 SWEPT = {"t0000": 10.0, "t0001": 20.0, "t0002": 30.0}
@@ -260,7 +260,7 @@ def test_a_generator_found_since_is_not_judged_by_its_predecessor(run: Run) -> N
 def test_the_winner_is_kept_beyond_the_best_by_the_sweeps_numbers(run: Run) -> None:
     run.rescored("--top", 2)
     record = read_record(run.storage)
-    settle(run.storage, record, record.trials["t0000"], 1)
+    apply_retention(run.storage, record, record.trials["t0000"], 1)
     assert run.storage.list("best") == ["t0000", "t0001"]
 
 

@@ -21,8 +21,11 @@ from verdicts import trained_after_its_verdict
 
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
+from search.algorithm.futility import Futility
+from search.plan.spec import make_spec
 from search.run.journal import read_events
 from search.run.record import FINAL, TIME_BUDGET, SweepRecord, read_record
+from search.sweep import futility_rule
 from search.trials.scheduler import AshaScheduler
 
 
@@ -281,6 +284,17 @@ def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -
         assert trial["state"] == "failed"
         assert trial["reason"].startswith("out of memory")
         assert sum(event["event"] == "start" and event["trial"] == trial["id"] for event in events) == 1
+
+
+def test_a_sweep_sets_the_futility_rule() -> None:
+    spec = {"kimg": 12, "interval_kimg": 1, "grace_kimg": 3, "futility": 1.5}
+    for finalists, places in ((0, 1), (5, 5)):
+        made = futility_rule(make_spec({**spec, "finalists": finalists}))
+        assert made is not None and vars(made) == vars(Futility(12.0, 1.5, places, 3.0))
+    assert futility_rule(make_spec({**spec, "futility": None})) is None
+    # A sweep without rungs: nobody waits.
+    one = futility_rule(make_spec({"kimg": 1, "interval_kimg": 1}))
+    assert one is not None and vars(one) == vars(Futility(1.0, 3.0))
 
 
 DYING = """

@@ -25,9 +25,10 @@ from search.report.data.report_data import (
 )
 from search.report.data.rescoring import rescoring_of
 from search.run.journal import JOURNAL, read_events
-from search.run.record import AFTERWARDS, Rescore, SweepRecord, TrialRecord, fold
+from search.run.owner import is_alive, read_owner
+from search.run.record import RESCORE_EVENTS, Rescore, SweepRecord, TrialRecord, fold
 from search.run.retention import trial_bundle
-from search.run.run_folder import FINALISTS, SETTINGS, is_alive, read_owner, read_settings
+from search.run.run_folder import FINALISTS, SETTINGS, read_settings
 
 
 def collect(run: Storage) -> ReportData:
@@ -196,7 +197,7 @@ def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
             begun = now
         elif event["event"] == "report" and event.get("fid") is not None and begun is not None:
             found.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
-        seen = seen if event["event"] in AFTERWARDS else now
+        seen = seen if event["event"] in RESCORE_EVENTS else now
     return found
 
 

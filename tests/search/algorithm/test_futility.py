@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from search.algorithm.futility import FEWEST, Futility
-from search.plan.spec import make_spec
 
 LENGTH = 6
 FALLS = (0.5, 0.3, 0.2, 0.1, 0.1)
@@ -133,14 +132,3 @@ def test_a_score_of_nothing_is_no_error() -> None:
     futility = learnt()
     assert futility.report("perfect", 1.0, 0.0) is None
     assert futility.report("other", 1.0, 100.0) is not None
-
-
-def test_a_sweep_settles_the_rule() -> None:
-    spec = {"kimg": 12, "interval_kimg": 1, "grace_kimg": 3, "futility": 1.5}
-    for finalists, places in ((0, 1), (5, 5)):
-        made = Futility.of(make_spec({**spec, "finalists": finalists}))
-        assert made is not None and vars(made) == vars(Futility(12.0, 1.5, places, 3.0))
-    assert Futility.of(make_spec({**spec, "futility": None})) is None
-    # A sweep without rungs: nobody waits.
-    one = Futility.of(make_spec({"kimg": 1, "interval_kimg": 1}))
-    assert one is not None and vars(one) == vars(Futility(1.0, 3.0))

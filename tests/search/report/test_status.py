@@ -22,8 +22,8 @@ from search.report.data.collect import collect
 from search.report.page.page import page
 from search.report.text.status import plain, show, status
 from search.run.journal import JOURNAL
+from search.run.owner import OWNER, process_start
 from search.run.record import TIME_BUDGET
-from search.run.run_folder import OWNER, process_start
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
 TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std"]

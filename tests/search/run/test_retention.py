@@ -1,0 +1,68 @@
+"""Which bundles stay in a run's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gan.storage.storage import Storage
+from search.run.record import SweepRecord, TrialRecord
+from search.run.retention import apply_retention, trial_bundle
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Storage:
+    return Storage(str(tmp_path / "run"))
+
+
+def trial(record: SweepRecord, run: Storage, name: str, fid: float, state: str = "finished") -> TrialRecord:
+    made = TrialRecord(name, "dcgan", "non-saturating", "sampled", {}, {}, 0, state=state)
+    made.reports = [{"kimg": 8.0, "best_fid": fid}]
+    record.trials[name] = made
+    run.write_bytes(f"trials/{name}/best-000008000/config.json", f'{{"fid": {fid}}}'.encode())
+    for other in ("generator.safetensors", "README.md"):
+        run.write_bytes(f"trials/{name}/best-000008000/{other}", b"x")
+    run.write_bytes(f"trials/{name}/checkpoints/000008000.pt", b"x" * 1000)
+    run.write_bytes(f"trials/{name}/samples/000008000.png", b"x")
+    return made
+
+
+def test_only_the_best_of_the_whole_sweep_and_running_trials_keep_their_bundles(run: Storage) -> None:
+    record = SweepRecord()
+    running = trial(record, run, "t9", 1.0, "running")
+    for number, fid in enumerate([50.0, 40.0, 60.0, 30.0, 45.0]):
+        apply_retention(run, record, trial(record, run, f"t{number}", fid), top_k=2)
+    assert sorted(run.list("best")) == ["t1", "t3"]
+    assert run.read_bytes("best/t3/config.json") == b'{"fid": 30.0}'
+    for number in range(5):
+        assert run.list(f"trials/t{number}") == ["samples"]
+    assert trial_bundle(run, "t9") == "trials/t9/best-000008000"
+    assert trial_bundle(run, "t3") == "best/t3"
+    assert trial_bundle(run, "t0") is None
+    assert running.state == "running"
+
+
+def test_the_bundle_that_is_kept_is_the_one_whose_distance_the_journal_holds(run: Storage) -> None:
+    """A process that was cut off may have written another, which nobody ever heard of."""
+    record = SweepRecord()
+    ended = trial(record, run, "t0", 50.0)
+    ended.reports[-1]["best_kimg"] = 8.0
+    for name in ("config.json", "generator.safetensors", "README.md"):
+        run.write_bytes(f"trials/t0/best-000009000/{name}", b'{"fid": 1.0}')
+    run.write_bytes("trials/t0/best-of mine/config.json", b"{}")  # Somebody's copy is in nobody's way.
+    assert trial_bundle(run, "t0", 8.0) == "trials/t0/best-000008000"
+    apply_retention(run, record, ended, top_k=1)
+    assert run.read_bytes("best/t0/config.json") == b'{"fid": 50.0}'
+    assert run.list("trials/t0") == ["samples"]
+
+
+def test_applying_it_again_after_being_killed_in_between_ends_well(run: Storage) -> None:
+    record = SweepRecord()
+    winner = trial(record, run, "t0", 10.0)
+    # Killed after half of the copy: no config.json yet, so it is not a bundle.
+    run.write_bytes("best/t0/generator.safetensors", b"half")
+    apply_retention(run, record, winner, top_k=1)
+    apply_retention(run, record, winner, top_k=1)
+    assert run.exists("best/t0/config.json")
+    assert run.list("trials/t0") == ["samples"]
