@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json as jsonlib
 import statistics
 from collections.abc import Iterator
@@ -298,6 +297,8 @@ def _short(value: Any) -> Any:
 @contextmanager
 def _owned(folder: Storage) -> Iterator[None]:
     """Keep a second process out of a local folder; the system frees it when this one ends."""
+    from gan.storage.lock import lock
+
     place = folder.local_path
     if place is None:
         yield
@@ -305,7 +306,7 @@ def _owned(folder: Storage) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     with (place / LOCK).open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait=False)
         except BlockingIOError:
             raise InputError(f"--out {folder.uri}: another process is training in it") from None
         yield

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from gan.errors import InputError
 from gan.evaluation.statistics import read_npz, write_npz
+from gan.storage.lock import locked_file
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callabl
     with ExitStack() as lock:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.enter_context(_locked(folder / f"{key}.lock"))
+            lock.enter_context(locked_file(folder / f"{key}.lock"))
         except OSError as error:
             log.warning("%s: cannot keep reference statistics there (%s)", folder, error)
             return compute()
@@ -53,11 +53,3 @@ def _keep(path: Path, arrays: Arrays) -> Arrays:
     except OSError as error:  # a full disk costs the cache, not the result
         log.warning("%s: cannot keep reference statistics there (%s)", path, error)
     return arrays
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock; the system frees it when the process ends, however it ends."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gan.storage.lock import lock, locked_file
 from gan.terminal import note
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _quit(folder: Path) -> None:
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
     """Hold a folder, until this process ends in whatever way."""
-    with (folder / "unheld").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked_file(folder / "unheld"):
         (folder / "unheld").rename(folder / _HOLD)
         yield
 
@@ -113,7 +112,7 @@ def _end_abandoned() -> None:
     """End the services whose processes were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
         with suppress(OSError), (folder / _HOLD).open("r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, wait=False)
             _quit(folder)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from pathlib import Path
 from gan.data.dataset import DataSet
 from gan.data.packed.packed import FORMAT_VERSION, open_file
 from gan.errors import InputError
+from gan.storage.lock import lock, locked_file
 from gan.storage.storage import writing
 
 LIMIT = "GAN_SEARCH_CACHE_LIMIT"
@@ -55,10 +55,10 @@ def locked(folder: Path, key: str) -> Iterator[Path]:
     """Yield the path of one file in the cache, which no other process has meanwhile."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / f"{key}.lock").open("a")
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # Released with the file, also when the process is killed.
-        os.utime(lock.fileno())  # When it was used last: the least recently used sets make room.
+        file = (folder / f"{key}.lock").open("a")
+    with file:
+        lock(file)
+        os.utime(file.fileno())  # When it was used last: the least recently used sets make room.
         path = folder / f"{key}.arrow"
         for leftover in folder.glob(f".{path.name}.*.tmp"):
             leftover.unlink(missing_ok=True)  # Of a process that was killed while it packed.
@@ -72,7 +72,7 @@ def open_held(path: Path, uri: str) -> DataSet:
     """
     with writing(path):
         hold = path.open("rb")
-        fcntl.flock(hold, fcntl.LOCK_SH)
+        lock(hold, shared=True)
     return open_file(path, uri, hold)
 
 
@@ -126,10 +126,9 @@ def _stat(path: Path) -> tuple[int, float]:
 def _remove(folder: Path, key: str) -> bool:
     """Remove a set from the cache; return False if a process has it."""
     try:
-        with (folder / f"{key}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with locked_file(folder / f"{key}.lock", wait=False):
             with suppress(FileNotFoundError), (folder / f"{key}.arrow").open("r+b") as used:
-                fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(used, wait=False)
             for path in _paths(folder, key):
                 if path.is_dir():
                     shutil.rmtree(path)

@@ -6,7 +6,6 @@ the same bytes however many processes made it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from gan.data.dataset import PartedSource, PartReader, check_skipped
 from gan.data.packed.workers import Workers
 from gan.errors import InputError
+from gan.storage.lock import lock
 from gan.storage.storage import temporary_name, writing
 
 ROWS = 128
@@ -199,10 +199,10 @@ def folder_beside(path: Path) -> Iterator[Path]:
     folder = path.with_name(f".{path.name}.parts")
     with writing(path.parent):
         folder.mkdir(exist_ok=True)
-        lock = (folder / "lock").open("w")
-    with lock:
+        file = (folder / "lock").open("w")
+    with file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Released when the process ends, however it does.
+            lock(file, wait=False)
         except OSError as error:
             raise InputError(f"{path}: another process is packing it: wait until it is done") from error
         for leftover in (*folder.glob(".*.tmp"), *path.parent.glob(f".{escape(path.name)}.*.tmp")):

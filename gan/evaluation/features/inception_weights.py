@@ -6,7 +6,6 @@ and continued. Nothing is used whose hash is not the one below, unless the user 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -20,6 +19,7 @@ from typing import IO
 from gan.errors import InputError
 from gan.metric import REFERENCE_INCEPTION
 from gan.storage.cache import default_cache
+from gan.storage.lock import locked_file
 from gan.storage.storage import replace
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
@@ -105,7 +105,8 @@ def _fetch(path: Path) -> None:
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path.with_name(f"{FILE}.lock")), progress_bar("downloading the Inception weights, MB") as progress:
+        bar = progress_bar("downloading the Inception weights, MB")
+        with locked_file(path.with_name(f"{FILE}.lock")), bar as progress:
             if not path.is_file():
                 _download(path, progress)
     except _Broken as error:
@@ -116,13 +117,6 @@ def _fetch(path: Path) -> None:
             f"{path}: the Inception weights cannot be kept there ({reason}): free space there, set"
             " GAN_SEARCH_CACHE to another folder, or use --features random-conv"
         ) from error
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # freed when the process ends, however it ends
-        yield
 
 
 def _download(path: Path, progress: Progress) -> None:

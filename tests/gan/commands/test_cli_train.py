@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 import sys
@@ -18,6 +17,7 @@ from gan.bundle.bundle import load_bundle
 from gan.commands.train import _start_from
 from gan.data.packed.opening import open_data
 from gan.recipe.recipe import load_recipe
+from gan.storage.lock import locked_file
 from gan.training.run import Report, TrainingRun
 from gan.training.trainer import Trainer
 
@@ -132,8 +132,7 @@ def test_another_training_in_the_folder_is_refused(
 
 def test_a_second_process_is_kept_out(train: Train, trained: Path, snapshot: Snapshot) -> None:
     before = snapshot(trained)
-    with (trained / ".lock").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked_file(trained / ".lock"):
         assert "another process" in train(trained).bad_input()
     assert snapshot(trained) == before
 
