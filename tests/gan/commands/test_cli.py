@@ -14,7 +14,7 @@ from gan import terminal
 from gan.commands import app as gan_cli
 from gan.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from gan.errors import InputError
 from search.cluster import cluster, mps
 from search.plan.spec import make_spec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 # What NVIDIA's does, as far as is seen from outside.
 CONTROL = """#!/bin/sh

@@ -25,7 +25,7 @@ from search.plan.spec import RunSpec, SweepSpec
 from search.run.journal import Journal
 from search.run.record import TIME_BUDGET
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KINDS = {"torch", "gpu", "bf16", "memory", "data", "inception", "ray", "optuna", "storage", "report", "tensorboard"}
 
 

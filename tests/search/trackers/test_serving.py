@@ -34,7 +34,7 @@ from search.trackers.event_files import event_files
 from search.trackers.study import FILE, StudyFile
 from search.trackers.tensorboard import FOLDER, TensorBoard
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 120.0
 ANY_STATUS = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
 AWKWARD = "my runs, with ünïcödé & spaces"
