@@ -17,6 +17,9 @@ from gan.errors import InputError, nearest
 Value = float | int | str | bool
 T = TypeVar("T")
 
+SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
+"""Of images, in pixels."""
+
 
 @dataclass(frozen=True)
 class Range:

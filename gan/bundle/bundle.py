@@ -24,7 +24,7 @@ from gan.bundle.files import CARD, CONFIG, SAMPLES, WEIGHTS
 from gan.bundle.model_card import model_card
 from gan.errors import InputError, NotFinite
 from gan.networks import FAMILIES
-from gan.settings import build
+from gan.settings import LARGEST_SIDE, build
 from gan.storage.storage import Storage, Unreachable
 from gan.tensors.device import choose_device
 from gan.tensors.images import encode_png, grid, to_pixels
@@ -32,7 +32,6 @@ from gan.tensors.latents import LATENTS, between, fixed_latents
 
 FORMAT = 1
 SAMPLE_SEED = 0
-LARGEST_SIDE = 4096
 CHANNELS = (1, 3)
 _BATCH = 250
 _BATCH_VALUES = 2**24

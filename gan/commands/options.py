@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gan.errors import InputError
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE
 from gan.terminal import packing_progress
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ Data = Annotated[
 ]
 Size = Annotated[
     int | None,
-    whole_number(help="side of the images in pixels; default: what recipe or data say", low=4, high=4096),
+    whole_number(
+        help="side of the images in pixels; default: what recipe or data say", low=SMALLEST_SIDE, high=LARGEST_SIDE
+    ),
 ]
 Crop = Annotated[
     str | None,

@@ -30,8 +30,6 @@ LONGEST_INTERVAL = 250.0
 """Kimg between two reports, and so between two checkpoints: what an interruption may cost."""
 CYCLES_PER_REPORT = 4
 """Generator steps that a report needs at least: its losses are judged in four stretches."""
-EVALUATION_SEED = 0
-"""Not the training's: FID must be comparable between seeds."""
 
 
 def train(
@@ -163,7 +161,7 @@ def _prepare(request: _Request, folder: Storage, interval: float) -> tuple[Train
     """Make everything that a training needs, writing nothing; return the run and its identity."""
     from gan.bundle.bundle import load_bundle
     from gan.checks.preflight import recommended
-    from gan.evaluation.evaluator import Evaluator
+    from gan.evaluation.evaluator import EVALUATION_SEED, Evaluator
     from gan.tensors.device import choose_device, choose_precision
     from gan.training.run import TrainingRun
     from gan.training.trainer import Trainer

@@ -24,6 +24,9 @@ from gan.storage.cache import default_cache
 COLLAPSED_SPREAD = 0.02
 """Collapse threshold: pixel spread of the samples divided by that of real images."""
 
+EVALUATION_SEED = 0
+"""Of the latents and the real images: the same for all trainings, so that their scores can be compared."""
+
 BATCH = 250  # rows at a time; no figure depends on it beyond rounding
 
 Sampler = Callable[[int, int], Tensor]

@@ -19,12 +19,11 @@ from gan.networks import FAMILIES, Family
 from gan.networks.base import trainable_parameters
 from gan.objectives import OBJECTIVES, Objective
 from gan.recipe.training_settings import Training
-from gan.settings import Choices, Parameter, Range, Space, Value, build, parameters
+from gan.settings import LARGEST_SIDE, Choices, Parameter, Range, Space, Value, build, parameters
 
 DEFAULTS = ("dcgan", "l2", "wgan")
 SIZE = 64
 """At which a recipe's networks are counted where it has no size of its own."""
-LARGEST_SIZE = 4096
 _KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}
 _EXPLAINED = ("network", "objective", "size", "channels", "crop", "kimg", "data")
 """What `sources` and `settled` may speak of beside the settings of network, objective and training."""
@@ -216,7 +215,7 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
 def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origin: str) -> Any:
     """Return a recipe's `size` or `channels`, checked."""
     value = text.get(key, default)
-    if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIZE):
+    if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIDE):
         raise InputError(f"{origin}: {key}: '{value}' is not {what}")
     return default if value is None else value
 

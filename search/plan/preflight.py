@@ -12,6 +12,7 @@ from gan.data.dataset import DataSet
 from gan.data.packed.packing import Progress
 from gan.data.sources.opening import absolute_uri
 from gan.errors import InputError
+from gan.evaluation.compare.inputs import FEWEST_REAL
 from gan.evaluation.features import EXTRACTORS, absolute_name
 from gan.recipe.recipe import Recipe
 from gan.settings import Range
@@ -19,9 +20,6 @@ from gan.storage.storage import Storage
 from gan.tensors.device import choose_device, choose_precision
 from search.plan.spec import RunSpec
 from search.run.owner import require_free
-
-FEWEST_IMAGES = 500
-"""Under this many real images FID says nothing worth searching by."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,8 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
         fits=lambda shape: [recipe.count_parameters(shape) for recipe in recipes.values()],
         progress=progress,
     )
-    if len(data.train) < FEWEST_IMAGES:
-        raise InputError(f"{spec.data}: a run needs {FEWEST_IMAGES} images to train on, here are {len(data.train)}")
+    if len(data.train) < FEWEST_REAL:
+        raise InputError(f"{spec.data}: a run needs {FEWEST_REAL} images to train on, here are {len(data.train)}")
     features = spec.features or data.default_features
     parameters = {name: recipe.count_parameters(data.shape) for name, recipe in recipes.items()}
     for recipe in recipes.values():

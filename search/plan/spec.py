@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gan.errors import InputError, nearest
 from gan.recipe.recipe import DEFAULTS, Recipe, declarations, load_recipe, parse_range, read_yaml
-from gan.settings import Parameter, Space, to_images
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, Parameter, Space, to_images
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -37,7 +37,7 @@ class RunSpec(BaseModel):
     recipes: list[Any]
     settings: dict[str, Any] = Field({}, description="settings changed in every recipe")
     data: str = Field("faces", description="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")
-    size: int | None = Field(None, ge=4, le=1024, description="side of the images in pixels")
+    size: int | None = Field(None, ge=SMALLEST_SIDE, le=LARGEST_SIDE, description="side of the images in pixels")
     crop: str | None = Field(None, description="how images are cropped before resizing")
     kimg: float = Field(200.0, gt=0, description="thousands of real images a full trial sees")
     interval_kimg: float | None = Field(None, gt=0, description="between reports; default kimg / 12")

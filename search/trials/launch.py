@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self
 from ray import tune
 
 from gan.errors import InputError
-from gan.evaluation.evaluator import Evaluator
+from gan.evaluation.evaluator import EVALUATION_SEED, Evaluator
 from gan.evaluation.identity import EvaluationIdentity, require_same
 from gan.plots.pictures import write_real
 from gan.storage.retrying import RetryingStorage
@@ -52,10 +52,6 @@ from search.trials.planner import Planner
 from search.trials.recorder import Halt, Recorder
 from search.trials.scheduler import AshaScheduler
 from search.trials.trial import TrialContext, train_trial
-
-EVALUATION_SEED = 0
-"""One for all runs, as for single trainings: their scores can be compared."""
-
 
 _LAST_RETRY_SECONDS = 5.0
 """Seconds for which the last event is tried again: somebody waits for this process to end."""

@@ -11,6 +11,7 @@ from gan.data.sources.subset import limited
 from gan.data.uri import PACKED, DataUri
 from gan.errors import InputError, nearest
 from gan.registry import Registry
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE
 
 SOURCES = Registry(
     "data source",
@@ -24,8 +25,6 @@ SOURCES = Registry(
         "folder": "gan.data.sources.folder:Folder",
     },
 )
-
-_LARGEST = 4096
 
 
 def absolute_uri(uri: str) -> str:
@@ -58,8 +57,8 @@ def open_source(uri: str, size: int | None = None, crop: str | None = None) -> S
     scheme = parsed.scheme
     if scheme not in SOURCES:
         raise InputError(_unknown(uri, parsed))
-    if size is not None and not 4 <= size <= _LARGEST:
-        raise InputError(f"size: {size} is out of range, it must be from 4 to {_LARGEST}")
+    if size is not None and not SMALLEST_SIDE <= size <= LARGEST_SIDE:
+        raise InputError(f"size: {size} is out of range, it must be from {SMALLEST_SIDE} to {LARGEST_SIDE}")
     kind = SOURCES[scheme]
     takes = inspect.signature(kind).parameters
     given = {"path": parsed.path, "size": size, "crop": crop, "channels": parsed.channels}

@@ -48,7 +48,7 @@ def test_grey_images_are_told_of_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAN_SEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("search.plan.preflight.FEWEST_IMAGES", 100)
+    monkeypatch.setattr("search.plan.preflight.FEWEST_REAL", 100)
     for index, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (150, 16, 16), np.uint8)):
         Image.fromarray(pixels).save(tmp_path / f"{index}.png")
     data = f"folder:{tmp_path}"
