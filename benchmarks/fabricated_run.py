@@ -20,10 +20,11 @@ import numpy as np
 import yaml
 
 from gan.data.sources.faces import draw
-from gan.recipe.recipe import DEFAULTS, Recipe, load_recipe
+from gan.recipe.recipe import Recipe, load_recipe
 from gan.settings import Range
 from gan.tensors.images import encode_png, grid
 from search.algorithm.asha import Asha
+from search.plan.spec import DEFAULTS
 from search.run.journal import FORMAT
 
 KIMG, REPORTS = 60.0, 12

@@ -43,10 +43,11 @@ from gan.data.packed.opening import open_data
 from gan.data.sources.opening import public_name
 from gan.data.uri import DataUri
 from gan.evaluation.evaluator import Evaluator
-from gan.recipe.recipe import DEFAULTS, Recipe
+from gan.recipe.recipe import Recipe
 from gan.versions import versions
 from search.algorithm.sampler import draw_params
 from search.algorithm.space import RECIPE, suggest
+from search.plan.spec import DEFAULTS
 
 
 def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:

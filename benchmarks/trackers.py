@@ -31,10 +31,11 @@ from PIL import Image
 from rich.console import Console
 
 from gan.data.sources.faces import draw
-from gan.recipe.recipe import DEFAULTS, load_recipe
+from gan.recipe.recipe import load_recipe
 from gan.settings import Range
 from gan.storage.storage import Storage
 from gan.tensors.images import encode_png, grid
+from search.plan.spec import DEFAULTS
 from search.run.record import SweepRecord, TrialRecord
 from search.trackers.event_files import event_files, is_whole
 from search.trackers.study import FILE, StudyFile

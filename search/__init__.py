@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from search.compare import Compare
-    from search.plan.contestants import CompareSpec
-    from search.plan.spec import SweepSpec
+    from search.plan.spec import CompareSpec, SweepSpec
     from search.sweep import Sweep
 
 __all__ = ["Compare", "CompareSpec", "Sweep", "SweepSpec"]
@@ -17,7 +16,7 @@ def __getattr__(name: str) -> Any:
     # Imported when asked for: Ray takes seconds, and `status` and `report` do without it.
     homes = {
         "Compare": "search.compare",
-        "CompareSpec": "search.plan.contestants",
+        "CompareSpec": "search.plan.spec",
         "Sweep": "search.sweep",
         "SweepSpec": "search.plan.spec",
     }

@@ -12,7 +12,8 @@ from typing import Any
 from gan.recipe.recipe import Recipe
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
-from search.plan.contestants import CompareSpec, Contestant, resolve
+from search.plan.contestants import resolve
+from search.plan.spec import CompareSpec, Contestant
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
 from search.trials.launch import Launch, RunContext

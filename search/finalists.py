@@ -10,8 +10,8 @@ from gan.recipe.recipe import Recipe
 from gan.storage.storage import Storage
 from gan.terminal import note
 from search.compare import Compare, missing
-from search.plan.contestants import CompareSpec, Contestant, of_trial, published
-from search.plan.spec import RunSpec, SweepSpec, validate
+from search.plan.contestants import of_trial, published
+from search.plan.spec import CompareSpec, Contestant, RunSpec, SweepSpec, validate
 from search.run.journal import JOURNAL
 from search.run.record import SweepRecord, read_record
 from search.run.run_folder import FINALISTS, SETTINGS, read_settings

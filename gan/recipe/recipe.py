@@ -21,7 +21,6 @@ from gan.objectives import OBJECTIVES, Objective
 from gan.recipe.training_settings import Training
 from gan.settings import LARGEST_SIDE, Choices, Parameter, Range, Space, Value, build, parameters
 
-DEFAULTS = ("dcgan", "l2", "wgan")
 SIZE = 64
 """At which a recipe's networks are counted where it has no size of its own."""
 _KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}

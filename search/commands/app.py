@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,12 +12,12 @@ from gan.commands.app import make_app, mount
 from gan.commands.convert import Onnx, Pt2, convert_bundle, formats_of
 from gan.terminal import command_line, emit, packing_progress, run_app, say
 from search.commands import options as opt
-from search.commands.compare import compare
 from search.commands.doctor import doctor
 from search.commands.evaluate import evaluate
-from search.commands.launching import launch, show
+from search.commands.launching import launch, show, start
 from search.commands.viewers import Run, Stored, dashboard, tensorboard
 from search.commands.welcome import welcome
+from search.plan.spec import DEFAULTS, CompareSpec, SweepSpec, read_spec, validate
 
 app = make_app(
     "Search for the best GAN your budget can buy; train, judge and sample single ones.\n\n"
@@ -28,38 +28,15 @@ app = make_app(
 
 
 @app.command()
+@opt.flags_of(SweepSpec)
 def sweep(
     spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="a sweep's settings")] = None,
     recipe: Annotated[
-        list[str] | None, typer.Option(help="recipe to search over; repeatable; default dcgan, l2, wgan")
+        list[str] | None, typer.Option(help=f"recipe to search over; repeatable; default {', '.join(DEFAULTS)}")
     ] = None,
-    data: opt.Data = None,
-    size: opt.Size = None,
-    crop: opt.Crop = None,
-    trials: Annotated[int | None, typer.Option(help="trials in all; default 20")] = None,
-    kimg: opt.Kimg = None,
-    interval_kimg: opt.Interval = None,
-    name: opt.Name = None,
-    storage: opt.Place = None,
     set_: opt.Settings = None,
-    features: opt.Features = None,
-    inception_weights: opt.Weights = None,
-    samples: opt.Samples = None,
-    seed: Annotated[int | None, typer.Option(help="of the search; default 0")] = None,
-    top_k: Annotated[int | None, typer.Option(help="bundles kept of the whole sweep; default 3")] = None,
-    finalists: Annotated[
-        int | None,
-        typer.Option(metavar="K", help="at the end, train the K best and the published on fresh seeds; default 0"),
-    ] = None,
-    finalist_seeds: Annotated[int | None, typer.Option(help="fresh seeds for each finalist; default 3")] = None,
-    concurrent: opt.Concurrent = None,
-    cpus_per_trial: opt.Cpus = None,
-    gpus_per_trial: opt.Gpus = None,
-    device: opt.Device = None,
-    precision: opt.Precision = None,
-    address: opt.Address = None,
-    wait_for_nodes: opt.WaitForNodes = None,
-    time_budget: opt.TimeBudget = None,
+    *,
+    flags: dict[str, Any],
     dry_run: opt.DryRun = False,
     json: opt.Json = False,
 ) -> None:
@@ -69,44 +46,41 @@ def sweep(
 
     Example: gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
     """
-    from search.commands.plan import show_plan
-    from search.plan.spec import make_spec, read_spec
     from search.sweep import Sweep
 
-    flags = {
-        "recipes": recipe or None,
-        "data": data,
-        "size": size,
-        "crop": crop,
-        "trials": trials,
-        "kimg": kimg,
-        "interval_kimg": interval_kimg,
-        "name": name,
-        "storage": storage,
-        "features": features,
-        "inception_weights": inception_weights,
-        "samples": samples,
-        "seed": seed,
-        "top_k": top_k,
-        "finalists": finalists,
-        "finalist_seeds": finalist_seeds,
-        "concurrent": concurrent,
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "device": device,
-        "precision": precision,
-        "address": address,
-        "wait_for_nodes": wait_for_nodes,
-        "time_budget": time_budget,
-    }
-    values = opt.given(flags, set_, read_spec(spec) if spec else {})
-    checked = make_spec(values, str(spec) if spec else "sweep")
-    with packing_progress(quiet=json) as packing:
-        made = Sweep(checked, command=command_line(), quiet=json, packing=packing)
-    (show_plan if dry_run else launch)(made, json)
+    flags = flags | ({"recipes": recipe} if recipe else {})
+    values = opt.merged(read_spec(spec) if spec else {}, flags, set_)
+    start(Sweep, validate(SweepSpec, values, str(spec) if spec else "sweep"), dry_run, json)
 
 
-app.command()(compare)
+@app.command()
+@opt.flags_of(CompareSpec)
+def compare(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="R", help="recipes; YAML files; RUN:1, the best of a run, or RUN:t0007, a trial of it"),
+    ],
+    set_: opt.Settings = None,
+    *,
+    flags: dict[str, Any],
+    dry_run: opt.DryRun = False,
+    json: opt.Json = False,
+) -> None:
+    """Compare recipes at equal budget: mean FID ± std over training seeds.
+
+    Every recipe is trained to the same length on the same seeds; none is stopped early. The same
+    command goes on with a comparison that was interrupted, and with more recipes or --seeds adds to
+    it. `status`, `report`, `resume`, `export` and `tensorboard` work on it as on a sweep.
+
+    \b
+    Example:
+      gan-search compare dcgan wgan results/photos:1 --data folder:photos \\
+          --size 64 --seeds 5 --kimg 500 --name fair
+    """
+    from search.compare import Compare
+
+    values = opt.merged({}, flags | {"recipes": recipes}, set_)
+    start(Compare, validate(CompareSpec, values, "compare"), dry_run, json)
 
 
 @app.command()

@@ -5,13 +5,23 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from gan.terminal import Failed, Interrupted, emit, say
+from gan.terminal import Failed, Interrupted, command_line, emit, packing_progress, say
 
 if TYPE_CHECKING:
     from gan.storage.storage import Storage
+    from search.plan.spec import RunSpec
     from search.report.data.report_data import ReportData
     from search.run.record import SweepRecord
     from search.trials.launch import Launch
+
+
+def start(kind: type[Launch], spec: RunSpec, dry_run: bool, json: bool) -> None:
+    """Check a sweep or a comparison, and run it or show its plan."""
+    from search.commands.plan import show_plan
+
+    with packing_progress(quiet=json) as packing:
+        made = kind(spec, command=command_line(), quiet=json, packing=packing)
+    (show_plan if dry_run else launch)(made, json)
 
 
 def launch(made: Launch, json: bool) -> None:

@@ -57,8 +57,9 @@ def _ray(address: str | None) -> Check:
 
 def _optuna() -> Check:
     found = require_package("optuna")
-    from gan.recipe.recipe import DEFAULTS, load_recipe
+    from gan.recipe.recipe import load_recipe
     from search.algorithm.space import suggest
+    from search.plan.spec import DEFAULTS
     from search.trials.searcher import make_study
 
     recipes = {name: load_recipe(name) for name in DEFAULTS}

@@ -1,51 +1,73 @@
-"""Options that `sweep` and `compare` share, and what their values turn into."""
+"""Options of `sweep` and `compare`, made from the fields of their specs; and what option values turn into."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_args
 
 import typer
+from pydantic import BeforeValidator
+from pydantic.fields import FieldInfo
 
-from gan.commands.app import parse_settings
+from gan.commands.options import Json as Json
+from gan.commands.options import Settings as Settings
+from gan.commands.options import parse_settings
 from gan.errors import InputError
+from search.plan.spec import RunSpec
 
-Json = Annotated[bool, typer.Option("--json", help="machine-readable output on stdout")]
-Data = Annotated[str | None, typer.Option(help="faces, folder:DIR, packed:URI, fashion-mnist:DIR, …; default faces")]
-Size = Annotated[
-    int | None, typer.Option(help="side of the images in pixels; default: the recipes', or the data's own")
-]
-Crop = Annotated[
-    str | None, typer.Option(help="crop before resizing, such as center-178; default: the recipes', or the data's own")
-]
-Kimg = Annotated[float | None, typer.Option(help="thousands of real images a full trial sees; default 200")]
-Interval = Annotated[float | None, typer.Option(help="kimg between reports; default kimg / 12")]
-Name = Annotated[str | None, typer.Option(help="name of the run; default: the command's")]
-Place = Annotated[str | None, typer.Option(help="where runs are kept: a folder, s3:// or gs://; default results")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE in every recipe; repeatable; default: as the recipes say")
-]
-Features = Annotated[str | None, typer.Option(help="inception or random-conv; default: by the data")]
-Weights = Annotated[str | None, typer.Option(help="file of the Inception weights; default: fetched once")]
-Samples = Annotated[int | None, typer.Option(help="generated images per FID; default 5000")]
-Concurrent = Annotated[int | None, typer.Option(help="trials at once; default: what fits")]
-Cpus = Annotated[float | None, typer.Option(help="CPU cores a trial takes; default 1")]
-Gpus = Annotated[
-    str | None,
-    typer.Option(help="GPUs a trial takes; fractions share one, auto measures which; default 1 where there are any"),
-]
-Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; default auto")]
-Precision = Annotated[str | None, typer.Option(help="auto, fp32 or bf16; default auto")]
-Address = Annotated[str | None, typer.Option(help="of a Ray cluster; default: this machine")]
-WaitForNodes = Annotated[
-    str | None, typer.Option(help="for an autoscaler to bring the first node, such as 15m; default: not at all")
-]
-TimeBudget = Annotated[str | None, typer.Option(help="end cleanly after this long, such as 2h; default: never")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything, show the plan, start nothing")]
 
+_NO_FLAG = {"kind", "space", "grace_kimg", "reduction_factor", "futility", "minimum_share", "published", "retries"}
+"""Fields that only a sweep's file sets."""
+_DECLARED = {"recipes", "settings"}
+"""Fields whose flags the commands declare themselves."""
 
-def given(flags: dict[str, Any], settings: list[str] | None, values: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return a run's settings: those of a file, if any, and over them the flags that were given."""
-    values = dict(values or {}) | {name: value for name, value in flags.items() if value is not None}
+
+def flags_of(spec: type[RunSpec]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for each field of a spec, in place of its parameter `flags`.
+
+    `flags` receives the fields that were given on the command line, by name.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        fields = {name: field for name, field in spec.model_fields.items() if name not in _NO_FLAG | _DECLARED}
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in fields}
+            command(flags={name: value for name, value in given.items() if value is not None}, **arguments)
+
+        # First what only this kind of run has.
+        names = sorted(fields, key=RunSpec.model_fields.__contains__)
+        options = [_parameter(name, _option(fields[name])) for name in names]
+        parameters: list[inspect.Parameter] = []
+        for own in inspect.signature(command, eval_str=True).parameters.values():
+            parameters += options if own.name == "flags" else [_parameter(own.name, own.annotation, own.default)]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(field: FieldInfo) -> Any:
+    """Return a field as typer takes an option: a number where only numbers are valid, else a text."""
+    kinds = {*(get_args(field.annotation) or (field.annotation,))} - {type(None)}
+    is_number = kinds in ({int}, {float}) and not any(isinstance(each, BeforeValidator) for each in field.metadata)
+    help = str(field.description)
+    if "default" not in help:
+        help += f"; default {str(field.default).removesuffix('.0')}"
+    return Annotated[(kinds.pop() if is_number else str) | None, typer.Option(help=help)]
+
+
+def merged(values: dict[str, Any], flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
+    """Return a run's settings: those of a file, and over them the flags that were given."""
+    values = values | flags
     if settings:
         values["settings"] = {**(values.get("settings") or {}), **parse_settings(settings)}
     return values

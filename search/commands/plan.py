@@ -82,8 +82,7 @@ def _count(parameters: int) -> str:
 
 
 def _made_of(made: Launch, trials: int) -> str:
-    from search.plan.contestants import CompareSpec
-    from search.plan.spec import SweepSpec
+    from search.plan.spec import CompareSpec, SweepSpec
 
     spec, recipes = made.spec, len(made.plan.recipes)
     if isinstance(spec, CompareSpec):

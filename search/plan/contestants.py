@@ -1,90 +1,19 @@
-"""What a comparison is told, and where the settings that it compares come from."""
+"""Where the settings that a comparison compares come from: recipes, files, trials of other runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Literal
 
 from gan.errors import InputError, nearest
-from gan.recipe.recipe import Recipe, load_recipe, parse_recipe, read_yaml, shipped
+from gan.recipe.recipe import Recipe, load_recipe, read_yaml, shipped
 from gan.storage.storage import Storage
-from search.plan.spec import RunSpec
+from search.plan.spec import CompareSpec, Contestant
 from search.run.record import SweepRecord, TrialRecord, read_record
 from search.run.run_folder import open_run
 
-MOST_TRIALS = 1_000_000
 _TRIAL = re.compile(r"t\d{4,}")
-
-
-class Contestant(BaseModel):
-    """Settings to be compared that no recipe ships: those of a file, or of a trial of another run.
-
-    Attributes:
-        recipe: as a recipe's YAML file has it; "name" is how the comparison calls it.
-        source: "published", or "sampled" by a search.
-        params: of its settings, those that a search sampled.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    recipe: dict[str, Any]
-    source: Literal["published", "sampled"] = "published"
-    params: dict[str, Any] = {}
-
-    @field_validator("recipe")
-    @classmethod
-    def _has_a_name(cls, recipe: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(recipe.get("name"), str) or not recipe["name"]:
-            raise ValueError("give the recipe a name")
-        return recipe
-
-    @property
-    def name(self) -> str:
-        return str(self.recipe["name"])
-
-    def load(self) -> Recipe:
-        return parse_recipe(self.recipe, self.name)
-
-
-class CompareSpec(RunSpec):
-    """Everything that a comparison is told: recipes, each trained on the same seeds to the same length."""
-
-    growing = ("recipes",)
-
-    kind: Literal["compare"] = "compare"
-    name: str = Field("compare", description="name of the run: its folder in the storage")
-    recipes: list[str | Contestant] = Field(min_length=1, description="recipes to compare")
-    seed: int = Field(0, ge=0, lt=2**53, description="first training seed; the others follow it")
-
-    seeds: int = Field(3, ge=1, le=1000, description="training seeds for each recipe")
-    draws: int = Field(5, ge=0, le=1000, description="latent draws on which each best generator is judged again")
-
-    @property
-    def bundles_kept(self) -> int:
-        # All: each is judged again once the training is over.
-        return MOST_TRIALS
-
-    def training_seeds(self) -> list[int]:
-        return list(range(self.seed, self.seed + self.seeds))
-
-    def load_recipes(self) -> dict[str, Recipe]:
-        loaded = [_load(recipe).with_settings(self.settings) for recipe in self.recipes]
-        names = [recipe.name for recipe in loaded]
-        for name in names:
-            if names.count(name) > 1:
-                raise InputError(f"recipes: '{name}' is named twice: name each once, or rename one of the files")
-        return dict(zip(names, loaded, strict=True))
-
-    def origins(self) -> dict[str, Contestant | None]:
-        """Return by name where each recipe comes from: None for one that ships."""
-        return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
-
-
-def _load(recipe: str | Contestant) -> Recipe:
-    return load_recipe(recipe) if isinstance(recipe, str) else recipe.load()
 
 
 def resolve(spec: CompareSpec) -> CompareSpec:

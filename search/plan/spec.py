@@ -1,4 +1,8 @@
-"""A run's settings: from YAML and flags, validated, split into what identifies a run and what does not."""
+"""A run's settings: from YAML and flags, validated, split into what identifies a run and what does not.
+
+The flags of `sweep` and `compare`, with their help, are made from the fields here. So this is imported for every
+command, and imports PyTorch only where recipes are loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,36 @@ import math
 import re
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gan.errors import InputError, nearest
-from gan.recipe.recipe import DEFAULTS, Recipe, declarations, load_recipe, parse_range, read_yaml
-from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, Parameter, Space, to_images
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, to_images
 
+if TYPE_CHECKING:
+    from gan.recipe.recipe import Recipe
+    from gan.settings import Space
+
+DEFAULTS = ("dcgan", "l2", "wgan")
+"""Recipes that a sweep searches over unless others are named."""
+MOST_TRIALS = 1_000_000
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _seconds(value: Any) -> Any:
+    """Convert a text such as "2h" to seconds."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if not match:
+        raise ValueError("give seconds, or a number with s, m, h or d, such as 90s or 2h")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
 
 
 class RunSpec(BaseModel):
@@ -36,14 +59,21 @@ class RunSpec(BaseModel):
     name: str
     recipes: list[Any]
     settings: dict[str, Any] = Field({}, description="settings changed in every recipe")
-    data: str = Field("faces", description="faces, mnist:DIR, fashion-mnist:DIR, folder:DIR, packed:URI")
-    size: int | None = Field(None, ge=SMALLEST_SIDE, le=LARGEST_SIDE, description="side of the images in pixels")
-    crop: str | None = Field(None, description="how images are cropped before resizing")
+    data: str = Field("faces", description="faces, mnist:DIR, fashion-mnist:DIR, celeba:DIR, folder:DIR, packed:URI")
+    size: int | None = Field(
+        None,
+        ge=SMALLEST_SIDE,
+        le=LARGEST_SIDE,
+        description="side of the images in pixels; default: the recipes', or the data's own",
+    )
+    crop: str | None = Field(
+        None, description="crop before resizing, such as center-178; default: the recipes', or the data's own"
+    )
     kimg: float = Field(200.0, gt=0, description="thousands of real images a full trial sees")
-    interval_kimg: float | None = Field(None, gt=0, description="between reports; default kimg / 12")
+    interval_kimg: float | None = Field(None, gt=0, description="kimg between reports; default kimg / 12")
     seed: int
-    features: str | None = Field(None, description="feature extractor of FID; default by data")
-    inception_weights: str | None = Field(None, description="path of the Inception weights")
+    features: str | None = Field(None, description="inception, random-conv or exported:PATH; default: by data")
+    inception_weights: str | None = Field(None, description="file of the Inception weights; default: fetched once")
     samples: int = Field(5000, ge=2, le=1_000_000, description="generated images FID is computed on")
 
     storage: str = Field("results", description="where runs are kept: a folder, s3:// or gs://")
@@ -57,10 +87,12 @@ class RunSpec(BaseModel):
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: str = Field("auto", description="auto, fp32 or bf16")
     address: str | None = Field(None, description="of a Ray cluster; default: this machine alone")
-    wait_for_nodes: float = Field(
-        0.0, ge=0, description="how long an autoscaler may take to bring the first node that holds a trial"
+    wait_for_nodes: Duration = Field(
+        0.0, ge=0, description="for an autoscaler to bring the first node that holds a trial, such as 15m"
     )
-    time_budget: float | None = Field(None, gt=0, description="seconds, or 90s, 30m, 2h, 1d")
+    time_budget: Duration | None = Field(
+        None, gt=0, description="end cleanly after this long, such as 90s, 30m, 2h or 1d; default: never"
+    )
     retries: int = Field(3, ge=0, le=100, description="times a trial is restarted without a new report in between")
 
     @field_validator("name")
@@ -82,16 +114,6 @@ class RunSpec(BaseModel):
         if not 0 <= gpus < math.inf:
             raise ValueError("give a number from 0 on, such as 0.25, or auto")
         return gpus
-
-    @field_validator("time_budget", "wait_for_nodes", mode="before")
-    @classmethod
-    def _parse_duration(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            found = _DURATION.fullmatch(value.strip())
-            if not found:
-                raise ValueError("give seconds, or a number with s, m, h or d, such as 90s or 2h")
-            return float(found[1]) * _SECONDS[found[2]]
-        return value
 
     @model_validator(mode="after")
     def _interval_fits(self) -> Self:
@@ -167,9 +189,11 @@ class SweepSpec(RunSpec):
     published: bool = Field(True, description="run each recipe's own settings first, to full length")
     seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
 
-    trials: int = Field(20, ge=1, le=1_000_000, description="trials in all, published ones included")
+    trials: int = Field(20, ge=1, le=MOST_TRIALS, description="trials in all, published ones included")
     top_k: int = Field(3, ge=1, le=1000, description="bundles kept of the whole sweep")
-    finalists: int = Field(0, ge=0, le=1000, description="best settings trained again on fresh seeds; 0: none")
+    finalists: int = Field(
+        0, ge=0, le=1000, description="best settings trained again on fresh seeds, with the published ones"
+    )
     finalist_seeds: int = Field(3, ge=1, le=1000, description="fresh seeds for each finalist")
 
     @field_validator("recipes")
@@ -206,13 +230,15 @@ class SweepSpec(RunSpec):
         Raises:
             InputError: an unknown recipe, setting or range; or a parameter none of them has.
         """
+        from gan.recipe.recipe import declarations, load_recipe
+
         loaded = [load_recipe(name).with_settings(self.settings) for name in self.recipes]
         if len({recipe.name for recipe in loaded}) < len(loaded):
             raise InputError(f"recipes: two of {', '.join(self.recipes)} have the same name; rename one")
         # What a sweep sets is meant to stay, unless its own `space` says otherwise.
         space = dict.fromkeys(self.settings) | self.space
         recipes = {recipe.name: _with_space(recipe, space) for recipe in loaded}
-        known = {name for recipe in loaded for name in _declared(recipe)}
+        known = {name for recipe in loaded for name in declarations(recipe.network_name, recipe.objective_name)}
         for name in self.space:
             if name not in known:
                 raise InputError(f"space: none of the recipes has '{name}': {nearest(name, known)}")
@@ -222,13 +248,83 @@ class SweepSpec(RunSpec):
         return super().identity() | {"rungs": self.rungs()}
 
 
-def _declared(recipe: Recipe) -> dict[str, Parameter]:
-    return declarations(recipe.network_name, recipe.objective_name)
+class Contestant(BaseModel):
+    """Settings to be compared that no recipe ships: those of a file, or of a trial of another run.
+
+    Attributes:
+        recipe: as a recipe's YAML file has it; "name" is how the comparison calls it.
+        source: "published", or "sampled" by a search.
+        params: of its settings, those that a search sampled.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    recipe: dict[str, Any]
+    source: Literal["published", "sampled"] = "published"
+    params: dict[str, Any] = {}
+
+    @field_validator("recipe")
+    @classmethod
+    def _has_a_name(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(recipe.get("name"), str) or not recipe["name"]:
+            raise ValueError("give the recipe a name")
+        return recipe
+
+    @property
+    def name(self) -> str:
+        return str(self.recipe["name"])
+
+    def load(self) -> Recipe:
+        from gan.recipe.recipe import parse_recipe
+
+        return parse_recipe(self.recipe, self.name)
+
+
+class CompareSpec(RunSpec):
+    """Everything that a comparison is told: recipes, each trained on the same seeds to the same length."""
+
+    growing = ("recipes",)
+
+    kind: Literal["compare"] = "compare"
+    name: str = Field("compare", description="name of the run: its folder in the storage")
+    recipes: list[str | Contestant] = Field(min_length=1, description="recipes to compare")
+    seed: int = Field(0, ge=0, lt=2**53, description="first training seed; the others follow it")
+
+    seeds: int = Field(3, ge=1, le=1000, description="training seeds for each recipe")
+    draws: int = Field(5, ge=0, le=1000, description="latent draws on which each best generator is judged again")
+
+    @property
+    def bundles_kept(self) -> int:
+        # All: each is judged again once the training is over.
+        return MOST_TRIALS
+
+    def training_seeds(self) -> list[int]:
+        return list(range(self.seed, self.seed + self.seeds))
+
+    def load_recipes(self) -> dict[str, Recipe]:
+        loaded = [_load(recipe).with_settings(self.settings) for recipe in self.recipes]
+        names = [recipe.name for recipe in loaded]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"recipes: '{name}' is named twice: name each once, or rename one of the files")
+        return dict(zip(names, loaded, strict=True))
+
+    def origins(self) -> dict[str, Contestant | None]:
+        """Return by name where each recipe comes from: None for one that ships."""
+        return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
+
+
+def _load(recipe: str | Contestant) -> Recipe:
+    from gan.recipe.recipe import load_recipe
+
+    return load_recipe(recipe) if isinstance(recipe, str) else recipe.load()
 
 
 def _with_space(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """Apply a sweep's ranges: `null` fixes a parameter at the recipe's value."""
-    declared = _declared(recipe)
+    from gan.recipe.recipe import declarations, parse_range
+
+    declared = declarations(recipe.network_name, recipe.objective_name)
     space: dict[str, Space] = {name: chosen for name, (_, chosen) in recipe.searchable().items()}
     for name, given in changes.items():
         if given is None:
@@ -269,6 +365,8 @@ def read_spec(path: Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or not a YAML mapping.
     """
+    from gan.recipe.recipe import read_yaml
+
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     values = read_yaml(path)

@@ -15,8 +15,8 @@ from gan.terminal import run_app
 from search.commands.app import app
 from search.compare import FixedPlanner
 from search.finalists import choose, compare_spec
-from search.plan.contestants import CompareSpec, resolve
-from search.plan.spec import make_spec, validate
+from search.plan.contestants import resolve
+from search.plan.spec import CompareSpec, make_spec, validate
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord, read_record
 from search.run.run_folder import write_settings
