@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+RENAMED: dict[str, str] = {}
+"""Former name of a setting, or of a field of a recipe's or sweep's file → its name today."""
+
 
 class InputError(Exception):
     """Bad input: a flag, file, field or value that the user can put right.
@@ -27,7 +30,9 @@ class NotFinite(InputError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint for a misspelt `word`: the closest known one, else the list of all."""
+    """Return a hint for an unknown `word`: its new name, else the closest known one, else the list of all."""
     names = sorted(known)
+    if RENAMED.get(word) in names:
+        return f"it is called '{RENAMED[word]}' now"
     close = difflib.get_close_matches(word, names, n=1)
     return f"did you mean '{close[0]}'?" if close else f"there is {', '.join(names) or 'none'}"

@@ -8,6 +8,7 @@ Results go to stdout, everything else to stderr. Importing this costs no more th
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -176,6 +177,23 @@ def note(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning, one line, to stderr."""
     note(f"{PROGRAM}: warning: {one_line(text)}")
+
+
+def show_log() -> None:
+    """Print what this program logs, down to debug messages, to stderr; what others log is left as it is."""
+    handler = _LogHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S"))
+    for name in ("gan", "search"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.DEBUG)
+        logger.handlers = [handler]
+
+
+class _LogHandler(logging.Handler):
+    """Prints to stderr as it is at the moment: a progress display replaces it while it is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
 
 
 def one_line(text: object) -> str:

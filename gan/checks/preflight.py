@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,8 @@ from gan.data.uri import DataUri
 from gan.errors import InputError
 from gan.evaluation.features import make_features
 from gan.recipe.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -81,4 +84,6 @@ def open_checked(
     data = open_data(uri, size, crop=crop, progress=progress)
     fits(data.shape)
     make_features(features or data.default_features, shape=data.shape, inception_weights=weights)
+    shape = "×".join(map(str, data.shape))
+    log.info("%s: %d to train on, %d held out, each %s", uri, len(data.train), len(data.held_out), shape)
     return data

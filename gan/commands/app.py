@@ -6,6 +6,7 @@ Nothing here needs Ray. Each command is a function in `gan.commands`; PyTorch is
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,8 @@ from gan.commands.options import parse_settings
 from gan.commands.sample import sample
 from gan.commands.score import fid
 from gan.commands.train import train
-from gan.terminal import run_app
+from gan.terminal import PROGRAM, run_app, say, show_log
+from gan.versions import __version__
 
 __all__ = ["app", "main", "make_app", "mount", "parse_settings"]
 
@@ -36,14 +38,27 @@ def make_app(help: str, *, alone: Callable[[], None] | None = None, completion: 
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
-    if alone is not None:
 
-        @app.callback(invoke_without_command=True, help=help)
-        def start(context: typer.Context) -> None:
-            if context.invoked_subcommand is None:
-                alone()
+    @app.callback(invoke_without_command=alone is not None, help=help)
+    def start(
+        context: typer.Context,
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+        ] = False,
+        verbose: Annotated[bool, typer.Option("--verbose", help="show the program's log on stderr")] = False,
+    ) -> None:
+        if verbose:
+            show_log()
+        if alone is not None and context.invoked_subcommand is None:
+            alone()
 
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"{PROGRAM} {__version__}")
+        raise typer.Exit
 
 
 def mount(app: typer.Typer, without: Collection[str] = ()) -> None:

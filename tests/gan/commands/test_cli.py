@@ -13,6 +13,7 @@ from command_line import Cli
 from gan import terminal
 from gan.commands import app as gan_cli
 from gan.errors import InputError
+from gan.versions import __version__
 
 ROOT = Path(__file__).parents[3]
 
@@ -125,6 +126,10 @@ def test_every_command_has_help_with_an_example_and_json(command: tuple[str, ...
 )
 def test_wrong_usage(arguments: list[str], said: str, cli: Cli) -> None:
     assert said in cli(*arguments).bad_input()
+
+
+def test_the_version_is_told(cli: Cli) -> None:
+    assert cli("--version").out == f"gan-search {__version__}\n"
 
 
 def test_no_arguments_shows_the_help(cli: Cli) -> None:

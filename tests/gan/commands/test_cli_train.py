@@ -14,12 +14,12 @@ from command_line import TINY, Cli, Result
 from PIL import Image
 
 from gan.bundle.bundle import load_bundle
-from gan.commands.train import _start_from
 from gan.data.packed.opening import open_data
 from gan.recipe.recipe import load_recipe
 from gan.storage.lock import locked_file
 from gan.training.run import Report, TrainingRun
 from gan.training.trainer import Trainer
+from gan.training.training_folder import start_from
 
 Snapshot = Callable[[Path], Any]
 Train = Callable[..., Result]
@@ -141,7 +141,7 @@ def test_starting_from_a_bundle(bundle: Path, tiny_data: str, train: Train, tmp_
     recipe = load_recipe("dcgan").with_settings({"width_g": 8, "width_d": 8, "ema_kimg": 1.0})
     trainer = Trainer(recipe, open_data(tiny_data), seed=5, device="cpu")
     loaded = load_bundle(str(bundle))
-    _start_from(trainer, loaded, str(bundle))
+    start_from(trainer, loaded, str(bundle))
     latents = loaded.latents(4)
     assert (trainer.sample(latents).numpy() == loaded.generate(latents)).all()
 

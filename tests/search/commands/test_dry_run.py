@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,29 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     assert not any(line[:1] == ["batch"] for line in searched)
     assert lines[-1].endswith("--dry-run --json")
     assert snapshot(tmp_path) == {}
+
+
+@pytest.fixture
+def _loggers() -> Iterator[None]:
+    """Puts the loggers back as they were."""
+    loggers = [logging.getLogger(name) for name in ("gan", "search")]
+    before = [(logger.level, logger.handlers) for logger in loggers]
+    yield
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers = handlers
+
+
+@pytest.mark.usefixtures("_loggers")
+def test_verbose_shows_the_log_on_stderr(tiny_data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["sweep", "--data", tiny_data, "--storage", str(tmp_path), "--dry-run", "--json"]
+    assert run_app(app, arguments) == 0
+    quiet = capsys.readouterr()
+    assert run_app(app, ["--verbose", *arguments]) == 0
+    verbose = capsys.readouterr()
+    assert verbose.out == quiet.out
+    assert f" INFO gan.checks.preflight: {tiny_data}: " in verbose.err
+    assert "INFO" not in quiet.err
 
 
 def test_grey_images_are_told_of_before_anything_starts(

@@ -18,7 +18,7 @@ from gan.checks import health
 from gan.checks.health import Check, attempt
 from gan.storage.storage import Storage
 from gan.terminal import run_app, working
-from search.commands import machine as doctor
+from search.commands import doctor
 from search.commands.app import app
 from search.plan.spec import CompareSpec, RunSpec, SweepSpec
 from search.run.journal import Journal

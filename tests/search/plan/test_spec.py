@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gan.errors import InputError
+from gan.errors import RENAMED, InputError
 from gan.settings import Choices, Range
 from search.plan.spec import SweepSpec, make_spec, read_spec
 
@@ -108,6 +108,15 @@ def test_identity_leaves_out_how_a_sweep_is_executed() -> None:
     assert one.identity() == two.identity()
     assert one.identity() != make_spec({"seed": 1}).identity()
     assert set(SweepSpec.model_fields) >= set(SweepSpec.identifying)
+
+
+def test_a_field_that_was_renamed_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RENAMED, "budget", "time_budget")
+    monkeypatch.setitem(RENAMED, "learning_rate", "lr_g")
+    with pytest.raises(InputError, match=r"^sweep: unknown field 'budget': it is called 'time_budget' now$"):
+        make_spec({"budget": "2h"})
+    with pytest.raises(InputError, match="it is called 'lr_g' now"):
+        make_spec({"settings": {"learning_rate": 1e-3}}).load_recipes()
 
 
 def test_a_spec_survives_being_written_and_read(tmp_path: Path) -> None:
