@@ -30,7 +30,7 @@ class TrainingFolder:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self._name = f"--out {storage.uri}"
+        self._place = storage.uri
 
     def identity(self) -> dict[str, Any] | None:
         """Return the identity of the training in this folder; None if the folder is new or empty.
@@ -39,23 +39,23 @@ class TrainingFolder:
             InputError: it is a file, holds something else, or its identity is damaged.
         """
         if self.storage.exists() and not self.storage.is_folder():
-            raise InputError(f"{self._name}: is a file, not a folder")
+            raise InputError(f"--out {self._place}: is a file, not a folder")
         try:
             text = self.storage.read_bytes(IDENTITY)
         except FileNotFoundError:
             if any(not name.startswith(".") for name in self.storage.list()):
                 raise InputError(
-                    f"{self._name}: holds other files, and no training ({IDENTITY}) to go on with; give a new folder"
+                    f"--out {self._place}: holds other files, and no training ({IDENTITY}) to go on with; give a new folder"
                 ) from None
             return None
         except OSError as error:
-            raise InputError(f"{self._name}: cannot be read ({error.strerror or error})") from None
+            raise InputError(f"--out {self._place}: cannot be read ({error.strerror or error})") from None
         try:
             saved = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError):
             saved = None
         if not isinstance(saved, dict) or not isinstance(saved.get("identity"), dict):
-            raise InputError(f"{self._name}: its {IDENTITY} is damaged; give a new folder")
+            raise InputError(f"--out {self._place}: its {IDENTITY} is damaged; give a new folder")
         return saved["identity"]
 
     @contextmanager
@@ -90,7 +90,7 @@ class TrainingFolder:
             shown = ", ".join(
                 f"{name} {_short(saved.get(name))} there, {_short(identity.get(name))} here" for name in names
             )
-            raise InputError(f"{self._name}: holds another training: {shown}; give another folder")
+            raise InputError(f"--out {self._place}: holds another training: {shown}; give another folder")
         return True
 
     @contextmanager
@@ -102,7 +102,7 @@ class TrainingFolder:
                 try:
                     lock.enter_context(locked_file(place / LOCK, wait=False))
                 except BlockingIOError:
-                    raise InputError(f"{self._name}: another process is training in it") from None
+                    raise InputError(f"--out {self._place}: another process is training in it") from None
             yield
 
     def reports(self, below_kimg: float) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class TrainingFolder:
         except FileNotFoundError:
             return []
         except ValueError:
-            raise InputError(f"{self._name}: its {REPORTS} is damaged; remove that file") from None
+            raise InputError(f"--out {self._place}: its {REPORTS} is damaged; remove that file") from None
         return [report for report in reports if report["kimg"] < below_kimg]
 
     def write_reports(self, reports: list[dict[str, Any]]) -> None:
