@@ -45,7 +45,8 @@ class TrainingFolder:
         except FileNotFoundError:
             if any(not name.startswith(".") for name in self.storage.list()):
                 raise InputError(
-                    f"--out {self._place}: holds other files, and no training ({IDENTITY}) to go on with; give a new folder"
+                    f"--out {self._place}: holds other files, and no training ({IDENTITY}) to go on with;"
+                    " give a new folder"
                 ) from None
             return None
         except OSError as error:
