@@ -31,7 +31,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: `gan-search --help` must not wait for PyTorch.
+    # Imported on first use: `gan-search --help` must not wait for PyTorch.
     if name not in _HOMES:
         raise AttributeError(f"module 'gan' has no attribute '{name}'")
     from importlib import import_module

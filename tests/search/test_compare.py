@@ -217,8 +217,9 @@ def test_a_finished_sweep_with_its_finalists_is_left_as_it_is(
 @pytest.mark.slow
 def test_real_images_are_kept_beside_the_generated(sweep: tuple[Path, dict[str, Any]]) -> None:
     run, _ = sweep
-    real = Image.open(run / "real.png")
-    assert real.size == Image.open(next(run.glob("trials/t0000/samples/*.png"))).size
+    generated = next(run.glob("trials/t0000/samples/*.png"))
+    with Image.open(run / "real.png") as real, Image.open(generated) as fake:
+        assert real.size == fake.size
 
 
 # ---- slow: whole comparisons more

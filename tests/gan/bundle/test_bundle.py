@@ -70,7 +70,8 @@ def test_a_bundle_is_four_files(bundle: Path) -> None:
         "samples.png",
         "README.md",
     }
-    assert Image.open(bundle / "samples.png").size == (146, 146)
+    with Image.open(bundle / "samples.png") as image:
+        assert image.size == (146, 146)
     content = (bundle / "generator.safetensors").read_bytes()
     config = json.loads((bundle / "config.json").read_text())
     assert config["generator_sha256"] == hashlib.sha256(content).hexdigest()

@@ -27,7 +27,8 @@ def test_grid(bundle: Path, cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "new" / "grid.png"
     told = cli("sample", bundle, "-n", 10, "--grid", "--out", out, "--json").json
     assert told == {"bundle": str(bundle), "count": 10, "seed": 0, "shape": [16, 16, 3], "written": [str(out)]}
-    assert Image.open(out).size == (2 + 8 * 18, 2 + 2 * 18)
+    with Image.open(out) as image:
+        assert image.size == (2 + 8 * 18, 2 + 2 * 18)
 
 
 def test_folder_npy_and_python_give_the_same_images(bundle: Path, cli: Cli, tmp_path: Path) -> None:
@@ -43,7 +44,8 @@ def test_folder_npy_and_python_give_the_same_images(bundle: Path, cli: Cli, tmp_
 
 def test_interpolation(bundle: Path, cli: Cli, tmp_path: Path) -> None:
     assert cli("sample", bundle, "-n", 16, "--interpolate", "--out", tmp_path / "walk.png").status == 0
-    assert Image.open(tmp_path / "walk.png").size == (2 + 8 * 18, 2 + 2 * 18)
+    with Image.open(tmp_path / "walk.png") as image:
+        assert image.size == (2 + 8 * 18, 2 + 2 * 18)
     loaded = load_bundle(str(bundle))
     ends, walks = loaded.latents(4, 0), _walks(loaded, 16, 0)
     torch.testing.assert_close(walks[[0, 7, 8, 15]], ends, rtol=0, atol=1e-6)

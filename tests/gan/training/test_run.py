@@ -135,7 +135,8 @@ def test_the_folder_holds_one_bundle_two_checkpoints_and_a_grid_of_each_report(
     assert len(list((folder / "checkpoints").glob("*.pt"))) == 2
     grids = sorted((folder / "samples").iterdir())
     assert [path.stem for path in grids] == [f"{n:09d}" for n in (250, 500, 750, 1000)]
-    assert Image.open(grids[0]).size == (8 * 18 + 2, 8 * 18 + 2)
+    with Image.open(grids[0]) as image:
+        assert image.size == (8 * 18 + 2, 8 * 18 + 2)
     assert run.bundle == str(folder / f"best-{round(best_kimg * 1000):09d}")
 
 
