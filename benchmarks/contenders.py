@@ -29,7 +29,7 @@ from traces import Trace, TraceSet, Verdict
 from gan.recipe.recipe import Recipe
 from gan.settings import Choices, Range
 from gan.storage.storage import Storage
-from gan.training.run import DIVERGED_SCORE
+from gan.training.report import DIVERGED_SCORE
 from search.algorithm.asha import Asha
 from search.algorithm.space import RECIPE, label, suggest
 from search.plan.spec import SweepSpec, make_spec

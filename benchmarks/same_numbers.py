@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d")
 NUMBERS = ("kimg", "fid", "best_fid", "g_loss", "d_loss", "penalty", "spread", "real_score", "fake_score")
 NUMBERS += ("grad_norm_g", "grad_norm_d", "curve", "wasserstein", "diverged", "score")
-TINY = ("--set", "batch=16", "--samples", "500", "--features", "random-conv")
+TINY = ("--set", "batch=8", "--samples", "64", "--features", "random-conv")
 VARIANTS = {
     "dcgan-fp32": ("dcgan", "--size", "32", "--precision", "fp32", "--set", "ema_kimg=1", "--set", "dropout=0.2"),
     "dcgan-joint": ("dcgan", "--size", "16", "--set", "d_batch=joint", "--set", "g_step_statistics=running"),
@@ -68,14 +68,14 @@ def digest(value: Any) -> str:
 
 
 def training(name: str, *options: str) -> dict[str, Any]:
-    """Train a recipe for ten cycles; return hashes of its state, and its reports."""
+    """Train a recipe for six cycles; return hashes of its state, and its reports."""
     recipe = json.loads(gan("recipes", "show", name, "--json"))
     n_critic = int(recipe["settings"].get("n_critic", 1))
     data = "curves" if name == "curves" else "faces?limit=1200"
     size = () if "--size" in options or name == "curves" else ("--size", str(recipe["size"] or 32))
     if "objective=wgan-gp" in options:
         n_critic = 2
-    length = 10 * 16 * n_critic / 1000
+    length = 6 * 8 * n_critic / 1000
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/run"
         gan("train", "--recipe", name, "--data", data, *size, *TINY, *options, "--seed", "3", "--out", out,

@@ -39,11 +39,11 @@ class Training:
 
     def report(self) -> TracedReport:
         """Train one interval more, evaluate, and tell of both."""
-        begin, start = time.process_time(), self._trainer.due
+        begin, start = time.process_time(), self._trainer.target_images
         stretches = []
         for part in range(WINDOWS):
             # The same cuts as in `gan.training.run.TrainingRun`.
-            window = self._trainer.advance(start + self._images * (part + 1) // WINDOWS - self._trainer.due)
+            window = self._trainer.advance(start + self._images * (part + 1) // WINDOWS - self._trainer.target_images)
             if len(window.history):
                 stretches.append(_summary(window))
         trained = time.process_time()

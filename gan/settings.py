@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from gan.errors import InputError, nearest
 
@@ -143,6 +143,25 @@ def build(owner: type[T], values: dict[str, Any]) -> T:
         if name not in declared:
             raise InputError(f"unknown setting '{name}': {nearest(name, declared)}")
     return owner(**{name: declared[name].check(name, value) for name, value in values.items()})
+
+
+@dataclass(frozen=True)
+class Part:
+    """A replaceable part of a training: a network, an objective, a penalty, an augmentation, a schedule.
+
+    A subclass is a frozen dataclass. Its fields, made by `parameter`, are its hyperparameters.
+
+    Class attributes:
+        defaults: training settings that this part wants instead of the common ones.
+        network_defaults: settings of the network that it wants, for networks that have them.
+        cuda_graph_safe: whether every cycle does the same work on the device, so that a CUDA graph can replay it.
+            Set it to False for a part that reads a Python number which changes during training, or that replaces
+            a tensor by another one.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {}
+    network_defaults: ClassVar[dict[str, Any]] = {}
+    cuda_graph_safe: ClassVar[bool] = True
 
 
 def to_images(kimg: float) -> int:

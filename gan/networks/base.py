@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from gan.settings import Part
 
 WITH_KERNEL = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers whose weight is a kernel: convolutions, transposed ones, dense layers."""
 
 
 @dataclass(frozen=True)
-class Family(ABC):
+class Family(Part, ABC):
     """A generator and a discriminator that belong together, at any size the family can make.
 
-    A subclass is a frozen dataclass whose fields, made by `gan.settings.parameter`, are its
-    hyperparameters. At its boundary every family speaks rows in [-1, 1].
-
-    Class attributes:
-        defaults: training settings that this family wants instead of the common ones.
-        cuda_graph_safe: as an objective's (`gan/objectives/base.py`).
+    Images (or vectors) are in [-1, 1] at its boundary. Parameters that do not require gradients, and layers that are
+    in evaluation mode, stay so during training.
     """
-
-    defaults: ClassVar[dict[str, Any]] = {}
-    cuda_graph_safe: ClassVar[bool] = True
 
     @abstractmethod
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
@@ -52,9 +47,20 @@ def trainable_parameters(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
+def kernel(layer: nn.Module) -> Tensor:
+    """Return the trainable weight of a convolution or dense layer.
+
+    Under a parametrization, such as spectral norm, `layer.weight` is computed from it at every access.
+    """
+    weight: Tensor = layer.get_parameter(
+        "parametrizations.weight.original" if parametrize.is_parametrized(layer, "weight") else "weight"
+    )
+    return weight
+
+
 def kernels(network: nn.Module) -> list[Tensor]:
-    """Return the weights of a network's convolutions and dense layers: no bias, no normalisation.
+    """Return the trainable weights of a network's convolutions and dense layers: no bias, no normalisation.
 
     By the kind of layer, not by the number of dimensions: a layer norm's scale may have as many.
     """
-    return [module.weight for module in network.modules() if isinstance(module, WITH_KERNEL)]
+    return [kernel(module) for module in network.modules() if isinstance(module, WITH_KERNEL)]

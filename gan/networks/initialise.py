@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
-from gan.networks.base import WITH_KERNEL
+from gan.networks.base import WITH_KERNEL, kernel
 
 _TRUNCATED_STD = 0.87962566103423978
 """Standard deviation of N(0, 1) cut off at ±2."""
+_POWER_ITERATIONS = 15
+"""Of spectral norm after its weights were drawn anew: as many as PyTorch does when it is applied."""
 
 
 def initialise(network: nn.Module, kind: str) -> None:
@@ -21,13 +25,23 @@ def initialise(network: nn.Module, kind: str) -> None:
     """
     if not any(weight.is_meta for weight in network.parameters()):
         INITIALISATIONS[kind](network)
+        _refresh_parametrizations(network)
+
+
+@torch.no_grad()
+def _refresh_parametrizations(network: nn.Module) -> None:
+    """Bring what parametrizations keep of the old weights up to date: spectral norm's singular vectors."""
+    for layer in network.modules():
+        if parametrize.is_parametrized(layer, "weight"):
+            for _ in range(_POWER_ITERATIONS):
+                layer.weight  # noqa: B018 (in training mode, each access is one power iteration)
 
 
 def normal_002(network: nn.Module) -> None:
     """Draw kernels from N(0, 0.02), batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
     for module in network.modules():
         if isinstance(module, WITH_KERNEL):
-            nn.init.normal_(module.weight, 0.0, 0.02)
+            nn.init.normal_(kernel(module), 0.0, 0.02)
             _clear_bias(module)
         elif isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.weight, 1.0, 0.02)
@@ -64,7 +78,7 @@ def _he(weight: Tensor) -> None:
 def _draw_kernels(network: nn.Module, draw: Callable[[Tensor], object]) -> None:
     for module in network.modules():
         if isinstance(module, WITH_KERNEL):
-            draw(module.weight)
+            draw(kernel(module))
             _clear_bias(module)
 
 

@@ -1,6 +1,6 @@
 """What generator and discriminator play for: one file an objective, one line each here."""
 
-from gan.objectives.base import Objective
+from gan.objectives.base import JudgedPair, Objective
 from gan.registry import Registry
 
 OBJECTIVES = Registry(
@@ -15,4 +15,4 @@ OBJECTIVES = Registry(
     },
 )
 
-__all__ = ["OBJECTIVES", "Objective"]
+__all__ = ["OBJECTIVES", "JudgedPair", "Objective"]

@@ -1,65 +1,93 @@
-"""What the trainer asks of an objective."""
+"""What the trainer asks of an objective, and what it shows to losses and penalties."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import ClassVar
 
 from torch import Tensor, nn
 
+from gan.settings import Part
+
+
+class JudgedPair:
+    """A batch of real and one of generated images, and the discriminator's scores of both.
+
+    Images are N×C×H×W in [-1, 1], as the discriminator saw them: after augmentation. Scores are its raw outputs
+    (logits, or a critic's values), float32 [N].
+
+    In the generator's step the real images are scored only if a loss reads `real` or `real_scores`. That costs one
+    more forward pass of the discriminator, which then has just been updated.
+
+    Args:
+        fake, fake_scores: generated images and their scores.
+        judge_real: returns the real images and their scores; it is called at most once.
+    """
+
+    def __init__(self, fake: Tensor, fake_scores: Tensor, judge_real: Callable[[], tuple[Tensor, Tensor]]) -> None:
+        self.fake = fake
+        self.fake_scores = fake_scores
+        self._judge_real = judge_real
+
+    @cached_property
+    def _judged_real(self) -> tuple[Tensor, Tensor]:
+        return self._judge_real()
+
+    @property
+    def real(self) -> Tensor:
+        return self._judged_real[0]
+
+    @property
+    def real_scores(self) -> Tensor:
+        return self._judged_real[1]
+
 
 @dataclass(frozen=True)
-class Objective(ABC):
-    """Losses, constraint and hyperparameters of one GAN objective.
-
-    A subclass is a frozen dataclass whose fields, made by `gan.settings.parameter`, are its
-    hyperparameters. Scores are the discriminator's raw outputs (logits, or a critic's values),
-    float32, one per image: shape [N].
+class Objective(Part, ABC):
+    """Losses, penalty, constraint and hyperparameters of one GAN objective.
 
     Class attributes:
-        defaults: training settings that this objective wants instead of the common ones.
-        network_defaults: likewise settings of the network, where it has them.
+        differentiates: for which images `penalty` needs gradients of their scores: "real", "fake", both or none.
+            These images are then leaves of the autograd graph, so that the penalty shares the loss's forward pass.
         estimates_wasserstein: whether the discriminator's loss, negated, estimates the Wasserstein distance
             between real and generated images (up to the critic's Lipschitz constant).
-        cuda_graph_safe: whether every cycle has the device do the same, so that it can be replayed as a CUDA graph. Not
-            so where a number of Python changes meanwhile, or a tensor takes another's place.
 
     Attributes:
         n_critic: discriminator steps per generator step; an objective that needs several declares it.
     """
 
-    defaults: ClassVar[dict[str, Any]] = {}
-    network_defaults: ClassVar[dict[str, Any]] = {}
+    differentiates: ClassVar[tuple[str, ...]] = ()
     estimates_wasserstein: ClassVar[bool] = False
-    cuda_graph_safe: ClassVar[bool] = True
     n_critic: int = 1
 
     @abstractmethod
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        """Return the discriminator's loss, without any penalty, from the scores of both halves."""
+    def discriminator_loss(self, pair: JudgedPair) -> Tensor:
+        """Return the discriminator's loss, a scalar without any penalty."""
 
     @abstractmethod
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        """Return the generator's loss from the scores of its images."""
+    def generator_loss(self, pair: JudgedPair) -> Tensor:
+        """Return the generator's loss, a scalar."""
 
-    def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
-        """Return a term to add to the discriminator's loss, from the images N×C×H×W, or None."""
+    def penalty(self, pair: JudgedPair, discriminator: nn.Module) -> Tensor | None:
+        """Return a term to add to the discriminator's loss, or None."""
         return None
 
-    def constrain(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives have none)
+    def constrain(self, discriminator: nn.Module) -> None:
         """Bring the discriminator's weights back into the allowed set, after each of its steps."""
 
-    def check(self, discriminator: nn.Module) -> None:  # noqa: B027 (most objectives take any)
+    def check(self, discriminator: nn.Module) -> None:
         """Raise `InputError` for a discriminator that this objective cannot train."""
 
     @abstractmethod
     def loss_limit(self, shape: tuple[int, ...]) -> float:
         """Return the largest |loss| that can still mean something for data of this shape.
 
-        Beyond it a training is lost.
+        A training whose loss exceeds it has diverged.
         """
 
     def dominated(self, d_loss: float, g_loss: float) -> bool:
-        """Tell whether the discriminator wins outright: nothing is left for the generator to follow."""
+        """Tell whether the discriminator wins outright, so that the generator gets no useful gradient."""
         return False

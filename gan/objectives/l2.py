@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.networks.base import kernels
+from gan.objectives.base import JudgedPair
 from gan.objectives.non_saturating import NonSaturating
 from gan.settings import Range, parameter
 
@@ -28,5 +29,5 @@ class L2(NonSaturating):
         search=Range(1e-6, 1e-1, log=True),
     )
 
-    def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
+    def penalty(self, pair: JudgedPair, discriminator: nn.Module) -> Tensor | None:
         return self.l2_lambda * torch.stack([weight.square().sum() for weight in kernels(discriminator)]).sum()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.objectives.base import Objective
+from gan.objectives.base import JudgedPair, Objective
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class NonSaturating(Objective):
     cannot tell real from fake.
     """
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return F.softplus(-real).mean() + F.softplus(fake).mean()
+    def discriminator_loss(self, pair: JudgedPair) -> Tensor:
+        return F.softplus(-pair.real_scores).mean() + F.softplus(pair.fake_scores).mean()
 
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        return F.softplus(-fake).mean()
+    def generator_loss(self, pair: JudgedPair) -> Tensor:
+        return F.softplus(-pair.fake_scores).mean()
 
     def loss_limit(self, shape: tuple[int, ...]) -> float:
         # exp(−100) is the chance D gives a fake of being real: no healthy training comes near it.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from gan.objectives.base import Objective
+from gan.objectives.base import JudgedPair, Objective
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Wasserstein(Objective):
 
     estimates_wasserstein: ClassVar[bool] = True
 
-    def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
-        return fake.mean() - real.mean()
+    def discriminator_loss(self, pair: JudgedPair) -> Tensor:
+        return pair.fake_scores.mean() - pair.real_scores.mean()
 
-    def generator_loss(self, fake: Tensor) -> Tensor:
-        return -fake.mean()
+    def generator_loss(self, pair: JudgedPair) -> Tensor:
+        return -pair.fake_scores.mean()
 
     def loss_limit(self, shape: tuple[int, ...]) -> float:
         """Ten times the diameter of the space of images, 2√d.

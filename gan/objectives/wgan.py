@@ -43,6 +43,6 @@ class WGAN(Wasserstein):
     @torch.no_grad()
     def constrain(self, discriminator: nn.Module) -> None:
         weights = kernels(discriminator) if self.clip_scope == "kernels" else discriminator.parameters()
-        clipped: list[Tensor] = list(weights)
+        clipped: list[Tensor] = [weight for weight in weights if weight.requires_grad]  # frozen layers stay as they are
         torch._foreach_clamp_max_(clipped, self.clip)
         torch._foreach_clamp_min_(clipped, -self.clip)

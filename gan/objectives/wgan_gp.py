@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gan.errors import InputError
+from gan.objectives.base import JudgedPair
 from gan.objectives.wasserstein import Wasserstein
 from gan.settings import Range, parameter
 
@@ -39,10 +40,11 @@ class WGANGP(Wasserstein):
     )
     n_critic: int = parameter(5, "critic steps per generator step", minimum=1, search=Range(1, 5))
 
-    def penalty(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor | None:
+    def penalty(self, pair: JudgedPair, discriminator: nn.Module) -> Tensor | None:
         """Return the penalty, in float32 at least whatever the rest is in: it is a gradient of a gradient."""
-        with torch.autocast(real.device.type, enabled=False):
-            between = _interpolates(*(rows.detach().to(_precise(rows)) for rows in (real, fake))).requires_grad_()
+        with torch.autocast(pair.fake.device.type, enabled=False):
+            rows = (images.detach().to(_precise(images)) for images in (pair.real, pair.fake))
+            between = _interpolates(*rows).requires_grad_()
             scores = discriminator(between)
             (slopes,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
             return self.gp_lambda * (slopes.flatten(1).norm(dim=1) - 1).square().mean()

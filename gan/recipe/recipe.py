@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -12,20 +13,33 @@ import torch
 import yaml
 from torch import nn
 
+from gan.augmentations import AUGMENTATIONS, Augmentation
 from gan.data.sources.decode import Crop
 from gan.data.sources.opening import SOURCES
 from gan.errors import InputError, nearest
 from gan.networks import FAMILIES, Family
 from gan.networks.base import trainable_parameters
 from gan.objectives import OBJECTIVES, Objective
+from gan.penalties import PENALTIES, Penalty
 from gan.recipe.training_settings import Training
-from gan.settings import LARGEST_SIDE, Choices, Parameter, Range, Space, Value, build, parameters
+from gan.registry import Registry
+from gan.schedules import SCHEDULES, Schedule
+from gan.settings import LARGEST_SIDE, Choices, Parameter, Part, Range, Space, Value, build, parameters
 
 SIZE = 64
 """At which a recipe's networks are counted where it has no size of its own."""
 _KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}
-_EXPLAINED = ("network", "objective", "size", "channels", "crop", "kimg", "data")
-"""What `sources` and `settled` may speak of beside the settings of network, objective and training."""
+NONE = "none"
+PARTS: dict[str, tuple[Registry, str]] = {
+    "network": (FAMILIES, "dcgan"),
+    "objective": (OBJECTIVES, "non-saturating"),
+    "penalty": (PENALTIES, NONE),
+    "augmentation": (AUGMENTATIONS, NONE),
+    "schedule": (SCHEDULES, NONE),
+}
+"""Kind of part → the registry of its names, and the default one. A recipe may have none of the last three."""
+_EXPLAINED = (*PARTS, "size", "channels", "crop", "kimg", "data")
+"""What `sources` and `settled` may speak of beside the settings of training and parts."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +48,9 @@ class Recipe:
 
     Attributes:
         name: how people call it.
-        network_name, objective_name: keys of the registries.
-        training, network, objective: the settings, each held by the part that uses them.
+        part_names: kind of part → name in its registry, or "none".
+        training, network, objective, penalty, augmentation, schedule: the settings, each held by the part that uses
+            them.
         size: the side of an image in pixels (of a vector: its length), where the recipe has one of its own.
         channels: of the images that it was made for.
         crop: data source → how its images are to be cropped, where nobody says otherwise.
@@ -47,11 +62,13 @@ class Recipe:
     """
 
     name: str
-    network_name: str
-    objective_name: str
+    part_names: dict[str, str]
     training: Training
     network: Family
     objective: Objective
+    penalty: Penalty | None = None
+    augmentation: Augmentation | None = None
+    schedule: Schedule | None = None
     size: int | None = None
     channels: int = 3
     crop: dict[str, str] = field(default_factory=dict)
@@ -63,18 +80,39 @@ class Recipe:
     space: dict[str, Space] | None = None
 
     @property
+    def network_name(self) -> str:
+        return self.part_names["network"]
+
+    @property
+    def objective_name(self) -> str:
+        return self.part_names["objective"]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that it has."""
+        return tuple(getattr(self, kind) for kind, name in self.part_names.items() if name != NONE)
+
+    @property
+    def penalties(self) -> tuple[Objective | Penalty, ...]:
+        """The parts that may add a penalty to the discriminator's loss."""
+        return (self.objective,) if self.penalty is None else (self.objective, self.penalty)
+
+    @property
     def settings(self) -> dict[str, Value]:
-        """All settings by name, in one flat mapping: what `--set` and the search speak of."""
-        values: dict[str, Value] = {"network": self.network_name, "objective": self.objective_name}
-        for owner in (self.training, self.network, self.objective):
+        """All settings by name, in one flat mapping: what `--set` and the search speak of.
+
+        Parts that it does not have are left out.
+        """
+        values: dict[str, Value] = {kind: name for kind, name in self.part_names.items() if name != NONE}
+        for owner in (self.training, *self.parts):
             values |= {name: getattr(owner, name) for name in parameters(owner)}
         return values
 
     def with_settings(self, changes: dict[str, Any]) -> Recipe:
         """Return this recipe with some settings changed.
 
-        Settings that belong to a network or objective which a change replaces are dropped, from the search space
-        too, and so are those of the network that a new objective has its own defaults for (layer norm, for wgan-gp).
+        Settings of a part that a change replaces are dropped, from the search space too. So are those of the network
+        for which a new part has defaults of its own (layer norm, for wgan-gp).
 
         Raises:
             InputError: an unknown setting, or a value that is not valid for it.
@@ -82,19 +120,18 @@ class Recipe:
         if not changes:
             return self
         kept = self.settings
-        for kind, registry in (("network", FAMILIES), ("objective", OBJECTIVES)):
-            if changes.get(kind, kept[kind]) != kept[kind]:
-                for name in parameters(registry[str(kept[kind])]):
-                    kept.pop(name, None)
-        if changes.get("objective", kept["objective"]) != kept["objective"]:
-            for name in OBJECTIVES[str(changes["objective"])].network_defaults:
-                kept.pop(name, None)
-        made = _make(kept | changes)
-        declared = declarations(made["network_name"], made["objective_name"])
+        for kind, old in self.part_names.items():
+            new = str(changes.get(kind, old))
+            if new != old:
+                dropped = [] if old == NONE else list(parameters(PARTS[kind][0][old]))
+                dropped += [] if new == NONE else PARTS[kind][0][new].network_defaults
+                kept = {name: value for name, value in kept.items() if name not in dropped}
+        fields = _build_parts(kept | changes)
         space = self.space
         if space is not None:
+            declared = declarations(fields["part_names"])
             space = {name: values for name, values in space.items() if name in declared}
-        return dataclasses.replace(self, **made, space=space)
+        return dataclasses.replace(self, **fields, space=space)
 
     def with_space(self, space: dict[str, Space]) -> Recipe:
         """Return this recipe with another search space."""
@@ -111,11 +148,15 @@ class Recipe:
             shape: of a row of the data: (height, width, channels) for images.
 
         Raises:
-            InputError: the network cannot make this shape, or the objective cannot train the network.
+            InputError: the network cannot make this shape, the augmentation cannot change it, or the objective or
+                penalty cannot train the network.
         """
         generator = self.network.generator(shape, self.training.latent_dim)
         discriminator = self.network.discriminator(shape)
-        self.objective.check(discriminator)
+        for part in self.penalties:
+            part.check(discriminator)
+        if self.augmentation is not None:
+            self.augmentation.module(shape)
         return generator, discriminator
 
     def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -142,7 +183,7 @@ class Recipe:
 
     def searchable(self) -> dict[str, tuple[Parameter, Space]]:
         """Return the parameters that a search samples for this recipe, with what it samples."""
-        declared = declarations(self.network_name, self.objective_name)
+        declared = declarations(self.part_names)
         chosen = self.space
         if chosen is None:
             chosen = {name: known.search for name, known in declared.items() if known.search is not None}
@@ -155,9 +196,18 @@ class Recipe:
         }
 
 
-def declarations(network: str, objective: str) -> dict[str, Parameter]:
-    """Return every hyperparameter of a training with this network and objective, in order."""
-    owners = (Training, FAMILIES[network], OBJECTIVES[objective])
+def _part_types(names: Mapping[str, str]) -> dict[str, type[Part]]:
+    """Return the classes of the parts that are there, by kind."""
+    return {kind: PARTS[kind][0][name] for kind, name in names.items() if name != NONE}
+
+
+def declarations(names: Mapping[str, str]) -> dict[str, Parameter]:
+    """Return every hyperparameter of a training with these parts, in order.
+
+    Args:
+        names: kind of part → name in its registry, or "none".
+    """
+    owners = (Training, *_part_types(names).values())
     return {name: known for owner in owners for name, known in parameters(owner).items()}
 
 
@@ -187,10 +237,11 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     size = _whole(text, "size", None, "a number of pixels", origin)
     channels = _whole(text, "channels", 3, "a number of channels", origin)
     try:
-        made = _make(text.get("settings") or {})
-        space = _parse_space(text["space"], made) if text.get("space") is not None else None
+        fields = _build_parts(text.get("settings") or {})
+        names = fields["part_names"]
+        space = _parse_space(text["space"], names) if text.get("space") is not None else None
         for key in ("sources", "settled"):
-            _check_explained(text.get(key) or {}, made)
+            _check_explained(text.get(key) or {}, names)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
     recipe = Recipe(
@@ -204,7 +255,7 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
         sources={str(key): str(value) for key, value in (text.get("sources") or {}).items()},
         settled={str(key): str(value) for key, value in (text.get("settled") or {}).items()},
         space=space,
-        **made,
+        **fields,
     )
     if size is not None:
         _check_size(recipe, origin)
@@ -237,10 +288,10 @@ def _check_crop(source: Any, crop: Any, origin: str) -> None:
         raise InputError(f"{origin}: {error}") from None
 
 
-def _check_explained(said: dict[Any, Any], made: dict[str, Any]) -> None:
-    """Raise `InputError` unless all that `sources` or `settled` speak of is a setting or a key of recipes."""
-    known = (*declarations(made["network_name"], made["objective_name"]), *_EXPLAINED)
-    for name in said:
+def _check_explained(explanations: dict[Any, Any], names: dict[str, str]) -> None:
+    """Raise `InputError` unless all that `sources` or `settled` explain is a setting or a key of recipes."""
+    known = (*declarations(names), *_EXPLAINED)
+    for name in explanations:
         if name not in known:
             raise InputError(f"unknown setting '{name}': {nearest(str(name), known)}")
 
@@ -290,47 +341,44 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
 
 
-def _make(values: dict[str, Any]) -> dict[str, Any]:
-    """Sort flat settings to the parts that own them and build each; returns fields of a `Recipe`."""
+def _build_parts(values: dict[str, Any]) -> dict[str, Any]:
+    """Build training settings and parts from flat settings; return them as fields of a `Recipe`."""
     values = dict(values)
-    network_name = str(values.pop("network", "dcgan"))
-    objective_name = str(values.pop("objective", "non-saturating"))
-    family, objective = FAMILIES[network_name], OBJECTIVES[objective_name]
-    own = {name: value for name, value in objective.network_defaults.items() if name in parameters(family)}
-    values = family.defaults | objective.defaults | own | values
-    owned = {owner: parameters(owner) for owner in (Training, family, objective)}
+    names = {kind: str(values.pop(kind, default)) for kind, (_, default) in PARTS.items()}
+    types = _part_types(names)
+    family = parameters(types["network"])
+    defaults: dict[str, Any] = {}
+    for part in types.values():
+        own = {name: value for name, value in part.network_defaults.items() if name in family}
+        defaults |= part.defaults | own
+    values = defaults | values
+    known = declarations(names)
     for name in values:
-        if not any(name in names for names in owned.values()):
-            raise InputError(_explain_unknown(name, network_name, objective_name))
-    training, network, goal = (
-        build(owner, {name: value for name, value in values.items() if name in names}) for owner, names in owned.items()
-    )
-    return {
-        "network_name": network_name,
-        "objective_name": objective_name,
-        "training": training,
-        "network": network,
-        "objective": goal,
-    }
+        if name not in known:
+            raise InputError(_explain_unknown(name, names))
+
+    def built(owner: type[Any]) -> Any:
+        return build(owner, {name: value for name, value in values.items() if name in parameters(owner)})
+
+    return {"part_names": names, "training": built(Training)} | {kind: built(part) for kind, part in types.items()}
 
 
-def _explain_unknown(name: str, network: str, objective: str) -> str:
-    """Say what is wrong with a setting that neither training, network nor objective has."""
-    for kind, registry, used in (("network", FAMILIES, network), ("objective", OBJECTIVES, objective)):
+def _explain_unknown(name: str, names: dict[str, str]) -> str:
+    """Say what is wrong with a setting that neither training nor any part has."""
+    for kind, (registry, _) in PARTS.items():
         owners = [other for other in registry if name in parameters(registry[other])]
         if owners:
-            return f"setting '{name}' belongs to {kind} {', '.join(owners)}, not to {used}"
-    known = [*declarations(network, objective), "network", "objective"]
-    return f"unknown setting '{name}': {nearest(str(name), known)}"
+            return f"setting '{name}' belongs to {kind} {', '.join(owners)}, not to {names[kind]}"
+    return f"unknown setting '{name}': {nearest(str(name), [*declarations(names), *PARTS])}"
 
 
-def _parse_space(text: dict[str, Any], made: dict[str, Any]) -> dict[str, Space]:
+def _parse_space(text: dict[str, Any], names: dict[str, str]) -> dict[str, Space]:
     """Read a recipe's `space`: name → {low, high, log} or a list of values."""
-    declared = declarations(made["network_name"], made["objective_name"])
+    declared = declarations(names)
     space: dict[str, Space] = {}
     for name, given in text.items():
         if name not in declared:
-            raise InputError(f"space: {_explain_unknown(name, made['network_name'], made['objective_name'])}")
+            raise InputError(f"space: {_explain_unknown(name, names)}")
         space[name] = parse_range(name, given, declared[name])
     return space
 

@@ -1,4 +1,4 @@
-"""Everything a training is, as one file, and back again exactly."""
+"""The checkpoints of one training: written whole, verified when read, owned by one process."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import secrets
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from gan.errors import InputError
 from gan.storage.storage import Storage
-from gan.training.trainer import Trainer
 
-FORMAT = 1
 KEPT = 2
-"""Checkpoints kept of a training: the last, and one before it in case the last is damaged."""
-
+"""Checkpoints kept of a training: the last, and the one before it in case the last is damaged."""
 
 HOLDER = "holder"
 """File that names the process whose checkpoints these are."""
@@ -30,90 +26,6 @@ class DamagedCheckpoint(Exception):
 
 class Superseded(InputError):
     """Another process trains this now: it was taken over while this one was out of reach."""
-
-
-def state_dict(trainer: Trainer) -> dict[str, Any]:
-    """Return the whole state of a training: tensors, numbers and strings only."""
-    return {
-        "format": FORMAT,
-        "settings": trainer.recipe.settings,
-        "seed": trainer.seed,
-        "precision": trainer.precision,
-        "data_hash": trainer.data.content_hash,
-        "generator": trainer.generator.state_dict(),
-        "discriminator": trainer.discriminator.state_dict(),
-        "average": None if trainer.average is None else trainer.average.state_dict(),
-        "optimizer_g": trainer.optimizer_g.state_dict(),
-        "optimizer_d": trainer.optimizer_d.state_dict(),
-        "random": trainer.random.state,
-        "latents": trainer.latents.get_state(),
-        "device": trainer.device.type,
-        "batches": trainer.batches.state_dict(),
-        "images": trainer.images,
-        "cycles": trainer.cycles,
-        "due": trainer.due,
-    }
-
-
-def load_state_dict(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Put a trainer of the same recipe, data and seed into a saved state.
-
-    On another kind of device than it was saved on, all goes on but the random streams, which begin anew.
-
-    Raises:
-        InputError: the state is of another training; the message names the differences.
-    """
-    require_same_training(trainer, state)
-    trainer.precision = state["precision"]
-    trainer.generator.load_state_dict(state["generator"])
-    trainer.discriminator.load_state_dict(state["discriminator"])
-    if trainer.average is not None:
-        trainer.average.load_state_dict(state["average"])
-    _load_optimizer(trainer.optimizer_g, state["optimizer_g"])
-    _load_optimizer(trainer.optimizer_d, state["optimizer_d"])
-    trainer.forget_graph()
-    trainer.batches.load_state_dict(state["batches"])
-    trainer.images, trainer.cycles, trainer.due = state["images"], state["cycles"], state["due"]
-    if state["device"] == trainer.device.type:
-        trainer.random.state = {place: stream.cpu() for place, stream in state["random"].items()}
-        trainer.latents.set_state(state["latents"].cpu())
-    else:
-        # Random streams of one kind of device mean nothing on another: new ones, not those of the start.
-        trainer.reseed(trainer.seed + trainer.images)
-
-
-def require_same_training(trainer: Trainer, state: dict[str, Any]) -> None:
-    """Raise `InputError`, naming the differences, unless the state belongs to this training."""
-    if state.get("format") != FORMAT:
-        raise InputError(f"the checkpoint has format {state.get('format')}, this version reads {FORMAT}")
-    mine = trainer.recipe.settings | {"seed": trainer.seed, "data": trainer.data.content_hash[:12]}
-    saved = state["settings"] | {"seed": state["seed"], "data": state["data_hash"][:12]}
-    names = [name for name in mine | saved if mine.get(name) != saved.get(name)]
-    if names:
-        shown = ", ".join(f"{name} {saved.get(name)} there, {mine.get(name)} here" for name in names)
-        raise InputError(f"the checkpoint is of another training: {shown}")
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Restore an optimiser, its moments in the memory format of their parameter.
-
-    A fused optimiser walks parameter, gradient and moments as flat memory. Where a moment is laid
-    out in another order than its parameter, it mixes up elements without a word.
-    """
-    # How the steps are taken is this process's choice, not the saved one's.
-    own = {"capturable": optimizer.defaults["capturable"]} if "capturable" in optimizer.defaults else {}
-    optimizer.load_state_dict({**state, "param_groups": [group | own for group in state["param_groups"]]})
-    for weight, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if isinstance(value, Tensor):
-                # A copy in any case: PyTorch would go on counting steps in the tensor of the saved state.
-                like = weight if value.shape == weight.shape else value
-                moments[name] = torch.empty_like(like, memory_format=torch.preserve_format).copy_(value)
-
-
-def cpu_copy(network: nn.Module) -> dict[str, Tensor]:
-    """Return a network's state as contiguous tensors on the CPU, which later training cannot change."""
-    return {name: value.detach().cpu().contiguous().clone() for name, value in network.state_dict().items()}
 
 
 class Checkpoints:

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,71 +24,20 @@ from gan.settings import parameters, to_images
 from gan.storage.storage import Storage
 from gan.tensors.images import encode_png, grid
 from gan.tensors.latents import fixed_latents
-from gan.training.checkpoints import Checkpoints, cpu_copy, load_state_dict, state_dict
+from gan.training.checkpoints import Checkpoints
 from gan.training.divergence import FailureDetector
+from gan.training.report import DIVERGED_SCORE, Report
+from gan.training.state import cpu_copy, load_state_dict, state_dict
 from gan.training.trainer import COLUMNS, CycleStats, Trainer
 from gan.versions import versions
 
 WINDOWS = 4
 """Stretches of a report interval after each of which the losses are judged."""
 
-DIVERGED_SCORE = 1e9
-"""What a diverged trial reports as its score: finite, and worse than any FID."""
-
 GRID, VECTORS = 64, 1000
 """Images of a sample grid; rows in a plot of vectors, which draws 64 of them and counts all."""
 
 _CURVE_POINTS = 8
-
-
-@dataclass(frozen=True)
-class Report:
-    """What is known of a training at one point; its fields are the same in every report.
-
-    The defaults describe a training that has not begun.
-
-    Attributes:
-        kimg: thousands of real images shown.
-        fid: of this moment's samples; None if they were not judged.
-        best_fid, best_kimg: the best so far, None before the first evaluation.
-        score: what a search minimises: `best_fid`, or `DIVERGED_SCORE`.
-        g_loss, d_loss, penalty: means since the last report; d_loss is without the penalty.
-        diverged: 1 in the last report of a lost training, else 0.
-        reason: why it is lost.
-        images_per_second: real images per second of training, warm-up and evaluation excluded.
-        eval_seconds, checkpoint_seconds: what this report cost beyond training.
-        train_seconds: training since the last report.
-        seconds: of the whole training so far, across restarts, but for the last checkpoint before each.
-        spread: pixel spread of the samples as a share of that of real images.
-        curve: up to 8 points [kimg, g_loss, d_loss] since the last report.
-        wasserstein: the critic's estimate, mean since the last report; None where the objective makes none.
-    """
-
-    kimg: float = 0.0
-    fid: float | None = None
-    best_fid: float | None = None
-    best_kimg: float | None = None
-    score: float = DIVERGED_SCORE
-    g_loss: float | None = None
-    d_loss: float | None = None
-    penalty: float | None = None
-    diverged: int = 0
-    reason: str | None = None
-    images_per_second: float | None = None
-    eval_seconds: float = 0.0
-    checkpoint_seconds: float = 0.0
-    train_seconds: float = 0.0
-    seconds: float = 0.0
-    spread: float | None = None
-    real_score: float | None = None
-    fake_score: float | None = None
-    grad_norm_g: float | None = None
-    grad_norm_d: float | None = None
-    curve: list[list[float]] = field(default_factory=list)
-    wasserstein: float | None = None
-
-    def metrics(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass
@@ -129,6 +78,7 @@ class TrainingRun:
         # Whole images: a twelfth of a length in kimg has no end, and would never quite be reached.
         self.total = to_images(total_kimg)
         self.interval = to_images(interval_kimg)
+        trainer.total_images = self.total
         self.provenance = provenance or {}
         self.best: _Best | None = None
         self.seconds = 0.0
@@ -144,7 +94,7 @@ class TrainingRun:
 
     @property
     def kimg(self) -> float:
-        return self.trainer.due / 1000
+        return self.trainer.target_images / 1000
 
     @property
     def bundle(self) -> str | None:
@@ -187,7 +137,7 @@ class TrainingRun:
 
     @property
     def _goes_on(self) -> bool:
-        return self._lost is None and self.trainer.due < self.total
+        return self._lost is None and self.trainer.target_images < self.total
 
     def _claim(self) -> None:
         """Make the folder this process's, if there is anything left to write."""
@@ -199,7 +149,7 @@ class TrainingRun:
 
     def _interval(self) -> Report:
         start, self._begin = time.perf_counter(), self.trainer.images
-        target = min(self.total, (self.trainer.due // self.interval + 1) * self.interval)
+        target = min(self.total, (self.trainer.target_images // self.interval + 1) * self.interval)
         windows, lost = self._train_to(target)
         trained = time.perf_counter()
         fid, spread = None, None
@@ -222,10 +172,10 @@ class TrainingRun:
     def _train_to(self, target: int) -> tuple[list[CycleStats], str | None]:
         """Train in `WINDOWS` stretches, ending at once where the losses say that all is lost."""
         windows: list[CycleStats] = []
-        begin, images = self.trainer.due, target - self.trainer.due
+        begin, images = self.trainer.target_images, target - self.trainer.target_images
         for stretch in range(WINDOWS):
             due = begin + images * (stretch + 1) // WINDOWS
-            window = self.trainer.advance(due - self.trainer.due)
+            window = self.trainer.advance(due - self.trainer.target_images)
             windows.append(window)
             lost = self._monitor.losses(window) if len(window.history) else None
             if lost:

@@ -20,12 +20,14 @@ from gan.data.batches import Batches
 from gan.data.dataset import DataSet
 from gan.errors import OutOfMemory
 from gan.recipe.recipe import Recipe
-from gan.recipe.training_settings import make_optimizer
 from gan.tensors.device import choose_device, choose_precision, free_memory
 from gan.tensors.images import to_pixels, to_unit
 from gan.tensors.latents import draw_latents
+from gan.training.critic import Critic
 from gan.training.cuda_graph import RECORDERS, GraphedCycle
 from gan.training.ema import EMA
+from gan.training.optimizers import make_optimizer
+from gan.training.scheduled import ScheduledValues
 
 COLUMNS = ("d_loss", "penalty", "g_loss", "real_score", "fake_score")
 _WARM_UP_CYCLES = 5
@@ -67,11 +69,13 @@ class Trainer:
         seed: decides the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
         precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
-        graphs: replay the cycle as a CUDA graph, unless something in it looks at a value, or the network or objective
-            says that it cannot be recorded; on a CPU it changes nothing.
+        graphs: replay the cycle as a CUDA graph, unless the host reads a value in it, or a part of the recipe says
+            that it is not `cuda_graph_safe`; on a CPU it changes nothing.
 
     Attributes:
         images: real images shown so far.
+        target_images: real images that were asked for so far; a cycle may overshoot it.
+        total_images: real images that the whole training shows; only schedules need it.
         cycles: generator steps so far.
 
     Raises:
@@ -99,14 +103,24 @@ class Trainer:
         self.random = _RandomState(seed, self.device)
         with self.random:
             self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
-        self._averaging = EMA(self.generator) if recipe.training.ema_kimg > 0 else None
+            augment = recipe.augmentation.module(data.shape) if recipe.augmentation is not None else None
         settings = recipe.training
-        cuda_graph_safe = recipe.network.cuda_graph_safe and recipe.objective.cuda_graph_safe
+        self.critic = Critic(
+            self.discriminator,
+            None if augment is None else augment.to(self.device),
+            joint=settings.d_batch == "joint",
+        )
+        layers = (*self.generator.modules(), *self.discriminator.modules())
+        self._evaluation_layers = [layer for layer in layers if not layer.training]
+        self._differentiate = tuple(name for part in recipe.penalties for name in part.differentiates)
+        self._ema = EMA(self.generator) if settings.ema_kimg > 0 else None
+        cuda_graph_safe = all(part.cuda_graph_safe for part in recipe.parts)
         self._graphs = graphs and cuda_graph_safe and self.device.type in RECORDERS
-        # On other devices than a GPU PyTorch refuses it.
+        # PyTorch refuses it on other devices than a GPU.
         capturable = self._graphs and self.device.type == "cuda"
+        self._rates = ScheduledValues(recipe.schedule, self.device)
         self.optimizer_g, self.optimizer_d = (
-            make_optimizer(kind, network.parameters(), rate, settings, capturable=capturable)
+            make_optimizer(kind, network.parameters(), self._rates.add(rate), settings, capturable=capturable)
             for kind, network, rate in (
                 (settings.optimizer_g, self.generator, settings.lr_g),
                 (settings.optimizer_d, self.discriminator, settings.lr_d),
@@ -116,7 +130,8 @@ class Trainer:
         self.batches = Batches(data.train, settings.batch, seed, self.device, flip=settings.flip)
         self.images = 0
         self.cycles = 0
-        self.due = 0
+        self.target_images = 0
+        self.total_images: int | None = None
         self._clock = _Clock(self.device)
         self.forget_graph()
 
@@ -125,78 +140,81 @@ class Trainer:
     def advance(self, images: int) -> CycleStats:
         """Train until `images` more real images were shown, to the next whole cycle.
 
-        A cycle is `n_critic` discriminator steps and one generator step. What a cycle shows beyond
-        the target counts towards the next call, so how a training is cut into calls changes nothing.
+        A cycle is `n_critic` discriminator steps and one generator step. The images that it shows beyond
+        the target count towards the next call, so how a training is cut into calls changes nothing.
         """
-        self.due += images
+        self.target_images += images
         log: list[Tensor] = []
         self._clock.start(self.images)
-        self.generator.train()
-        self.discriminator.train()
+        self._train_mode(self.generator)
+        self._train_mode(self.discriminator)
         with self.random:
-            while self.images < self.due:
+            while self.images < self.target_images:
                 log.append(self._cycle())
                 self._clock.tick(self.images)
         return self._window(log, self._clock.images_per_second(self.images))
 
     def _cycle(self) -> Tensor:
-        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`."""
+        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`.
+
+        The host sets what follows a schedule and draws the batch. The device's part can be replayed as a CUDA graph.
+        """
+        self._rates.set(self.images, self.total_images)
         steps = range(self.recipe.objective.n_critic)
         drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
-        columns = self._play(drawn) if self._graph is None else self._graph(self._play, drawn)
+        columns = self._steps(drawn) if self._graph is None else self._graph(self._steps, drawn)
         self.images += self.recipe.training.batch * len(steps)
         self.cycles += 1
         self._update_average()
         return columns
 
-    def _play(self, drawn: Sequence[Tensor]) -> Tensor:
-        """Do what a cycle has the device do, with the rows of each discriminator step, then the latents of each.
+    def _steps(self, drawn: Sequence[Tensor]) -> Tensor:
+        """Take all steps of a cycle; return its `COLUMNS`, still on the device.
 
-        The generator's step reuses the fakes that the last discriminator step saw.
+        The generator's step reuses the real and generated images of the last discriminator step.
+
+        Args:
+            drawn: the rows of each discriminator step, then the latents of each.
         """
         n_critic = self.recipe.objective.n_critic
         for step, (rows, latents) in enumerate(zip(drawn[:n_critic], drawn[n_critic:], strict=True)):
             real = self._real(rows)
             with self._autocast(), torch.set_grad_enabled(step == n_critic - 1):
                 fake = self.generator(latents)
-            seen = self._discriminator_step(real, fake.detach())
-        g_loss = self._generator_step(fake)
-        return torch.stack([*seen[:2], g_loss, *seen[2:]])
+            values = self._discriminator_step(real, fake.detach())
+        values["g_loss"] = self._generator_step(real, fake)
+        return torch.stack([values[column].detach() for column in COLUMNS])
 
-    def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return d_loss, penalty and the mean scores of real and fake, still on the device."""
+    def _discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Return all of `COLUMNS` but g_loss."""
         objective = self.recipe.objective
         self.optimizer_d.zero_grad(set_to_none=True)
         with self._autocast():
-            real_scores, fake_scores = self._scores(real, fake)
-            loss = objective.discriminator_loss(real_scores, fake_scores)
-            penalty = objective.penalty(self.discriminator, real, fake)
-        (loss if penalty is None else loss + penalty).backward()
+            pair = self.critic.judge(real, fake, self._differentiate)
+            loss = objective.discriminator_loss(pair)
+            terms = [part.penalty(pair, self.discriminator) for part in self.recipe.penalties]
+        penalties = [term for term in terms if term is not None]
+        penalty = sum(penalties[1:], penalties[0]) if penalties else torch.zeros_like(loss)
+        (loss + penalty if penalties else loss).backward()
         self.optimizer_d.step()
         objective.constrain(self.discriminator)
-        shown_penalty = torch.zeros_like(loss) if penalty is None else penalty
-        return loss.detach(), shown_penalty.detach(), real_scores.detach().mean(), fake_scores.detach().mean()
+        if self.recipe.augmentation is not None and self.critic.augment is not None:
+            self.recipe.augmentation.adapt(self.critic.augment, pair)
+        scores = {"real_score": pair.real_scores.detach().mean(), "fake_score": pair.fake_scores.detach().mean()}
+        return {"d_loss": loss, "penalty": penalty} | scores
 
-    def _generator_step(self, fake: Tensor) -> Tensor:
+    def _generator_step(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Return the generator's loss."""
         self.optimizer_g.zero_grad(set_to_none=True)
-        # Without its weights' gradients, the backward pass through the discriminator costs half.
-        self.discriminator.requires_grad_(False)
         if self.recipe.training.g_step_statistics == "running":
             self.discriminator.eval()
-        with self._autocast():
-            loss = self.recipe.objective.generator_loss(self.discriminator(fake).float())
-        loss.backward()
-        self.discriminator.requires_grad_(True)
-        self.discriminator.train()
+        with self.critic.frozen():
+            with self._autocast():
+                loss = self.recipe.objective.generator_loss(self.critic.judge_generated(real, fake))
+            loss.backward()
+        self._train_mode(self.discriminator)
         self.optimizer_g.step()
-        return loss.detach()
-
-    def _scores(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Score both halves, float32 [N] each: batch-norm statistics are shared only if `joint`."""
-        if self.recipe.training.d_batch == "joint":
-            scores = self.discriminator(torch.cat([real, fake.to(real.dtype)])).float()
-            return scores[: len(real)], scores[len(real) :]
-        return self.discriminator(real).float(), self.discriminator(fake).float()
+        return loss
 
     def _update_average(self) -> None:
         """Move the average towards the generator, batch-norm statistics included.
@@ -204,14 +222,14 @@ class Trainer:
         The half-life is `ema_kimg`, but at most a twentieth of the training so far, so that the
         initial weights are soon forgotten (Karras et al. 2020, arXiv:1912.04958, their code).
         """
-        if self._averaging is None:
+        if self._ema is None:
             return
         half_life = min(self.recipe.training.ema_kimg * 1000, 0.05 * self.images)
         shown = self.recipe.training.batch * self.recipe.objective.n_critic
-        self._averaging.follow(1 - 0.5 ** (shown / half_life))
+        self._ema.step(1 - 0.5 ** (shown / half_life))
 
     def forget_graph(self) -> None:
-        """Record anew: to be called when the moments of an optimiser were replaced by others."""
+        """Record the CUDA graph anew: call it after an optimiser's moments were replaced by other tensors."""
         self._graph = GraphedCycle(self.device) if self._graphs else None
 
     def reseed(self, seed: int) -> None:
@@ -224,7 +242,7 @@ class Trainer:
     @property
     def average(self) -> nn.Module | None:
         """The moving average of the generator, where the recipe asks for one."""
-        return None if self._averaging is None else self._averaging.average
+        return None if self._ema is None else self._ema.average
 
     @property
     def sampler(self) -> nn.Module:
@@ -238,13 +256,20 @@ class Trainer:
         Uses running statistics; neither weights nor random streams of the training change.
         """
         network = self.sampler
-        training = network.training
+        was_training = network.training
         network.eval()
         out: Tensor = network(latents.to(self.device))
-        network.train(training)
+        if was_training:
+            self._train_mode(network)
         return to_pixels(out) if self.data.is_image else out.float()
 
     # ---- helpers
+
+    def _train_mode(self, network: nn.Module) -> None:
+        """Put a network into training mode, but for layers that came in evaluation mode."""
+        network.train()
+        for layer in self._evaluation_layers:
+            layer.eval()
 
     def _place(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).to(memory_format=torch.channels_last)

@@ -238,7 +238,7 @@ class SweepSpec(RunSpec):
         # What a sweep sets is meant to stay, unless its own `space` says otherwise.
         space = dict.fromkeys(self.settings) | self.space
         recipes = {recipe.name: _with_space(recipe, space) for recipe in loaded}
-        known = {name for recipe in loaded for name in declarations(recipe.network_name, recipe.objective_name)}
+        known = {name for recipe in loaded for name in declarations(recipe.part_names)}
         for name in self.space:
             if name not in known:
                 raise InputError(f"space: none of the recipes has '{name}': {nearest(name, known)}")
@@ -324,7 +324,7 @@ def _with_space(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """Apply a sweep's ranges: `null` fixes a parameter at the recipe's value."""
     from gan.recipe.recipe import declarations, parse_range
 
-    declared = declarations(recipe.network_name, recipe.objective_name)
+    declared = declarations(recipe.part_names)
     space: dict[str, Space] = {name: chosen for name, (_, chosen) in recipe.searchable().items()}
     for name, given in changes.items():
         if given is None:

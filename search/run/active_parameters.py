@@ -66,15 +66,17 @@ def has_effect(name: str, settings: Mapping[str, Any]) -> bool:
 
 def declared(settings: Mapping[str, Any]) -> dict[str, Parameter]:
     """Return the declarations of what a training with these settings can be told."""
-    return _declared(str(settings.get("network")), str(settings.get("objective")))
+    from gan.recipe.recipe import PARTS
+
+    return _declared(tuple((kind, str(settings.get(kind, default))) for kind, (_, default) in PARTS.items()))
 
 
 @functools.lru_cache(maxsize=64)
-def _declared(network: str, objective: str) -> dict[str, Parameter]:
+def _declared(part_names: tuple[tuple[str, str], ...]) -> dict[str, Parameter]:
     from gan.recipe.recipe import declarations
 
     try:
-        return declarations(network, objective)
+        return declarations(dict(part_names))
     except (InputError, ImportError):
         # Of somebody's own package, which need not be installed where the run is looked at.
         return {}

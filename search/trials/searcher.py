@@ -16,7 +16,7 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from gan.recipe.recipe import Recipe
-from gan.training.run import DIVERGED_SCORE
+from gan.training.report import DIVERGED_SCORE
 from search.algorithm.sampler import ModelSampler
 from search.algorithm.space import RECIPE, as_study_parameters, suggest
 from search.plan.spec import SweepSpec

@@ -16,7 +16,8 @@ from gan.errors import InputError
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import Recipe
 from gan.storage.storage import Storage
-from gan.training.run import DIVERGED_SCORE, Report, TrainingRun
+from gan.training.report import DIVERGED_SCORE, Report
+from gan.training.run import TrainingRun
 from gan.training.trainer import Trainer
 from gan.versions import differing, versions
 from search.run.run_folder import SETTINGS

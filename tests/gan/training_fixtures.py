@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from gan.networks import FAMILIES
 from gan.recipe.recipe import Recipe, parse_recipe
 from gan.settings import parameters
 from gan.storage.storage import Storage
-from gan.training.checkpoints import state_dict
+from gan.training.state import state_dict
 from gan.training.trainer import Trainer
 
 SMALL = {"width_g": 4, "width_d": 4, "latent_dim": 8, "batch": 32}
@@ -112,8 +112,9 @@ def lines() -> DataSet:
     return pack(Lines(), scratch() / "lines.arrow")
 
 
-def small_recipe(objective: str = "non-saturating", **settings: Any) -> Recipe:
-    return parse_recipe({"name": "small", "settings": SMALL | {"objective": objective} | settings}, "small")
+def small_recipe(objective: str = "non-saturating", *, without: Iterable[str] = (), **settings: Any) -> Recipe:
+    small = {name: value for name, value in SMALL.items() if name not in without}
+    return parse_recipe({"name": "small", "settings": small | {"objective": objective} | settings}, "small")
 
 
 def small_trainer(objective: str = "non-saturating", seed: int = 1, **settings: Any) -> Trainer:
@@ -153,7 +154,8 @@ def state_digest(trainer: Trainer) -> str:
 
 def run_python(script: str, *arguments: str) -> str:
     """Run a script in a new process that finds `gan` and these fixtures; return what it prints."""
-    places = [str(Path(gan.__file__).parents[1]), str(Path(__file__).parent)]
+    tests = Path(__file__).parent
+    places = [str(Path(gan.__file__).parents[1]), str(tests), str(tests / "training"), str(tests.parent / "docs")]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},

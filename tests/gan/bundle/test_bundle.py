@@ -19,8 +19,8 @@ from training_fixtures import one_thread, run_python, small_evaluator, small_tra
 from gan.bundle.bundle import load_bundle, write_bundle
 from gan.errors import InputError
 from gan.storage.storage import Storage
-from gan.training.checkpoints import cpu_copy
 from gan.training.run import TrainingRun
+from gan.training.state import cpu_copy
 
 __all__ = ["one_thread"]
 

@@ -17,7 +17,8 @@ from gan.bundle.bundle import load_bundle
 from gan.data.packed.opening import open_data
 from gan.recipe.recipe import load_recipe
 from gan.storage.lock import locked_file
-from gan.training.run import Report, TrainingRun
+from gan.training.report import Report
+from gan.training.run import TrainingRun
 from gan.training.trainer import Trainer
 from gan.training.training_folder import start_from
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from judged import judged
 from torch import Tensor, nn
 
 from gan.errors import InputError
@@ -115,7 +116,7 @@ def learn(joint: bool, steps: int = 60) -> float:
     for _ in range(steps):
         real, fake = (0.1 * torch.randn(16, 3, 16, 16) + shift for shift in (0.5, -0.5))
         both = network(torch.cat([real, fake])).split(16) if joint else (network(real), network(fake))
-        loss = objective.discriminator_loss(*both)
+        loss = objective.discriminator_loss(judged(*both))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -133,7 +134,7 @@ def test_a_critic_with_a_batch_norm_on_the_score_would_see_no_distance_at_all() 
     torch.manual_seed(0)
     network = Upsampling(width_d=4).discriminator((16, 16, 3))
     real, fake = torch.rand(16, 3, 16, 16), -torch.rand(16, 3, 16, 16)
-    assert float(WGAN().discriminator_loss(network(real), network(fake)).detach()) == pytest.approx(0, abs=1e-6)
+    assert float(WGAN().discriminator_loss(judged(network(real), network(fake))).detach()) == pytest.approx(0, abs=1e-6)
     critic = Upsampling(width_d=4, logit_norm=False).discriminator((16, 16, 3))
     both = critic(torch.cat([real, fake])).detach().split(16)
-    assert abs(float(WGAN().discriminator_loss(*both))) > 0.01
+    assert abs(float(WGAN().discriminator_loss(judged(*both)))) > 0.01

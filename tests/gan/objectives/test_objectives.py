@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from judged import images_only, judged
 from torch import Tensor, nn
 
 from gan.networks.dcgan import DCGAN
@@ -30,30 +31,30 @@ def probabilities(scores: Tensor) -> np.ndarray:
 @pytest.mark.parametrize("objective", [Minimax(), NonSaturating(), L2()])
 def test_the_discriminator_minimises_cross_entropy(objective: Minimax) -> None:
     expected = -np.log(probabilities(REAL)).mean() - np.log(1 - probabilities(FAKE)).mean()
-    assert float(objective.discriminator_loss(REAL, FAKE)) == pytest.approx(expected, rel=1e-6)
-    undecided = objective.discriminator_loss(torch.zeros(5), torch.zeros(5))
+    assert float(objective.discriminator_loss(judged(REAL, FAKE))) == pytest.approx(expected, rel=1e-6)
+    undecided = objective.discriminator_loss(judged(torch.zeros(5), torch.zeros(5)))
     assert float(undecided) == pytest.approx(2 * math.log(2))
 
 
 def test_generator_losses_are_as_written() -> None:
     share = probabilities(FAKE)
-    assert float(Minimax().generator_loss(FAKE)) == pytest.approx(np.log(1 - share).mean(), rel=1e-6)
+    assert float(Minimax().generator_loss(judged(REAL, FAKE))) == pytest.approx(np.log(1 - share).mean(), rel=1e-6)
     for objective in (NonSaturating(), L2()):
-        assert float(objective.generator_loss(FAKE)) == pytest.approx(-np.log(share).mean(), rel=1e-6)
+        assert float(objective.generator_loss(judged(REAL, FAKE))) == pytest.approx(-np.log(share).mean(), rel=1e-6)
     for critic in (WGAN(), WGANGP()):
-        assert float(critic.generator_loss(FAKE)) == pytest.approx(-FAKE.double().mean().item())
+        assert float(critic.generator_loss(judged(REAL, FAKE))) == pytest.approx(-FAKE.double().mean().item())
 
 
 def test_the_critics_loss_is_the_negated_distance_of_means() -> None:
     expected = FAKE.double().mean().item() - REAL.double().mean().item()
     for critic in (WGAN(), WGANGP()):
-        assert float(critic.discriminator_loss(REAL, FAKE)) == pytest.approx(expected)
+        assert float(critic.discriminator_loss(judged(REAL, FAKE))) == pytest.approx(expected)
 
 
 def slope(objective: Minimax, score: float) -> float:
     """Return the generator's gradient at one score."""
     fake = torch.tensor([score], dtype=torch.double, requires_grad=True)
-    return float(torch.autograd.grad(objective.generator_loss(fake), fake)[0])
+    return float(torch.autograd.grad(objective.generator_loss(judged(fake, fake)), fake)[0])
 
 
 @given(st.floats(-40, 40))
@@ -68,7 +69,8 @@ def test_minimax_saturates_where_the_fake_is_rejected_and_non_saturating_does_no
 def test_losses_stay_finite_and_have_gradients_at_extreme_scores(name: str) -> None:
     objective = OBJECTIVES[name]()
     scores = torch.tensor([-1e4, -90.0, 0.0, 90.0, 1e4], requires_grad=True)
-    for loss in (objective.discriminator_loss(scores, scores[:3]), objective.generator_loss(scores)):
+    pair = judged(scores, scores[:3]), judged(scores, scores)
+    for loss in (objective.discriminator_loss(pair[0]), objective.generator_loss(pair[1])):
         (grad,) = torch.autograd.grad(loss, scores)
         assert loss.isfinite() and grad.isfinite().all() and grad.any()
 
@@ -86,7 +88,7 @@ def test_the_l2_penalty_counts_kernels_alone() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 3, bias=True), *norms, nn.Flatten(), nn.Linear(4, 1))
     kernels = [network[0].weight.detach().double(), network[4].weight.detach().double()]
     expected = sum(float((kernel**2).sum()) for kernel in kernels)
-    penalty = L2(l2_lambda=0.3).penalty(network, IMAGES, IMAGES)
+    penalty = L2(l2_lambda=0.3).penalty(images_only(IMAGES, IMAGES), network)
     assert penalty is not None
     assert penalty.item() == pytest.approx(0.3 * expected, rel=1e-6)
     penalty.backward()
@@ -98,7 +100,7 @@ def test_the_l2_penalty_counts_kernels_alone() -> None:
 def test_only_l2_and_wgan_gp_have_a_penalty_and_only_wgan_a_constraint() -> None:
     for name in OBJECTIVES:
         objective, network = OBJECTIVES[name](), discriminator()
-        assert (objective.penalty(network, IMAGES, IMAGES) is not None) == (name in ("l2", "wgan-gp"))
+        assert (objective.penalty(images_only(IMAGES, IMAGES), network) is not None) == (name in ("l2", "wgan-gp"))
         before = [weight.clone() for weight in network.parameters()]
         objective.constrain(network)
         same = all(torch.equal(one, other) for one, other in zip(before, network.parameters(), strict=True))
@@ -139,7 +141,7 @@ def test_the_critic_trains_more_often_where_the_objective_says_so() -> None:
 def losses(objective: Minimax, real_share: float, fake_share: float) -> tuple[float, float]:
     """Return d_loss and g_loss when D gives real and fake images these chances of being real."""
     real, fake = (torch.tensor([math.log(share / (1 - share))]) for share in (real_share, fake_share))
-    return float(objective.discriminator_loss(real, fake)), float(objective.generator_loss(fake))
+    return float(objective.discriminator_loss(judged(real, fake))), float(objective.generator_loss(judged(real, fake)))
 
 
 @pytest.mark.parametrize("objective", [Minimax(), NonSaturating(), L2()])

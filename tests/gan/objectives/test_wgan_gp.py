@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from judged import images_only
 from torch import Tensor, nn
 
 from gan.errors import InputError
@@ -20,7 +21,7 @@ def images(count: int = 8) -> tuple[Tensor, Tensor]:
 
 
 def penalty(critic: nn.Module, real: Tensor, fake: Tensor, gp_lambda: float = 10.0) -> Tensor:
-    found = WGANGP(gp_lambda=gp_lambda).penalty(critic, real, fake)
+    found = WGANGP(gp_lambda=gp_lambda).penalty(images_only(real, fake), critic)
     assert found is not None
     return found
 

@@ -189,7 +189,7 @@ def test_a_parameter_without_effect_is_not_searched() -> None:
     assert "beta1" in recipe().searchable() and "rho" not in recipe().searchable()
     wgan = recipe(objective="wgan").searchable()
     assert "rho" in wgan and "beta1" not in wgan
-    known = declarations("dcgan", "wgan")["momentum"]
+    known = declarations({"network": "dcgan", "objective": "wgan"})["momentum"]
     assert active(known, {"optimizer_g": "sgd", "optimizer_d": "adam"})
     assert not active(known, {"optimizer_g": "adam", "optimizer_d": "adam"})
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from judged import images_only
 from training_fixtures import lines, pictures
 
 from gan.bundle.bundle import load_bundle
@@ -144,7 +145,7 @@ def test_the_l2_term_of_fresh_kernels_is_about_forty() -> None:
     torch.manual_seed(0)
     _, discriminator = recipe.networks(recipe.shape())
     assert isinstance(recipe.objective, L2)
-    penalty = recipe.objective.penalty(discriminator, torch.empty(0), torch.empty(0))
+    penalty = recipe.objective.penalty(images_only(torch.empty(0), torch.empty(0)), discriminator)
     assert penalty is not None
     assert float(penalty.detach()) == pytest.approx(0.02 * 2 * (32 + 64 + 128 + 256 + 512 + 1), rel=0.02)
 

@@ -1,90 +1,31 @@
-"""What replays: the same numbers as without, whatever the objective, and after a resume.
-
-A CPU has no graphs. Here a tape takes their place, which is as blind as they are: it repeats the operators that were
-called during the recording, on the very tensors of then, and knows nothing of the Python that called them.
-"""
+"""Replayed cycles give the same numbers as eager ones, whatever the objective, and after a resume."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tape import Tape
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from training_fixtures import digest, one_thread, pictures, small_recipe
 
 from gan.networks.dcgan import DCGAN
+from gan.objectives import JudgedPair
 from gan.objectives.l2 import L2
 from gan.training import cuda_graph as graphs
-from gan.training.checkpoints import load_state_dict, state_dict
 from gan.training.cuda_graph import RECORDERS, WARM_UP, GraphedCycle
+from gan.training.state import load_state_dict, state_dict
 from gan.training.trainer import Trainer
 
 __all__ = ["one_thread"]
 
 CPU = torch.device("cpu")
-
-
-class Looked(TorchDispatchMode):
-    at_a_value = False
-
-    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.at_a_value |= operator is torch.ops.aten._local_scalar_dense.default
-        return operator(*args, **(kwargs or {}))
-
-
-class Tape(TorchDispatchMode):
-    """A recorder of operators; it undoes what the recording itself has changed, as a graph's changes nothing."""
-
-    def __init__(self, device: torch.device) -> None:
-        super().__init__()
-        self._calls: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any]] = []
-        self._before: dict[int, tuple[Tensor, Tensor]] = {}
-        self._made: dict[int, Tensor] = {}
-
-    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        assert operator is not torch.ops.aten._local_scalar_dense.default, "a recording cannot look at a value"
-        for given in tree_leaves((args, kwargs)):
-            if isinstance(given, Tensor) and id(given) not in self._made:
-                self._before.setdefault(id(given), (given, given.detach().clone()))
-        outputs = operator(*args, **kwargs)
-        self._made |= {id(each): each for each in tree_leaves(outputs) if id(each) not in self._before}
-        self._calls.append((operator, args, kwargs, outputs))
-        return outputs
-
-    def warm_up(self, function: Callable[[], Tensor]) -> tuple[Tensor, bool]:
-        looked = Looked()
-        with looked:
-            result = function()
-        return result, looked.at_a_value
-
-    def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        random = torch.get_rng_state()
-        with self:
-            result = function()
-        torch.set_rng_state(random)
-        with torch.no_grad():
-            for place, value in self._before.values():
-                place.copy_(value)
-
-        @torch.no_grad()
-        def replay() -> Tensor:
-            for operator, args, kwargs, outputs in self._calls:
-                again = () if operator.is_view else tree_leaves(operator(*args, **kwargs))
-                for place, value in zip(tree_leaves(outputs), again, strict=False):
-                    if isinstance(place, Tensor) and place.data_ptr() != value.data_ptr():
-                        place.copy_(value)
-            return result.clone()
-
-        return replay
 
 
 @pytest.fixture
@@ -195,10 +136,10 @@ def test_where_nothing_is_recorded_graphs_change_nothing() -> None:
 class Fading(L2):
     """The generator's loss fades with every step, by a number of Python's."""
 
-    def generator_loss(self, fake: Tensor) -> Tensor:
+    def generator_loss(self, pair: JudgedPair) -> Tensor:
         factor = 0.5 ** STEPS.count(None)
         STEPS.append(None)
-        return factor * super().generator_loss(fake)
+        return factor * super().generator_loss(pair)
 
 
 class Unrecordable(Fading):

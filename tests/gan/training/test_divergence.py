@@ -26,7 +26,8 @@ from gan.objectives.wgan import WGAN
 from gan.recipe.recipe import load_recipe
 from gan.storage.storage import Storage
 from gan.training.divergence import FailureDetector
-from gan.training.run import DIVERGED_SCORE, Report, TrainingRun
+from gan.training.report import DIVERGED_SCORE, Report
+from gan.training.run import TrainingRun
 from gan.training.trainer import COLUMNS, CycleStats, Trainer
 
 SHAPE = (32, 32, 3)

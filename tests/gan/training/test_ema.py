@@ -35,7 +35,7 @@ def test_each_tensor_moves_once_by_its_share() -> None:
     averaging = EMA(network)
     begun = [weight.detach().clone() for weight in network.parameters()]
     network.train_a_step()
-    averaging.follow(0.25)
+    averaging.step(0.25)
     average = averaging.average
     assert isinstance(average, Odd) and average.second.weight is average.first.weight
     for mean, start in zip(average.parameters(), begun, strict=True):
@@ -54,7 +54,7 @@ def test_a_buffer_that_is_replaced_is_followed() -> None:
         network.train_a_step()
         # As a layer may also do when images are sampled.
         averaging.average.replaced = torch.zeros(2)
-        averaging.follow(1.0)
+        averaging.step(1.0)
     assert torch.equal(averaging.average.get_buffer("replaced"), torch.full((2,), 3.0))
 
 
@@ -62,6 +62,6 @@ def test_the_average_is_for_evaluation_and_leaves_the_network_alone() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
     averaging = EMA(network)
     before = [value.clone() for value in network.state_dict().values()]
-    averaging.follow(0.5)
+    averaging.step(0.5)
     assert network.training and not averaging.average.training
     assert all(torch.equal(a, b) for a, b in zip(before, network.state_dict().values(), strict=True))

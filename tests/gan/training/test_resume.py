@@ -14,7 +14,8 @@ from gan.data.dataset import DataSet
 from gan.errors import InputError
 from gan.storage.storage import Storage
 from gan.training import checkpoints as state_module
-from gan.training.checkpoints import Checkpoints, Superseded, load_state_dict, state_dict
+from gan.training.checkpoints import Checkpoints, Superseded
+from gan.training.state import load_state_dict, state_dict
 from gan.training.trainer import Trainer
 
 __all__ = ["one_thread"]
@@ -59,7 +60,8 @@ GO_ON = """
 import json, sys
 import torch
 from gan import open_data
-from gan.training.checkpoints import Checkpoints, load_state_dict
+from gan.training.checkpoints import Checkpoints
+from gan.training.state import load_state_dict
 from gan.storage.storage import Storage
 from gan.training.trainer import Trainer
 from training_fixtures import small_recipe, state_digest

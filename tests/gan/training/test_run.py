@@ -21,7 +21,8 @@ from gan.evaluation.evaluator import Evaluation
 from gan.storage.storage import Storage
 from gan.tensors.latents import fixed_latents
 from gan.training.checkpoints import Superseded
-from gan.training.run import DIVERGED_SCORE, Report, TrainingRun
+from gan.training.report import DIVERGED_SCORE, Report
+from gan.training.run import TrainingRun
 
 __all__ = ["one_thread"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from judged import images_only
 from torch import Tensor, nn
 from training_fixtures import digest, lines, one_thread, pictures, small_recipe, small_trainer, state_digest
 
@@ -105,7 +106,7 @@ def test_a_gradient_penalty_brings_the_slope_to_one() -> None:
         trainer = Trainer(recipe, lines(), device="cpu")
         trainer.advance(16_000)
         real, fake = (torch.rand(200, 15) * 2 - 1 for _ in range(2))
-        penalty = WGANGP(gp_lambda=1.0).penalty(trainer.discriminator, real, fake)
+        penalty = WGANGP(gp_lambda=1.0).penalty(images_only(real, fake), trainer.discriminator)
         assert penalty is not None
         deviations.append(float(penalty.detach()))
     assert deviations[0] > 1
@@ -176,9 +177,9 @@ def test_the_generators_step_leaves_no_gradient_in_the_discriminator(monkeypatch
     before: list[str] = []
     step = trainer._generator_step
 
-    def watched(fake: Tensor) -> Tensor:
+    def watched(real: Tensor, fake: Tensor) -> Tensor:
         before.append(digest([w.grad for w in trainer.discriminator.parameters()]))
-        return step(fake)
+        return step(real, fake)
 
     monkeypatch.setattr(trainer, "_generator_step", watched)
     trainer.advance(1)

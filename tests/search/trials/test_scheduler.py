@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gan.training.run import DIVERGED_SCORE
+from gan.training.report import DIVERGED_SCORE
 from search.algorithm.asha import Asha
 from search.algorithm.futility import FEWEST, Futility
 from search.run.record import SweepRecord, TrialRecord
