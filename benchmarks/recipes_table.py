@@ -22,8 +22,8 @@ from typing import Any
 from gan.recipe.recipe import load_recipe, shipped
 from gan.terminal import note, packing_progress
 from search.plan.spec import SweepSpec, validate
-from search.report import build_report
-from search.report.data.contest import ComparisonResult, Difference, Estimate
+from search.report.build import build_report
+from search.report.data.comparison import ComparisonResult, Difference, Estimate
 from search.sweep import Sweep
 
 WIDTHS = ("width_g", "width_d")
@@ -46,10 +46,10 @@ class Row:
     trials: int
 
     @classmethod
-    def of(cls, recipe: str, contest: ComparisonResult, states: dict[str, int]) -> Row | None:
+    def of(cls, recipe: str, comparison: ComparisonResult, states: dict[str, int]) -> Row | None:
         """Return the row; None where there is nothing to compare."""
         published, found = (
-            next((each for each in contest.standings if each.source == source and each.best_fid is not None), None)
+            next((each for each in comparison.recipes if each.source == source and each.best_fid is not None), None)
             for source in ("published", "sampled")
         )
         if published is None or published.best_fid is None or found is None or found.best_fid is None:

@@ -23,8 +23,8 @@ from gan.evaluation.assessment.page import write_assessment
 from gan.evaluation.assessment.rejudge import fresh_seed, judge
 from gan.evaluation.evaluator import Evaluator
 from gan.storage.storage import Storage
-from search.report import build_report
-from search.report.data.assessed import assessed
+from search.report.build import build_report
+from search.report.data.collect import read_assessment
 from search.run.export import export_winner
 from search.run.journal import Journal
 from search.run.owner import Owner, require_free
@@ -178,8 +178,8 @@ class Rescoring:
         folder = self.run.child(EVIDENCE)
         facts = {"trial": winner.id, "generator_sha256": finalist.hash, "searched": self.request.neighbours}
         known = {**facts, "evaluation": self.identity.as_dict()}
-        there = assessed(self.run)
-        if there is not None and all(there.found.get(name) == value for name, value in known.items()):
+        earlier = read_assessment(self.run)
+        if earlier is not None and all(earlier.values.get(name) == value for name, value in known.items()):
             return
         found = assess(
             finalist.bundle, self.data, self.evaluator, repeats=1, searched=self.request.neighbours, progress=progress

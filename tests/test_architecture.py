@@ -45,7 +45,7 @@ def test_search_does_no_tensor_mathematics() -> None:
     [
         ("import gan.commands.app", {"torch", "ray", "optuna"}),
         ("import search.commands.app", {"torch", "ray", "optuna"}),
-        ("import search.report, search.report.text.status", {"torch", "ray", "optuna"}),
+        ("import search.report.build, search.report.text.status", {"torch", "ray", "optuna"}),
         ("import gan; gan.load_bundle; gan.Trainer", {"ray", "optuna", "pydantic"}),
     ],
 )

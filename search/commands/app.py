@@ -129,7 +129,7 @@ def report(run: Run, storage: Stored = "results", json: opt.Json = False) -> Non
 
     Example: gan-search report results/photos
     """
-    from search.report import build_report
+    from search.report.build import build_report
     from search.run.run_folder import open_run
 
     folder = open_run(run, storage)

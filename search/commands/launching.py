@@ -39,9 +39,9 @@ def launch(made: Launch, json: bool) -> None:
 
 
 def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
-    from search.report import build_report
+    from search.report.build import build_report
     from search.report.data.collect import best_finalist
-    from search.report.text.status import standing
+    from search.report.text.status import state_line
     from search.run.export import GENERATOR, export_winner
 
     best = export_winner(run)
@@ -54,7 +54,7 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
             say(f"generator  {generator}\nsample it  gan-search sample {generator} -n 64 --grid --out samples.png")
         say_finalist(best_finalist(run))
         if record.ended == "interrupted":
-            say(f"\n{standing(data)}")
+            say(f"\n{state_line(data)}")
     if best is None and record.ended == "finished":
         raise Failed("no trial produced a generator: see the reasons in the report, and try lower learning rates")
 

@@ -23,7 +23,7 @@ from search.report.text.formatting import (
     number,
     one_line,
     short,
-    standing,
+    state_label,
 )
 from search.run.record import FINAL, TrialRecord
 
@@ -187,11 +187,11 @@ def _titles(metric: str, width: int) -> tuple[str, ...]:
 def _cells(trial: TrialRecord, width: int) -> tuple[str, ...]:
     name = f"{trial.recipe}*" if trial.source == "published" else trial.recipe
     if width < NARROW:
-        return (trial.id, name, number(trial.best_fid), standing(trial.state, trial.kimg))
+        return (trial.id, name, number(trial.best_fid), state_label(trial.state, trial.kimg))
     last = trial.last
     losses = (_loss(last.get("g_loss")), _loss(last.get("d_loss")))
     measured = (kimg(trial.kimg), number(trial.best_fid), number(last.get("fid")))
-    return (trial.id, name, *measured, *losses, standing(trial.state, trial.kimg))
+    return (trial.id, name, *measured, *losses, state_label(trial.state, trial.kimg))
 
 
 def _loss(value: float | None) -> str:

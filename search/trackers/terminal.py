@@ -13,7 +13,7 @@ from rich.live import Live
 from gan.metric import metric_of, short_name
 from gan.terminal import note
 from search.cluster.watch import ClusterWatch
-from search.report.text.formatting import TO_COME, duration, standing
+from search.report.text.formatting import TO_COME, duration, state_label
 from search.run.record import SweepRecord, TrialRecord
 from search.trackers.estimate import RemainingTime
 from search.trackers.screen import View, clock, counted, distance, render, used
@@ -98,7 +98,7 @@ class Progress:
     def view(self) -> View:
         """Return what there is to show now. (Called from the screen's own thread.)"""
         trials = list(self._record.trials.values())
-        counts = Counter(standing(trial.state, trial.kimg) for trial in trials)
+        counts = Counter(state_label(trial.state, trial.kimg) for trial in trials)
         counts[TO_COME] += max(0, self._trials - len(trials))
         ranked = self._record.ranked()
         return View(

@@ -1,34 +1,36 @@
-"""Reading a run: its journal and settings, whatever state they are in, made into `ReportData`."""
+"""Read a run's journal and settings, in whatever state they are, into `ReportData`."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
 
 from gan.errors import InputError
+from gan.evaluation.assessment.lines import JSON, lines
 from gan.storage.storage import Storage
-from search.report.data.assessed import assessed
-from search.report.data.contest import ComparisonResult, contest_of
+from search.report.data.comparison import ComparisonResult, comparison_result
 from search.report.data.event_schema import fits_schema
 from search.report.data.report_data import (
     EVALUATION,
+    Assessed,
     Best,
     Budget,
-    Comparison,
     Curve,
     Evaluated,
+    Improvement,
     ReportData,
+    Rescoring,
     Row,
     spaces_of,
 )
-from search.report.data.rescoring import rescoring_of
 from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_alive, read_owner
 from search.run.record import RESCORE_EVENTS, Rescore, SweepRecord, TrialRecord, fold
 from search.run.retention import trial_bundle
-from search.run.run_folder import FINALISTS, SETTINGS, read_settings
+from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
 
 
 def collect(run: Storage) -> ReportData:
@@ -47,7 +49,7 @@ def collect(run: Storage) -> ReportData:
     spaces = spaces_of(identity)
     rows = _rows(record, state, spaces, _planned(settings))
     total = settings.get("kimg")
-    contest = contest_of(record, run.uri, state)
+    comparison = comparison_result(record, run.uri, state)
     return ReportData(
         name=str(settings.get("name") or run.root.rpartition("/")[2]),
         uri=run.uri,
@@ -57,7 +59,7 @@ def collect(run: Storage) -> ReportData:
         curves={trial.id: _curve(trial) for trial in record.trials.values() if trial.reports},
         evaluations=_evaluations(events),
         # In a comparison, all are compared with all.
-        comparisons=[] if contest is not None else _comparisons(record),
+        improvements=[] if comparison is not None else _improvements(record),
         searched=_searched(spaces, rows),
         best=_best(run, record),
         budget=_budget(record, total),
@@ -67,31 +69,49 @@ def collect(run: Storage) -> ReportData:
         command=record.command,
         total_kimg=total,
         identity=identity,
-        contest=contest,
+        comparison=comparison,
         finalists=finalists_of(run),
-        rescoring=rescoring_of(record),
-        assessed=assessed(run),
+        rescoring=_rescoring(record),
+        assessed=read_assessment(run),
     )
 
 
 def finalists_of(run: Storage) -> ComparisonResult | None:
-    """Return what a sweep's finalists have shown so far; None if it has none."""
+    """Return the result of a sweep's finalists so far; None if it has none."""
     folder = run.child(FINALISTS)
     if not folder.exists(JOURNAL):
         return None
     record = fold(read_events(folder), folder.uri)
-    return contest_of(record, folder.uri, _state(folder, record))
+    return comparison_result(record, folder.uri, _state(folder, record))
+
+
+def read_assessment(run: Storage) -> Assessed | None:
+    """Return what is known of the run's winner beyond its distance; None if it was not evaluated."""
+    try:
+        values = json.loads(run.read_bytes(f"{EVIDENCE}/{JSON}"))
+        return Assessed(str(values["trial"]), lines(values), values)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # Missing or damaged: a report does without.
+
+
+def _rescoring(record: SweepRecord) -> Rescoring | None:
+    """Return how the last re-scoring measured; None if there was none, or it is out of date."""
+    rescores = [rescore for rescore in map(record.rescored, record.trials.values()) if rescore is not None]
+    if not rescores:
+        return None
+    first, draws = rescores[0], max(len(rescore.fids) for rescore in rescores)
+    return Rescoring(first.metric, first.evaluation, len(rescores), draws)
 
 
 def _read_events(run: Storage) -> list[dict[str, Any]]:
-    # A driver killed between its first two files leaves settings alone: a run, with nothing in it yet.
+    # A driver that was killed between its first two files leaves only the settings: a run without trials.
     if run.exists(SETTINGS) and not run.exists(JOURNAL):
         return []
     return [event for event in read_events(run) if fits_schema(event)]
 
 
 def _saved_settings(run: Storage) -> dict[str, Any]:
-    """Return what sweep.yaml holds, or nothing: the journal alone makes a report."""
+    """Return the contents of sweep.yaml; nothing if it is damaged, as the journal alone makes a report."""
     try:
         return read_settings(run)
     except InputError:
@@ -106,7 +126,7 @@ def _state(run: Storage, record: SweepRecord) -> str:
 
 
 def _planned(settings: dict[str, Any]) -> int:
-    """Return how many trials a run is to have: a comparison trains each recipe on each seed."""
+    """Return how many trials are planned: a comparison trains each recipe on each seed."""
     return int(settings.get("trials") or len(settings.get("recipes", ())) * settings.get("seeds", 0))
 
 
@@ -132,7 +152,7 @@ def _row(
         recipe=trial.recipe,
         objective=trial.objective,
         source=trial.source,
-        # A driver that was killed did not say that its trials stopped running.
+        # A driver that was killed did not record that its trials stopped.
         state="pending" if trial.state == "running" and state != "running" else trial.state,
         params=_params(trial, spaces),
         kimg=last.get("kimg"),
@@ -154,7 +174,7 @@ def _spread(trial: TrialRecord) -> float | None:
 
 
 def _params(trial: TrialRecord, spaces: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what was sampled; for published settings, their values of what the recipe searches."""
+    """Return the sampled parameters; for published settings, their values of the recipe's searched parameters."""
     if trial.source != "published":
         return trial.params
     return {name: trial.settings[name] for name in spaces.get(trial.recipe, ()) if name in trial.settings}
@@ -187,7 +207,7 @@ def _losses(reports: list[dict[str, Any]]) -> list[tuple[float, float, float]]:
 
 
 def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
-    found = []
+    evaluations = []
     spent = 0.0
     begun = seen = None
     for event in events:
@@ -196,26 +216,26 @@ def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
             spent += seen - begun if begun is not None and seen is not None else 0.0
             begun = now
         elif event["event"] == "report" and event.get("fid") is not None and begun is not None:
-            found.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
+            evaluations.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
         seen = seen if event["event"] in RESCORE_EVENTS else now
-    return found
+    return evaluations
 
 
-def _comparisons(record: SweepRecord) -> list[Comparison]:
+def _improvements(record: SweepRecord) -> list[Improvement]:
     published = [trial for trial in record.trials.values() if trial.source == "published"]
-    return [_compare(trial, record) for trial in published]
+    return [_improvement(trial, record) for trial in published]
 
 
-def _compare(published: TrialRecord, record: SweepRecord) -> Comparison:
-    """Compare with the best that was found at equal kimg, the most that both sides have: more helps either."""
+def _improvement(published: TrialRecord, record: SweepRecord) -> Improvement:
+    """Compare with the best sampled trial at equal kimg, the most that both have: more training helps either."""
     sampled = [trial for trial in record.ranked() if (trial.recipe, trial.source) == (published.recipe, "sampled")]
     kimg = min(published.kimg, max((trial.kimg for trial in sampled), default=0.0))
     reached = [(trial.best_fid_at(kimg), trial.id) for trial in sampled if trial.kimg >= kimg]
     known = [(fid, trial) for fid, trial in reached if fid is not None]
     if not known:
-        return Comparison(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
+        return Improvement(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
     fid, found = min(known)
-    return Comparison(published.recipe, published.id, found, kimg, published.best_fid_at(kimg), fid)
+    return Improvement(published.recipe, published.id, found, kimg, published.best_fid_at(kimg), fid)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:
@@ -244,33 +264,33 @@ def _overhead(record: SweepRecord) -> float | None:
     reports = [report for trial in record.trials.values() for report in trial.reports]
 
     def spent(name: str) -> float:
-        found = [report.get(name) for report in reports]
-        # A journal that was damaged may hold anything.
-        return sum(seconds for seconds in found if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf)
+        values = [report.get(name) for report in reports]
+        # A damaged journal may hold anything.
+        return sum(seconds for seconds in values if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf)
 
-    beside, training = spent("eval_seconds") + spent("checkpoint_seconds"), spent("train_seconds")
-    return beside / (beside + training) if beside + training else None
+    overhead, training = spent("eval_seconds") + spent("checkpoint_seconds"), spent("train_seconds")
+    return overhead / (overhead + training) if overhead + training else None
 
 
 def best_finalist(run: Storage) -> dict[str, Any] | None:
-    """Return which of a sweep's finalists won on mean over fresh seeds; None if that is not known.
+    """Return the finalist of a sweep with the lowest mean over fresh seeds; None if that is not known.
 
     {"name", "mean", "std_over_seeds", "low", "high", "seeds", "bundle"}: the bundle is the path of the
-    best generator that its settings made on these seeds.
+    best generator from its trainings on these seeds.
     """
-    contest = finalists_of(run)
-    winner = contest.winner if contest is not None else None
+    comparison = finalists_of(run)
+    winner = comparison.winner if comparison is not None else None
     if winner is None or winner.best_fid is None:
         return None
     folder = run.child(FINALISTS)
     best = min((seed for seed in winner.seeds if seed.best_fid is not None), key=lambda seed: seed.best_fid or 0.0)
-    bundle, told = trial_bundle(folder, best.trial), winner.best_fid
+    bundle, estimate = trial_bundle(folder, best.trial), winner.best_fid
     return {
         "name": winner.name,
-        "mean": told.mean,
-        "std_over_seeds": told.std,
-        "low": told.low,
-        "high": told.high,
-        "seeds": told.count,
+        "mean": estimate.mean,
+        "std_over_seeds": estimate.std,
+        "low": estimate.low,
+        "high": estimate.high,
+        "seeds": estimate.count,
         "bundle": folder.child(bundle).uri if bundle else None,
     }

@@ -1,7 +1,7 @@
-"""Which lines of a journal a report can be made of: those whose well-known fields hold what they should.
+"""The lines of a journal that a report can use: those whose well-known fields have the right types.
 
-A journal is written by this program alone, but read wherever it has been copied to. A line that is damaged, or that a
-newer version means otherwise, must not take the other trials' report with it.
+Only this program writes journals, but they are read wherever they have been copied to. A damaged line, or one to which
+a newer version gives another meaning, must not make the report of all other trials fail.
 """
 
 from __future__ import annotations
@@ -9,29 +9,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_TEXT = frozenset({"trial", "recipe", "objective", "source", "state", "command"})
-_TEXT_OR_NONE = frozenset({"reason", "cause"})
-_NUMBER = frozenset({"time", "kimg", "format"})
-_NUMBER_OR_NONE = frozenset({"fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread"})
-_MAPPING = frozenset({"params", "settings", "versions"})
-_MAPPING_OR_NONE = frozenset({"evaluation"})
+_TEXT = {"trial", "recipe", "objective", "source", "state", "command", "reason", "cause"}
+_NUMBER = {"time", "kimg", "format", "fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread"}
+_MAPPING = {"params", "settings", "versions", "evaluation"}
+_NULLABLE = {"reason", "cause", "fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread", "evaluation"}
 
 
 def fits_schema(event: dict[str, Any]) -> bool:
-    """Tell whether an event can be folded and shown."""
+    """Tell whether a report can use an event."""
     return all(_fits(name, value) for name, value in event.items())
 
 
 def _fits(name: str, value: Any) -> bool:
-    if name in _TEXT or name in _TEXT_OR_NONE:
-        return isinstance(value, str) or (value is None and name in _TEXT_OR_NONE)
-    if name in _NUMBER or name in _NUMBER_OR_NONE:
-        return _is_number(value) or (value is None and name in _NUMBER_OR_NONE)
-    if name in _MAPPING or name in _MAPPING_OR_NONE:
-        return isinstance(value, dict) or (value is None and name in _MAPPING_OR_NONE)
-    if name == "curve":
-        return isinstance(value, list) and all(map(_is_point, value))
-    return True
+    if value is None and name in _NULLABLE:
+        return True
+    if name in _TEXT:
+        return isinstance(value, str)
+    if name in _NUMBER:
+        return _is_number(value)
+    if name in _MAPPING:
+        return isinstance(value, dict)
+    return name != "curve" or (isinstance(value, list) and all(map(_is_point, value)))
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Sample grids of a run, made ready to be inlined in the page."""
+"""Sample grids of a run, read for the page and for plots."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import base64
 import io
 from dataclasses import dataclass
 
+from PIL import Image
+
+from gan.evaluation.assessment.lines import PICTURE
 from gan.storage.storage import Storage
 from search.report.data.report_data import ReportData, Row, grid_path
 from search.run.retention import trial_bundle
+from search.run.run_folder import EVIDENCE
 
 LARGEST = 1088
-"""Pixels that an inlined picture is wide at most: a page of large images must still load at once."""
+"""Largest width of a picture on the page, in pixels: a page of large images must still load at once."""
 GRIDS = 6
 
 _LARGEST_GRID = 544
@@ -23,7 +27,7 @@ class Picture:
     """An image as a data URI.
 
     Attributes:
-        enlarge: whether its pixels are to be shown as squares: it is smaller than its place.
+        enlarge: whether it is smaller than its place, so that its pixels are shown as squares.
         kimg, fid: of the moment that it shows.
     """
 
@@ -52,6 +56,11 @@ def winner_picture(run: Storage, data: ReportData) -> Picture | None:
     return None
 
 
+def neighbours(run: Storage) -> Picture | None:
+    """Return the winner's samples above their nearest training images, if `search.rescore` has looked for these."""
+    return load(run, f"{EVIDENCE}/{PICTURE}", LARGEST)
+
+
 def best_picture(run: Storage, row: Row) -> Picture | None:
     """Return samples of a trial at the moment of its best FID."""
     if row.best_kimg is None:
@@ -69,7 +78,7 @@ def over_training(run: Storage, data: ReportData, row: Row) -> list[Picture]:
 def milestones(run: Storage, data: ReportData, row: Row) -> list[tuple[float, float]]:
     """Return up to `GRIDS` moments (kimg, FID) of a trial of which there are sample grids, its best among them."""
     points = data.curves[row.id].fid if row.id in data.curves else []
-    # Files may be missing, so what is there decides before the choice is made.
+    # Files may be missing: the choice is made among those that exist.
     names = set(run.list(f"trials/{row.id}/samples"))
     return _spread([point for point in points if grid_path(row.id, point[0]).rpartition("/")[2] in names])
 
@@ -87,31 +96,27 @@ def _spread(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def load(run: Storage, path: str, largest: int, kimg: float | None = None, fid: float | None = None) -> Picture | None:
-    """Return an image of the run, made smaller if need be; None if it is missing or damaged."""
-    from PIL import Image
+    """Return an image of the run, reduced if it is large; None if it is missing or damaged."""
+    read = read_image(run, path)
+    if read is None:
+        return None
+    (content, image), kind = read, "image/png"
+    if image.width > largest or len(content) > _KEPT_AS_IT_IS:
+        image.thumbnail((largest, largest), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, format="JPEG", quality=88)
+        content, kind = buffer.getvalue(), "image/jpeg"
+    return Picture(inline(content, kind), image.width, image.height, kimg, fid)
 
+
+def read_image(run: Storage, path: str) -> tuple[bytes, Image.Image] | None:
+    """Return a file of the run, and the image in it in RGB; None if it is missing or damaged."""
     try:
         content = run.read_bytes(path)
         with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            if image.width > largest or len(content) > _KEPT_AS_IT_IS:
-                content, size = _smaller(image, largest)
-                return Picture(inline(content, "image/jpeg"), *size, kimg, fid)
-            return Picture(inline(content, "image/png"), image.width, image.height, kimg, fid)
+            return content, image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        # Pillow's ways of saying that a file is cut short or no image; one picture less is no error.
-        return None
-
-
-def _smaller(image: object, largest: int) -> tuple[bytes, tuple[int, int]]:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)
-    small = image.convert("RGB")
-    small.thumbnail((largest, largest), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=88)
-    return buffer.getvalue(), small.size
+        return None  # Pillow's errors for a file that is cut short or no image.
 
 
 def inline(content: bytes, kind: str = "image/png") -> str:

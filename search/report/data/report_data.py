@@ -1,4 +1,4 @@
-"""What there is to say of a run: one object, for terminal, JSON and page; `collect` makes it."""
+"""All that a report says about a run: one object, for terminal, JSON, tables, plots and page. `collect` makes it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from gan.evaluation.assessment.lines import Line
 from gan.metric import metric_of, short_name
-from search.report.data.assessed import Assessed
-from search.report.data.contest import ComparisonResult
-from search.report.data.rescoring import Rescoring
+from search.report.data.comparison import ComparisonResult
 
 EVALUATION = ("features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size")
 """Fields of the evaluation's identity that a report always has, null where not known yet."""
+
+ENDED = ("finished", "stopped", "diverged", "failed")
+
+DIVERGED_SHOWN, PUBLISHED_SHOWN = 3, 5
+"""How many trials of a kind have their losses shown."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,14 @@ class Row:
     Attributes:
         rank: 1 for the lowest best FID; None before the first evaluation.
         state: pending, running, finished, stopped, diverged or failed.
-        params: of what the sweep searches, the values it trains with; published settings included.
+        params: its values of the searched parameters; also for published settings.
         kimg: thousands of real images shown, None before the first report.
         fid: of its last evaluation.
         seconds: training and evaluation so far, across restarts.
-        spread: of the pixels of its best samples, as a share of that of real images; near zero, they
-            are one image.
+        spread: pixel spread of its best samples divided by that of real images; near zero, all
+            samples are the same image.
         seed: of its training.
-        rescored_fid, rescored_std: what re-scoring said of its best generator (mean and standard
+        rescored_fid, rescored_std: FID of its best generator by re-scoring (mean and standard
             deviation over draws of latents), if it took part; see `ReportData.rescoring`.
     """
 
@@ -54,14 +58,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Curve:
-    """How one trial went.
+    """The curves of one trial.
 
     Attributes:
         fid: points (kimg, FID) of its evaluations.
         best_fid: points (kimg, best FID so far).
         losses: points (kimg, generator's loss, discriminator's loss), finer than the reports.
-        images_per_iteration: real images between two steps of the generator, over all steps of the
-            discriminator; None where the settings do not tell.
+        images_per_iteration: real images per generator step, over all discriminator steps; None if
+            the settings do not say.
     """
 
     fid: list[tuple[float, float]]
@@ -84,8 +88,8 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A recipe's published settings against the best that the search found for it, at equal kimg."""
+class Improvement:
+    """A recipe's published settings and the best that the search found for it, at equal kimg."""
 
     recipe: str
     published: str
@@ -96,7 +100,7 @@ class Comparison:
 
     @property
     def gain(self) -> float | None:
-        """The share by which the search lowered the distance; negative where it did not."""
+        """How far the search lowered the distance, as a fraction; negative if it did not."""
         if not self.published_fid or self.found_fid is None:
             return None
         return 1 - self.found_fid / self.published_fid
@@ -104,12 +108,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Best:
-    """The trial of the lowest FID, by re-scoring where there was one.
+    """The trial with the lowest FID; re-scored FIDs decide if there are any.
 
     Attributes:
-        best_fid: as the sweep measured it.
-        bundle: its generator's path or URI, if it is still kept.
-        rescored_fid: as re-scoring measured it.
+        best_fid: as measured by the sweep.
+        bundle: path or URI of its generator, if it is still kept.
+        rescored_fid: as measured by re-scoring.
     """
 
     trial: str
@@ -120,16 +124,16 @@ class Best:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the run has cost.
+    """The cost of the run.
 
     Attributes:
         trial_seconds: training, evaluation and checkpoints, over all trials.
-        wall_seconds: that drivers have spent, over all launches.
+        wall_seconds: time of the driver, over all launches.
         kimg: thousands of images shown, over all trials.
-        saved_fraction: of the kimg of the ended trials at full length, the share that was not spent;
-            None until a trial has ended.
-        overhead_fraction: of `trial_seconds`, the share that went into evaluation, checkpoints and
-            pictures, not training; None before the first report.
+        saved_fraction: kimg not spent by the ended trials, divided by their kimg at full length; None
+            until a trial has ended.
+        overhead_fraction: share of `trial_seconds` spent on evaluation, checkpoints and pictures
+            instead of training; None before the first report.
     """
 
     trial_seconds: float
@@ -140,25 +144,61 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Rescoring:
+    """How the best trials were judged again after the search.
+
+    Attributes:
+        metric: full name of the distance.
+        evaluation: identity of the measurement, as `ReportData.evaluation`.
+        trials: how many took part.
+        draws: of latents, for each.
+    """
+
+    metric: str
+    evaluation: dict[str, Any]
+    trials: int
+    draws: int
+
+    @property
+    def metric_short(self) -> str:
+        return short_name(self.metric)
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """What `search.rescore` has measured of the winner beyond its distance: collapse, copies.
+
+    Attributes:
+        trial: the winner at that time.
+        lines: the figures, for people.
+        values: all of `Assessment.as_dict()`.
+    """
+
+    trial: str
+    lines: list[Line]
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """A run, as far as it has come.
 
     Attributes:
         name, uri: of the run.
         state: running, interrupted or finished.
-        cause: of an interruption, if its own time budget was: `TIME_BUDGET`.
-        rows: every trial by id, those not made yet included.
+        cause: `TIME_BUDGET` if that interrupted the run.
+        rows: every trial by id, those still to come included.
         curves: by trial, for those that have reported.
         evaluations: in order of time.
-        comparisons: one for each recipe whose published settings ran.
+        improvements: one for each recipe whose published settings ran.
         searched: every parameter that any of the recipes searches.
         evaluation: identity of the FID's measurement, with at least the keys in `EVALUATION`.
-        total_kimg: of a trial at full length.
-        identity: what makes the run what it is, as sweep.yaml tells; empty where that is damaged.
-        contest: what it says as a comparison, if it is one.
-        finalists: what a sweep's finalists showed on fresh seeds, if it has any.
-        rescoring: how its best were judged again, if they were; ranks go by it first.
-        assessed: whether its winner collapsed or copied, if that was looked for.
+        total_kimg: length of a full trial.
+        identity: the identity stored in sweep.yaml; empty if that file is damaged.
+        comparison: the result, if the run is a comparison.
+        finalists: result of a sweep's finalists on fresh seeds, if it has any.
+        rescoring: how the best trials were judged again, if they were; it decides the ranks first.
+        assessed: whether the winner collapsed or copied, if that was measured.
     """
 
     name: str
@@ -167,7 +207,7 @@ class ReportData:
     rows: list[Row]
     curves: dict[str, Curve]
     evaluations: list[Evaluated]
-    comparisons: list[Comparison]
+    improvements: list[Improvement]
     searched: list[str]
     best: Best | None
     budget: Budget
@@ -178,34 +218,64 @@ class ReportData:
     total_kimg: float | None
     identity: dict[str, Any] = field(default_factory=dict)
     cause: str | None = None
-    contest: ComparisonResult | None = None
+    comparison: ComparisonResult | None = None
     finalists: ComparisonResult | None = None
     rescoring: Rescoring | None = None
     assessed: Assessed | None = None
 
     @property
     def spaces(self) -> dict[str, dict[str, Any]]:
-        """Recipe → parameter → what is searched: {"low", "high", "log"}, or a list of values."""
+        """Recipe → parameter → its search space: {"low", "high", "log"}, or a list of values."""
         return spaces_of(self.identity)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many trials are in each state."""
+        """State → number of trials."""
         return dict(Counter(row.state for row in self.rows))
 
     @property
     def leaderboard(self) -> list[Row]:
         """The trials that exist: ranked ones first, then those without an evaluation."""
-        made = (row for row in self.rows if row.recipe is not None)
-        return sorted(made, key=lambda row: (row.rank is None, row.rank or 0))
+        started = (row for row in self.rows if row.recipe is not None)
+        return sorted(started, key=lambda row: (row.rank is None, row.rank or 0))
+
+    def row(self, trial: str | None) -> Row | None:
+        """Return a trial by id."""
+        return next((row for row in self.rows if row.id == trial), None)
 
     @property
     def winner(self) -> Row | None:
         return next((row for row in self.rows if row.rank == 1), None)
 
     @property
+    def recipe_names(self) -> list[str]:
+        """The recipes that have trials, in the order of their first trials: the order of their colours."""
+        return list(dict.fromkeys(row.recipe for row in self.rows if row.recipe is not None))
+
+    @property
+    def loss_panels(self) -> list[tuple[str, Row]]:
+        """The trials whose losses are shown, each with the reason: "winner", "published" or "diverged"."""
+        rows = [row for row in self.rows if row.id in self.curves and self.curves[row.id].losses]
+        groups = {
+            "winner": [row for row in rows if row.rank == 1],
+            "published": [row for row in rows if row.source == "published"][:PUBLISHED_SHOWN],
+            "diverged": [row for row in rows if row.state == "diverged"][-DIVERGED_SHOWN:],
+        }
+        reasons: dict[str, tuple[str, Row]] = {}
+        for reason, group in groups.items():
+            for row in group:
+                reasons.setdefault(row.id, (reason, row))
+        return list(reasons.values())
+
+    @property
+    def ended(self) -> dict[str, tuple[int, float]]:
+        """State → (trials, kimg spent), for the states in which trials have ended."""
+        spent = {state: [row.kimg or 0.0 for row in self.rows if row.state == state] for state in ENDED}
+        return {state: (len(kimgs), sum(kimgs)) for state, kimgs in spent.items() if kimgs}
+
+    @property
     def metric(self) -> str:
-        """What the distances are called in full; only that of the reference Inception network is FID."""
+        """The full name of the distances; only features of the reference Inception network give FID."""
         return metric_of(self.evaluation)
 
     @property
@@ -214,12 +284,12 @@ class ReportData:
 
 
 def grid_path(trial: str, kimg: float) -> str:
-    """Return where, in the run, a trial keeps the samples of its evaluation at `kimg`."""
+    """Return the path, in the run, of a trial's samples from its evaluation at `kimg`."""
     return f"trials/{trial}/samples/{round(kimg * 1000):09d}.png"
 
 
 def spaces_of(identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return recipe → parameter → what is searched of it, as sweep.yaml tells."""
+    """Return recipe → parameter → its search space, from the identity in sweep.yaml."""
     recipes = identity.get("recipes")
     if not isinstance(recipes, dict):
         return {}

@@ -1,4 +1,4 @@
-"""What the page's scripts draw, as plain values: trials, evaluations, curves and losses, once and short."""
+"""The data of the page's charts as plain values: trials, evaluations, curves and losses, each once, and rounded."""
 
 from __future__ import annotations
 
@@ -6,42 +6,40 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from gan.palette import SERIES
 from search.report.data.report_data import ReportData, Row
-from search.report.page.style import PALETTE
-from search.report.plots.plots import loss_panels
 from search.report.text import formatting as text
 
 DIGITS = 5
-"""Significant digits of what is drawn."""
+"""Significant digits of numbers in charts."""
 
 LOSS_POINTS = 500
 
 MOST = 2000
-"""Trials that the page shows, the best: of a sweep of tens of thousands it would not open on a phone."""
+"""Number of trials on the page, the best ones: with tens of thousands it would not open on a phone."""
 
 Point = tuple[float, ...]
 
 
-def payload(data: ReportData) -> dict[str, Any]:
-    """Return the page's data; trials are in the order of the leaderboard, and named by their place in it."""
-    rows = shown(data)
+def chart_data(data: ReportData) -> dict[str, Any]:
+    """Return the data of all charts; trials are in the order of the leaderboard, and named by their place in it."""
+    rows, recipes = shown(data), data.recipe_names
     places = {row.id: place for place, row in enumerate(rows)}
-    recipes = recipe_names(data)
     return {
         "metric": data.metric,
         "short": data.metric_short,
         "recipes": recipes,
-        "colours": len(PALETTE),
+        "colours": len(SERIES),
         "params": [_parameter(data, name) for name in data.searched],
         "trials": [_trial(data, row, recipes) for row in rows],
         "evaluations": [
-            [_number(found.seconds), places[found.trial], _number(found.fid)]
-            for found in data.evaluations
-            if found.trial in places
+            [_number(evaluated.seconds), places[evaluated.trial], _number(evaluated.fid)]
+            for evaluated in data.evaluations
+            if evaluated.trial in places
         ],
         "losses": [
             {"trial": places[row.id], "why": why, "points": thin(_points(data.curves[row.id].losses))}
-            for why, row in loss_panels(data)
+            for why, row in data.loss_panels
             if row.id in places
         ],
     }
@@ -52,23 +50,18 @@ def shown(data: ReportData) -> list[Row]:
     return data.leaderboard[:MOST]
 
 
-def recipe_names(data: ReportData) -> list[str]:
-    """Return the recipes that have trials, in the order of these."""
-    return list(dict.fromkeys(str(row.recipe) for row in data.rows if row.recipe is not None))
-
-
 def _trial(data: ReportData, row: Row, recipes: list[str]) -> dict[str, Any]:
     params = {name: text.short(value) for name, value in (row.params or {}).items()}
     return {
         "id": row.id,
         "recipe": recipes.index(str(row.recipe)),
         "published": row.source == "published",
-        "state": text.standing_of(row),
+        "state": text.state_of(row),
         "rank": row.rank,
         "best": _number(row.best_fid),
         "at": _number(row.best_kimg),
         "kimg": _number(row.kimg),
-        "reason": text.why(row),
+        "reason": text.reason_of(row),
         "shown": params,
         "params": {name: _value(value) for name, value in (row.params or {}).items()},
         "curve": _points(data.curves[row.id].best_fid) if row.id in data.curves else [],
@@ -76,13 +69,13 @@ def _trial(data: ReportData, row: Row, recipes: list[str]) -> dict[str, Any]:
 
 
 def _parameter(data: ReportData, name: str) -> dict[str, Any]:
-    """Return how a parameter's axis looks: a scale, or its choices."""
-    given = [space[name] for space in data.spaces.values() if name in space]
+    """Return a parameter's axis: its scale and range, or its choices."""
+    spaces = [space[name] for space in data.spaces.values() if name in space]
     values = [row.params[name] for row in data.rows if row.params and name in row.params]
-    if (given and all(isinstance(space, list) for space in given)) or not all(map(_is_number, values)):
-        offered = [value for space in given if isinstance(space, list) for value in space]
-        return {"name": name, "log": False, "range": [], "choices": _choices([*offered, *values])}
-    ranges = [space for space in given if isinstance(space, dict)]
+    if (spaces and all(isinstance(space, list) for space in spaces)) or not all(map(_is_number, values)):
+        choices = [value for space in spaces if isinstance(space, list) for value in space]
+        return {"name": name, "log": False, "range": [], "choices": _choices([*choices, *values])}
+    ranges = [space for space in spaces if isinstance(space, dict)]
     log = any(space.get("log") for space in ranges) and all(value > 0 for value in values)
     ends = [_number(space.get(end)) for space in ranges for end in ("low", "high")]
     return {"name": name, "log": bool(log), "range": [end for end in ends if end is not None], "choices": None}
@@ -104,27 +97,27 @@ def _is_number(value: Any) -> bool:
 
 
 def _number(value: Any) -> float | int | None:
-    """Return a number that JSON can hold, no longer than is drawn."""
+    """Return a number that JSON can hold, rounded; None for anything else."""
     if not _is_number(value):
         return None
     return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
 
 
 def _points(points: Iterable[Point]) -> list[list[float]]:
-    """Return the points whose numbers are finite, no longer than is drawn."""
+    """Return the points whose numbers are finite, rounded."""
     rounded = ([_number(value) for value in point] for point in points)
     return [[value for value in point if value is not None] for point in rounded if None not in point]
 
 
 def thin(points: list[list[float]], most: int = LOSS_POINTS) -> list[list[float]]:
-    """Return at most `most` points of a curve, its peaks and its last one among them."""
+    """Return at most `most` points of a curve; its peaks and its last point are kept."""
     if len(points) <= most:
         return points
     stretches = max(1, most // 4 - 1)
     kept = {len(points) - 1}
     for index in range(stretches):
         places = range(index * len(points) // stretches, (index + 1) * len(points) // stretches)
-        # Of each stretch, the points at which either of two losses is lowest or highest.
+        # Of each stretch, the points where either loss is lowest or highest.
         for loss in (1, 2):
             values = [points[place][loss] for place in places]
             kept |= {places[values.index(min(values))], places[values.index(max(values))]}

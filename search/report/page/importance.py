@@ -1,9 +1,9 @@
-"""Which parameters decided: Optuna's PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255), for each recipe.
+"""Parameter importance by Optuna's PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255), for each recipe.
 
-It asks how the best of a recipe's trials differ from all of them, parameter by parameter. It goes by rank, so that a
-trial that was stopped counts with what it had reached and a diverged one as the worst; and of Optuna's evaluators it is
-the one that needs no scikit-learn. Few trials always seem to tell something: how much is told by chance alone is
-measured by shuffling the results, and shown beside.
+PED-ANOVA measures how the best of a recipe's trials differ from all of them, parameter by parameter. It uses ranks: a
+stopped trial counts with its best so far, a diverged one as the worst. Of Optuna's evaluators it is the one that needs
+no scikit-learn. A few trials always seem to show some effect, so the same is measured with shuffled results, and the
+effect of chance is shown beside.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FEWEST = 12
-"""Trials of a recipe without which nothing is said."""
+"""With fewer trials of a recipe, nothing is measured."""
 
 MOST = 2000
-"""Trials of a recipe that are looked at; of more, an even choice."""
+"""Largest number of trials of a recipe that are used; of more, evenly spaced ones."""
 
 SHUFFLES = 19
-"""The largest of 19 is exceeded by chance once in 20 times."""
+"""The largest of 19 values is exceeded by chance once in 20 times."""
 
 SECONDS = 3.0
 
@@ -42,13 +42,13 @@ _LOST = 1e9
 
 @dataclass(frozen=True)
 class Influence:
-    """What one parameter had to do with the results.
+    """The importance of one parameter.
 
     Attributes:
         share: of the importance of all of the recipe's parameters.
-        chance: the share that shuffled results give it, exceeded once in 20 times; None if not measured.
-        searched: what was searched, for people.
-        best: what the middle half of the best trials used, for people.
+        chance: its share with shuffled results, exceeded once in 20 times; None if not measured.
+        searched: its search space, as text.
+        best: the values of the middle half of the best trials, as text.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Influence:
 
 @dataclass(frozen=True)
 class Importance:
-    """What is known of one recipe's parameters.
+    """The importance of one recipe's parameters.
 
     Attributes:
-        trials: that it is judged by.
+        trials: number of trials used.
         top: how many of these are "the best".
-        influences: the most important first; empty where `missing` says why.
+        influences: the most important first; if empty, `missing` says why.
     """
 
     recipe: str
@@ -74,26 +74,30 @@ class Importance:
     influences: list[Influence] = field(default_factory=list)
     missing: str = ""
 
+    @property
+    def largest(self) -> float:
+        """The longest bar: the largest share, measured or by chance."""
+        return max(max(influence.share, influence.chance or 0.0) for influence in self.influences) or 1.0
+
 
 def importance(
     data: ReportData, seconds: float = SECONDS, clock: Callable[[], float] = time.process_time
 ) -> list[Importance]:
-    """Judge the parameters of each recipe that has trials, within a time.
+    """Measure the importance of the parameters of each recipe that has trials, within a time limit.
 
     Args:
-        seconds: of processor time; after these, chance is no longer measured, and a recipe whose turn
-            has not come is left out.
+        seconds: processor time; after it, chance is no longer measured, and the remaining recipes are
+            left out.
     """
     end = clock() + seconds
-    made = {row.recipe for row in data.rows}
-    spaces = {recipe: space for recipe, space in data.spaces.items() if recipe in made}
+    spaces = {recipe: space for recipe, space in data.spaces.items() if recipe in data.recipe_names}
     judged: list[Importance] = []
     with warnings.catch_warnings():
-        # Optuna warns of few trials, and that a target is minimised: both are dealt with here.
+        # Optuna warns of few trials and of a minimised target; both are handled here.
         warnings.simplefilter("ignore")
         for recipe, space in spaces.items():
             now = clock()
-            # Each of those that are left may take as long as the others.
+            # Each of the remaining recipes may take equally long.
             until = now + (end - now) / (len(spaces) - len(judged))
             judged.append(_judge(data, recipe, space, until, clock))
     return judged
@@ -102,7 +106,7 @@ def importance(
 def _judge(data: ReportData, recipe: str, space: dict[str, Any], end: float, clock: Callable[[], float]) -> Importance:
     rows = [row for row in data.rows if row.recipe == recipe and (row.best_fid is not None or row.state == "diverged")]
     if len(rows) < FEWEST:
-        # Without Optuna, whose import takes longer than all the rest of a small report.
+        # Returns before Optuna is imported, which takes longer than all the rest of a small report.
         return _too_few(recipe, rows)
     known = {name: distribution for name, given in space.items() if (distribution := _distribution(given)) is not None}
     rows = [row for row in rows if _lies_within(row, known)]
@@ -113,7 +117,7 @@ def _judge(data: ReportData, recipe: str, space: dict[str, Any], end: float, clo
     if count < FEWEST or _alive(rows) < max(2, top):
         return _too_few(recipe, rows)
     if clock() > end:
-        return Importance(recipe, count, missing="Left out: there are too many trials to tell in time.")
+        return Importance(recipe, count, missing="Left out: there are too many trials for the time.")
     return Importance(recipe, count, top, _influences(rows, known, quantile, top, end, clock))
 
 
@@ -138,8 +142,8 @@ def _influences(
 
     study = _study(rows, known)
     evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
-    found = evaluator.evaluate(study)
-    total = sum(found.values()) or 1.0
+    importances = evaluator.evaluate(study)
+    total = sum(importances.values()) or 1.0
     chance = _chance(study, evaluator, end, clock)
     best = sorted(rows, key=_score)[:top]
     return [
@@ -150,14 +154,14 @@ def _influences(
             _searched(known[name]),
             _used(name, known[name], best),
         )
-        for name, share in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        for name, share in sorted(importances.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
 def _chance(
     study: Study, evaluator: PedAnovaImportanceEvaluator, end: float, clock: Callable[[], float]
 ) -> dict[str, float] | None:
-    """Return parameter → the largest importance that it has in `SHUFFLES` shufflings; None if time ran out."""
+    """Return parameter → its largest importance over `SHUFFLES` shufflings; None if time ran out."""
     scores = [float(trial.value or 0.0) for trial in study.get_trials(deepcopy=False)]
     shuffle = random.Random(0).shuffle
     largest: dict[str, float] = {}
@@ -175,7 +179,7 @@ def _by_number(scores: list[float]) -> Callable[[FrozenTrial], float]:
 
 
 def _study(rows: list[Row], known: dict[str, BaseDistribution]) -> Study:
-    """Rebuild what Optuna knew of one recipe, from the journal's trials."""
+    """Return the trials of one recipe as an Optuna study."""
     import optuna
     from optuna.trial import create_trial
 
@@ -188,18 +192,18 @@ def _study(rows: list[Row], known: dict[str, BaseDistribution]) -> Study:
         trials.append(create_trial(value=_score(row), params=params, distributions=distributions))
     study.add_trials(trials)
     for trial in study.get_trials(deepcopy=False):
-        # The study has copied them, and would compare the copies value by value at every look.
+        # The study has copied the distributions, and would compare the copies value by value at each access.
         trial.distributions = {name: known[name] for name in trial.params}
     return study
 
 
 def _score(row: Row) -> float:
-    """Return what a trial is ranked by, as the search itself was told."""
+    """Return the value by which the search ranks a trial."""
     return _LOST if row.state == "diverged" or row.best_fid is None else row.best_fid
 
 
 def _lies_within(row: Row, known: dict[str, BaseDistribution]) -> bool:
-    """Tell whether a trial's settings lie within what was searched, as published ones may not."""
+    """Tell whether a trial's settings lie within the search space, as published ones may not."""
     params = {name: value for name, value in (row.params or {}).items() if name in known}
     return bool(params) and all(_within(known[name], value) for name, value in params.items())
 
@@ -214,7 +218,7 @@ def _within(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def _distribution(given: Any) -> BaseDistribution | None:
-    """Return Optuna's distribution for what sweep.yaml says is searched; None if it says something else."""
+    """Return Optuna's distribution for a search space of sweep.yaml; None if that is damaged."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     try:
@@ -241,7 +245,7 @@ def _searched(distribution: BaseDistribution) -> str:
 
 
 def _used(name: str, distribution: BaseDistribution, best: list[Row]) -> str:
-    """Write what the best trials used: the range of the middle half of them, or how often each choice."""
+    """Write the values of the best trials: the range of their middle half, or the count of each choice."""
     from optuna.distributions import CategoricalDistribution
 
     values = [row.params[name] for row in best if row.params and name in row.params]

@@ -1,4 +1,4 @@
-"""How pictures of a run are drawn: colours, themes, scales. Matplotlib is imported only where something is drawn."""
+"""How plots of a run are drawn: style, scales, legends. Matplotlib is imported only where something is drawn."""
 
 from __future__ import annotations
 
@@ -6,79 +6,65 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from gan.palette import COLOURS
+from gan.palette import SERIES as _SERIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Subject = TypeVar("Subject")
 
 _DOTS_PER_INCH = 110
-PALETTE = ("#4477aa", "#ee7733", "#2f9e52", "#aa3377", "#ccbb44", "#66ccee", "#bb5566", "#777777")
-"""Told apart with any colour vision, on light ground and on dark."""
-BAD = "#dd4455"
+
+GROUND, INK, SOFT, LINE, BAD = (COLOURS[name][0] for name in ("card", "ink", "soft", "line", "bad"))
+SERIES = [light for light, _ in _SERIES]
+"""Plots are on a light background; the page inverts them in dark mode."""
 
 
-@dataclass(frozen=True)
-class Theme:
-    """Colours of what is not data."""
-
-    ground: str
-    ink: str
-    soft: str
-    lines: str
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """Return name → colour. Recipes are given in the order of `ReportData.recipe_names`, as on the page."""
+    return {name: SERIES[place % len(SERIES)] for place, name in enumerate(dict.fromkeys(names))}
 
 
-LIGHT = Theme(ground="#ffffff", ink="#1f2430", soft="#667080", lines="#e4e7ec")
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot as PNG, on light ground; the page turns it dark by its style sheet."""
-
-    light: bytes
-
-
-def picture(plot: Callable[[Figure, Subject, Theme], None], subject: Subject, theme: Theme) -> bytes:
-    """Return as PNG what `plot` draws of its subject, in a theme."""
+def picture(draw: Callable[..., None], *subject: Any) -> bytes:
+    """Return as PNG what `draw(figure, *subject)` draws."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # A figure of its own, not pyplot's: no display, and nothing shared with a caller's plots.
-    with matplotlib.rc_context(_style(theme)):
+    # A plain figure, not pyplot's: it needs no display, and shares no state with a caller's plots.
+    with matplotlib.rc_context(_style()):
         figure = Figure(layout="constrained")
         FigureCanvasAgg(figure)
-        plot(figure, subject, theme)
+        draw(figure, *subject)
         buffer = io.BytesIO()
         with warnings.catch_warnings():
-            # A name in a script that the font lacks is drawn as boxes; the page and the tables have it right.
+            # A name in a script that the font lacks is drawn as boxes; page and tables show it correctly.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH)
     return buffer.getvalue()
 
 
-def _style(theme: Theme) -> dict[Any, Any]:
-    soft = ("axes.labelcolor", "xtick.color", "ytick.color")
+def _style() -> dict[Any, Any]:
     return {
         "font.size": 9.5,
-        "figure.facecolor": theme.ground,
-        "axes.facecolor": theme.ground,
-        "axes.edgecolor": theme.lines,
+        "figure.facecolor": GROUND,
+        "axes.facecolor": GROUND,
+        "axes.edgecolor": LINE,
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "grid.color": theme.lines,
-        "text.color": theme.ink,
-        **dict.fromkeys(soft, theme.soft),
+        "grid.color": LINE,
+        "text.color": INK,
+        "legend.frameon": False,
+        "legend.labelcolor": INK,
+        **dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), SOFT),
     }
 
 
 def scale(axes: Axes, values: Iterable[float]) -> None:
-    """Use a logarithmic scale where the values span more than an eye can follow on a linear one."""
+    """Use a logarithmic scale if the largest value is at least three times the smallest."""
     positive = [value for value in values if value > 0]
     if not positive or max(positive) < 3 * min(positive):
         return
@@ -91,7 +77,7 @@ def scale(axes: Axes, values: Iterable[float]) -> None:
 
 
 def log_ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Return round numbers for a logarithmic axis, one near each end among them; as `logTicks` in scales.js."""
+    """Return round numbers for a logarithmic axis, with one near each end; as `logTicks` in scales.js."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks: list[float] = []
     for factors in (range(1, 10), (1, 2, 5), (1, 3), (1,)):
@@ -112,13 +98,13 @@ def _two_digits(value: float, towards: Callable[[float], int]) -> float:
     return towards(value / unit) * unit
 
 
-def place_legend(axes: Axes, handles: list[Any], theme: Theme) -> None:
+def place_legend(axes: Axes, handles: list[Any]) -> None:
     for handle in handles:
         handle.set_label(plain(str(handle.get_label())))
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=theme.ink)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def plain(name: str) -> str:
-    """Return a name that matplotlib shows as it is: no formula, not hidden, and not endless."""
+    """Return a name that Matplotlib shows unchanged: no formula, not hidden, not too long."""
     shown = name if len(name) <= 24 else f"…{name[-23:]}"
     return shown.replace("$", r"\$").lstrip("_") or name

@@ -1,4 +1,4 @@
-"""How numbers and settings are written for people, in the terminal and on the page."""
+"""How numbers, settings and states are written for people, in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from search.run.record import TIME_BUDGET
 
 NOTHING = "–"
 PAUSED, TO_COME = "paused", "to come"
-"""What people are told of trials that are pending for programs: half trained ones, and those not made yet."""
+"""Labels for people of two kinds of pending trials: half trained ones, and those that do not exist yet."""
 STATES = ("finished", "stopped", "diverged", "failed", "running", PAUSED, "pending", TO_COME)
-"""How trials stand, in the order in which it is told."""
+"""All state labels, in the order in which they are listed."""
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """Write a measured number with a fixed count of digits behind the point."""
+    """Write a measured number with a fixed number of decimals."""
     return NOTHING if value is None else f"{value:,.{digits}f}"
+
+
+def count(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else "?"
 
 
 def kimg(value: float | None) -> str:
@@ -37,12 +41,12 @@ def percent(share: float | None) -> str:
 
 
 def saved(fraction: float | None) -> str | None:
-    """Write the share of training that stopping saved; None where it was none to speak of."""
+    """Write the share of training that stopping saved; None if that is under half a percent."""
     return percent(fraction) if fraction is not None and fraction >= 0.005 else None
 
 
 def duration(seconds: float | None) -> str:
-    """Write a time as people say it: 45 s, 12 min, 3 h 20 min."""
+    """Write a time: 45 s, 12 min, 3 h 20 min."""
     if seconds is None:
         return NOTHING
     if seconds < 90:
@@ -56,35 +60,35 @@ def params(values: dict[str, Any] | None) -> str:
     return " · ".join(f"{name} {short(value)}" for name, value in (values or {}).items())
 
 
-def standing(state: str, kimg: float | None, *, made: bool = True) -> str:
-    """Return how a trial stands, as people are told it."""
+def state_label(state: str, kimg: float | None, *, exists: bool = True) -> str:
+    """Return a trial's state for people: pending trials are told apart."""
     if state != "pending":
         return state
-    return (PAUSED if kimg else state) if made else TO_COME
+    return (PAUSED if kimg else state) if exists else TO_COME
 
 
-def standing_of(row: Row) -> str:
-    return standing(row.state, row.kimg, made=row.recipe is not None)
+def state_of(row: Row) -> str:
+    return state_label(row.state, row.kimg, exists=row.recipe is not None)
 
 
-def why(row: Row) -> str:
-    """Write why a trial ended, or from where it goes on, on one line."""
-    return f"goes on from {kimg(row.kimg)} kimg" if standing_of(row) == PAUSED else one_line(row.reason)
+def reason_of(row: Row) -> str:
+    """Write on one line why a trial ended, or where it goes on."""
+    return f"goes on from {kimg(row.kimg)} kimg" if state_of(row) == PAUSED else one_line(row.reason)
 
 
-def standings(data: ReportData) -> dict[str, int]:
-    """Return how many trials stand how, in the order in which it is told."""
-    found = Counter(map(standing_of, data.rows))
+def state_counts(data: ReportData) -> dict[str, int]:
+    """Return state label → number of trials, in the order of `STATES`."""
+    found = Counter(map(state_of, data.rows))
     return {state: found[state] for state in STATES if found[state]}
 
 
 def counts(data: ReportData) -> str:
-    """Write how many trials stand how."""
-    return ", ".join(f"{count} {state}" for state, count in standings(data).items()) or "no trials yet"
+    """Write how many trials are in each state."""
+    return ", ".join(f"{count} {state}" for state, count in state_counts(data).items()) or "no trials yet"
 
 
-def told(data: ReportData, state: str) -> str:
-    """Return a state of the run, or of a part of it, as people are told it."""
+def run_state(data: ReportData, state: str) -> str:
+    """Write the state of the run, or of its finalists."""
     if state != "interrupted" or data.cause != TIME_BUDGET:
         return state
     budget = data.settings.get("time_budget")

@@ -14,25 +14,14 @@ from search.report.data.report_data import ReportData, Row
 
 CSV, PARQUET = "leaderboard.csv", "leaderboard.parquet"
 
-_FIXED = {
-    "rank": pa.int64(),
-    "trial": pa.string(),
-    "recipe": pa.string(),
-    "objective": pa.string(),
-    "source": pa.string(),
-    "state": pa.string(),
-    "features": pa.string(),
-    "best_fid": pa.float64(),
-    "best_kimg": pa.float64(),
-    "kimg": pa.float64(),
-    "fid": pa.float64(),
-    "seconds": pa.float64(),
-    "reason": pa.string(),
-    "rescored_fid": pa.float64(),
-    "rescored_std": pa.float64(),
-    "rescored_features": pa.string(),
-}
-"""Columns that every run has. `features` says what the two columns of FID were measured with."""
+_TEXT, _NUMBER = pa.string(), pa.float64()
+_FIXED = (
+    {"rank": pa.int64()}
+    | dict.fromkeys(("trial", "recipe", "objective", "source", "state", "features"), _TEXT)
+    | dict.fromkeys(("best_fid", "best_kimg", "kimg", "fid", "seconds"), _NUMBER)
+    | {"reason": _TEXT, "rescored_fid": _NUMBER, "rescored_std": _NUMBER, "rescored_features": _TEXT}
+)
+"""Columns that every run has. `features` says what `best_fid` and `fid` were measured with."""
 
 
 def write_leaderboard(run: Storage, data: ReportData) -> None:
@@ -43,15 +32,12 @@ def write_leaderboard(run: Storage, data: ReportData) -> None:
 
 
 def leaderboard(data: ReportData) -> pa.Table:
-    """Return the trials that exist, best first, with a column for every parameter searched.
-
-    A parameter is null where it has no effect.
-    """
+    """Return all trials so far, best first, with a column for each searched parameter: null where it has no effect."""
     rows = data.leaderboard
     columns = {name: [_fixed(row, name, data) for row in rows] for name in _FIXED}
     arrays = {name: pa.array(columns[name], kind) for name, kind in _FIXED.items()}
     for name in data.searched:
-        # A parameter never hides a column of ours, whatever an added objective calls it.
+        # A parameter of an added objective may have the name of a fixed column.
         label = f"param_{name}" if name in _FIXED else name
         arrays[label] = _parameter([(row.params or {}).get(name) for row in rows])
     return pa.table(arrays)
@@ -80,7 +66,7 @@ def _fixed(row: Row, name: str, data: ReportData) -> Any:
 
 
 def _parameter(values: list[Any]) -> pa.Array:
-    """Return a column in the narrowest type that holds all its values: recipes may differ in kind."""
+    """Return a column in the narrowest type that holds all its values: recipes may have values of different types."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float}:
         return pa.array(values, pa.int64() if kinds == {int} else pa.float64())

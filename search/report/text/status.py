@@ -1,4 +1,4 @@
-"""`gan-search status`: how a run stands, as JSON and as a table, at once and without Ray."""
+"""`gan-search status`: the state of a run as JSON and as a table, at once and without Ray."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from rich.text import Text
 from gan.metric import FID
 from gan.storage.storage import Storage
 from search.report.data.collect import collect
-from search.report.data.contest import ComparisonResult
+from search.report.data.comparison import ComparisonResult
 from search.report.data.report_data import ReportData, Row
-from search.report.text import commands, contest_tables
+from search.report.text import commands, comparison_tables
 from search.report.text.formatting import (
     counts,
     duration,
     kimg,
     number,
+    one_line,
     percent,
+    reason_of,
+    run_state,
     saved,
-    standing_of,
-    told,
-    why,
+    state_of,
 )
 
 METRIC = "best_fid"
+_ENDLESS = 100_000
 ROWS = 40
-"""Trials in the table, at most; `--json` has all."""
+"""Largest number of trials in the table; `--json` has all."""
 
-_TRIAL = (
+_TRIAL: tuple[str, ...] = (
     "id",
     "recipe",
     "objective",
@@ -42,11 +44,10 @@ _TRIAL = (
     "fid",
     "best_fid",
     "best_kimg",
-    "reason",
-    "seconds",
-    "rescored_fid",
-    "rescored_std",
 )
+_TRIAL += ("reason", "seconds", "rescored_fid", "rescored_std")
+"""Fields of a trial in JSON."""
+
 _STYLES = {
     "finished": "green",
     "running": "cyan",
@@ -58,7 +59,7 @@ _STYLES = {
 
 
 def status(run: Storage) -> dict[str, Any]:
-    """Return how a run stands, as `status --json` prints it; null where not known yet.
+    """Return the state of a run, as `status --json` prints it; null where not known yet.
 
     Raises:
         InputError: this is no run, or one of a newer version.
@@ -77,24 +78,24 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "best": None if data.best is None else asdict(data.best),
         "budget": asdict(data.budget),
         "rescoring": None if data.rescoring is None else asdict(data.rescoring),
-        **{name: contest_tables.as_json(contest) for name, contest in _contests(data)},
+        **{name: comparison_tables.as_json(comparison) for name, comparison in _comparisons(data)},
     }
 
 
-def _contests(data: ReportData) -> list[tuple[str, ComparisonResult]]:
-    """Return what there is to compare: in a comparison, and in a sweep that had finalists."""
-    found = {"comparison": data.contest, "finalists": data.finalists}
-    return [(name, contest) for name, contest in found.items() if contest is not None]
+def _comparisons(data: ReportData) -> list[tuple[str, ComparisonResult]]:
+    """Return the result of a comparison, or of a sweep's finalists, with its name in JSON."""
+    results = {"comparison": data.comparison, "finalists": data.finalists}
+    return [(name, result) for name, result in results.items() if result is not None]
 
 
-def standing(data: ReportData) -> str:
-    """Return how a run stands, and how to go on with one that was cut short."""
-    how = told(data, data.state)
-    return f"{how}; go on with: {commands.resume(data)}" if data.state == "interrupted" else how
+def state_line(data: ReportData) -> str:
+    """Return the state of a run, and how to go on if it was interrupted."""
+    state = run_state(data, data.state)
+    return f"{state}; go on with: {commands.resume(data)}" if data.state == "interrupted" else state
 
 
 def show(data: ReportData, console: Console) -> None:
-    """Print how a run stands: a table that fits the terminal, or plain lines where there is none."""
+    """Print the state of a run: a table that fits the terminal, or plain lines if there is no terminal."""
     if console.is_terminal:
         console.print(render(data, console.width))
         return
@@ -104,53 +105,50 @@ def show(data: ReportData, console: Console) -> None:
 
 def render(data: ReportData, width: int = 80) -> Group:
     """Return the head and the table of trials for a terminal `width` columns wide."""
-    narrow = width < 60
-    table = Table(box=None, pad_edge=False, padding=(0, 1), width=width if not narrow else None)
-    for name, right in _columns(data, narrow=narrow):
-        rest = name == "reason"
-        table.add_column(
-            name,
-            justify="right" if right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            max_width=None if rest else 18,
-            ratio=1 if rest else None,
-        )
     shown, left_out = _shown(data)
-    for row in shown:
-        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
-        table.add_row(*cells, style=_STYLES.get(standing_of(row), ""))
     parts: list[Any] = [Text(line, style="" if i else "bold") for i, line in enumerate(_head(data))]
-    parts += [Text(), table] if shown else []
-    for name, contest in _contests(data):
-        parts += [
-            Text(),
-            Text(f"{name}: {told(data, contest.state)}", style="bold"),
-            contest_tables.as_table(contest, data),
-        ]
+    parts += [Text(), _table(data, shown, width)] if shown else []
+    for name, result in _comparisons(data):
+        title = Text(f"{name}: {run_state(data, result.state)}", style="bold")
+        parts += [Text(), title, comparison_tables.as_table(result, data)]
     return Group(*parts, *(Text(line, style="dim") for line in _tail(data, left_out)))
 
 
 def plain(data: ReportData) -> list[str]:
     """Return the same as lines of text: aligned, nothing cut short."""
     shown, left_out = _shown(data)
-    columns = _columns(data, narrow=False)
-    rows = [tuple(name for name, _ in columns), *(_cells(row, data, narrow=False) for row in shown)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, (_, right) in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    for name, contest in _contests(data):
-        lines += ["", f"{name}: {told(data, contest.state)}", *contest_tables.as_lines(contest, data)]
-    return [*_head(data), *(["", *lines] if shown else []), *_tail(data, left_out)]
+    console = Console(width=_ENDLESS, color_system=None)
+    with console.capture() as capture:
+        console.print(_table(data, shown, None))
+    lines = ["", *(line.rstrip() for line in capture.get().splitlines())]
+    for name, result in _comparisons(data):
+        title = f"{name}: {run_state(data, result.state)}"
+        lines += ["", title, *comparison_tables.as_lines(result, data)]
+    return [*_head(data), *(lines if shown else []), *_tail(data, left_out)]
+
+
+def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
+    """Return the table of trials; with a width, long cells are cut short."""
+    narrow = width is not None and width < 60
+    table = Table(box=None, pad_edge=False, padding=(0, 1), width=None if narrow else width)
+    for name, right in _columns(data, narrow=narrow):
+        is_cut = width is not None and name != "reason"
+        table.add_column(
+            name,
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            max_width=18 if is_cut else None,
+            ratio=1 if width is not None and not is_cut else None,
+        )
+    for row in rows:
+        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
+        table.add_row(*cells, style=_STYLES.get(state_of(row), ""))
+    return table
 
 
 def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
-    """Return the columns: name, and whether it is aligned to the right."""
+    """Return each column's title, and whether it is aligned to the right."""
     best = f"best {data.metric_short}"
     if narrow:
         return [("trial", False), ("recipe", False), (best, True), ("state", False)]
@@ -161,33 +159,33 @@ def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
 
 
 def _cells(row: Row, data: ReportData, *, narrow: bool) -> tuple[str, ...]:
-    recipe = f"{row.recipe}*" if row.source == "published" else str(row.recipe)
+    recipe = one_line(f"{row.recipe}*" if row.source == "published" else str(row.recipe))
     if narrow:
-        return (row.id, recipe, number(row.best_fid), standing_of(row))
+        return (row.id, recipe, number(row.best_fid), state_of(row))
     rank = "" if row.rank is None else str(row.rank)
     measured = [kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid)]
     if data.rescoring is not None:
         measured.insert(0, number(row.rescored_fid))
-    return (rank, row.id, recipe, *measured, standing_of(row), why(row))
+    return (rank, row.id, recipe, *measured, state_of(row), reason_of(row))
 
 
 def _shown(data: ReportData) -> tuple[list[Row], int]:
-    """Return the trials to show, those that run always among them, and how many are left out."""
+    """Return the trials to show, always with the running ones, and how many are left out."""
     rows = data.leaderboard
-    kept = [row for i, row in enumerate(rows) if i < ROWS or row.state == "running"]
-    return kept, len(rows) - len(kept)
+    shown = [row for i, row in enumerate(rows) if i < ROWS or row.state == "running"]
+    return shown, len(rows) - len(shown)
 
 
 def _head(data: ReportData) -> list[str]:
     budget = data.budget
     share = saved(budget.saved_fraction)
-    spared = "" if share is None else f", {share} saved by stopping"
+    cost = "" if share is None else f", {share} saved by stopping"
     if budget.overhead_fraction is not None:
-        spared += f", {percent(budget.overhead_fraction)} of the trials' time in evaluation and checkpoints"
+        cost += f", {percent(budget.overhead_fraction)} of the trials' time in evaluation and checkpoints"
     return [
-        f"{data.name}: {standing(data)}",
+        f"{data.name}: {state_line(data)}",
         counts(data),
-        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{spared}",
+        f"{budget.kimg:,.1f} kimg in {duration(budget.wall_seconds)}{cost}",
     ]
 
 
@@ -198,8 +196,9 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:
-        by = data.rescoring
-        lines.append(f"re-scored: the best {by.trials}, {by.metric}, {by.evaluation.get('samples')} samples")
+        rescoring = data.rescoring
+        samples = f"{rescoring.evaluation.get('samples')} samples"
+        lines.append(f"re-scored: the best {rescoring.trials}, {rescoring.metric}, {samples}")
     if data.best is not None and data.best.bundle is not None:
         lines.append(f"best generator: {data.best.bundle}")
     return lines

@@ -12,7 +12,7 @@ from chromium import Browser, find_chromium
 from run_writer import TRIALS, Writer
 
 from gan.storage.storage import Storage
-from search.report import build_report
+from search.report.build import build_report
 from search.report.data.collect import collect
 from search.report.page.page import write_page
 

@@ -148,6 +148,6 @@ def test_the_page_shows_it(writer):
     )
     run = writer.write()
     html = page(run, collect(run), {})
-    assert "What decided" in html and "wgan, 30 trials" in html
+    assert "Parameter importance" in html and "wgan, 30 trials" in html
     assert "middle half of the best 5" in html
     assert html.count('class="influence') == 2

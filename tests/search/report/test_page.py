@@ -18,15 +18,12 @@ from pyarrow import parquet
 from run_writer import Writer
 
 from gan.errors import InputError
-from search.report import build_report
-from search.report.data.assessed import Assessed
+from gan.palette import COLOURS, SERIES
+from search.report.build import build_report
 from search.report.data.collect import collect
-from search.report.data.report_data import grid_path
-from search.report.page.chart_data import payload, thin
-from search.report.page.embed import as_json
-from search.report.page.page import page
-from search.report.page.style import COLOURS, PALETTE, style_sheet
-from search.report.plots.plots import Plot
+from search.report.data.report_data import Assessed, grid_path
+from search.report.page.chart_data import chart_data, thin
+from search.report.page.page import environment, page, style_sheet
 from search.report.text.commands import retrain
 from search.report.text.leaderboard import leaderboard
 from search.run.journal import JOURNAL
@@ -105,7 +102,7 @@ def digest(content: str) -> str:
 
 def test_a_report_is_whole_and_loads_nothing(run):
     build_report(run)
-    drawn = ["best_over_time.png", "fid.png", "fid_against_kimg.png", "losses.png", "milestones.png"]
+    drawn = ["best_over_time.png", "fid_against_kimg.png", "losses.png", "milestones.png"]
     assert run.list("plots") == drawn
     for name in run.list("plots"):
         with Image.open(io.BytesIO(run.read_bytes(f"plots/{name}"))) as image:
@@ -131,9 +128,9 @@ def test_every_section_is_linked(run):
         "losses",
         "samples",
         "published",
-        "evidence",
+        "quality",
         "saved",
-        "made",
+        "reproduce",
     ]
     assert re.findall(r'<a href="#(\w+)">', html) == sections
 
@@ -159,16 +156,17 @@ def test_names_cannot_break_out(writer: Writer):
 
 
 def test_json_in_a_script_holds_no_markup():
-    content = as_json({HOSTILE: [HOSTILE, 1.5]})
+    template = environment().from_string("{{ value|tojson }}")
+    content = template.render(value={HOSTILE: [HOSTILE, 1.5]})
     assert not set("<>&") & set(content)
     assert json.loads(content) == {HOSTILE: [HOSTILE, 1.5]}
     with pytest.raises(ValueError, match="not JSON compliant"):
-        as_json([float("nan")])
+        template.render(value=[float("nan")])
 
 
 def test_page_escapes_what_others_wrote(run):
     html = page(run, collect(run), {})
-    assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; more" in html
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; more" in html
     assert '<span class="whole">--name</span> demo &lt;b&gt;' in html
 
 
@@ -295,9 +293,9 @@ def test_of_very_many_trials_the_best_are_shown(writer, monkeypatch):
 # ---- what scripts draw
 
 
-def test_payload_says_what_the_journal_says(run):
+def test_chart_data_agrees_with_the_journal(run):
     data = collect(run)
-    told = payload(data)
+    told = chart_data(data)
     assert [trial["id"] for trial in told["trials"]] == [row.id for row in data.leaderboard]
     assert told["recipes"] == ["dcgan", "l2", "wgan"]
     best = told["trials"][0]
@@ -322,7 +320,7 @@ def test_axes_follow_what_is_searched(writer):
     content = {"identity": {"recipes": identity}, "settings": {}, "versions": {}}
     writer.run.write_bytes("sweep.yaml", yaml.safe_dump(content).encode())
     writer.trial(0, "wgan", "sampled", "finished", 2, 50.0)
-    axes = {axis["name"]: axis for axis in payload(collect(writer.write()))["params"]}
+    axes = {axis["name"]: axis for axis in chart_data(collect(writer.write()))["params"]}
     assert axes["lr_g"] == {"name": "lr_g", "log": True, "range": [1e-5, 1e-2], "choices": None}
     assert axes["n_critic"] == {"name": "n_critic", "log": False, "range": [1, 5], "choices": None}
     assert axes["clip"]["choices"] == ["0.001", "0.01"]
@@ -380,7 +378,7 @@ def test_contrast(theme):
     for ground in ("ground", "card", "mark"):
         for text in ("ink", "soft", "accent", "good", "bad", "stop"):
             assert contrast(named[text], named[ground]) >= 4.5, (text, ground)
-    for drawn in (named["edge"], *(pair[theme] for pair in PALETTE)):
+    for drawn in (named["edge"], *(pair[theme] for pair in SERIES)):
         assert contrast(drawn, named["card"]) >= 3, drawn
 
 
@@ -393,7 +391,7 @@ def with_fields(data, **fields):
 
 
 def test_finalists_are_shown(run):
-    def standing(name, mean, behind):
+    def recipe(name, mean, behind):
         best = SimpleNamespace(mean=mean, std=2.25, low=mean - 5, high=mean + 5, count=3)
         return SimpleNamespace(
             rank=1,
@@ -401,6 +399,9 @@ def test_finalists_are_shown(run):
             source="sampled",
             seeds=[1, 2, 3],
             best_fid=best,
+            final_fid=None,
+            redrawn_fid=None,
+            without_fid=0,
             behind=behind,
             draws_std=0.31,
             diverged=1,
@@ -408,17 +409,24 @@ def test_finalists_are_shown(run):
         )
 
     behind = SimpleNamespace(mean=20.0, low=12.0, high=28.0)
-    standings = [standing("t0003 <b>", 50.0, None), standing("dcgan", 70.0, behind)]
-    finalists = SimpleNamespace(seeds=3, kimg=6.0, state="finished", standings=standings)
-    plots = {"finalists_means.png": Plot(b"\x89PNG")}
+    recipes = [recipe("t0003 <b>", 50.0, None), recipe("dcgan", 70.0, behind)]
+    finalists = SimpleNamespace(seeds=3, draws=2, kimg=6.0, state="finished", recipes=recipes)
+    plots = {"finalists_means.png": b"\x89PNG"}
     html = page(run, with_fields(collect(run), finalists=finalists), plots)
     check(html)
-    for text in ("t0003 &lt;b&gt;", "50.0 ± 2.2", "45.0 to 55.0", "20.0 (12.0 to 28.0)", "0.31", "trained on 3 seeds"):
+    for text in (
+        "t0003 &lt;b&gt;",
+        "50.00 ± 2.25 (3)",
+        "45.00 to 55.00",
+        "20.00 (12.00 to 28.00)",
+        "0.31",
+        "trained on 3 seeds",
+    ):
         assert text in html
     assert "Means over seeds, with their intervals: plot" in html
 
 
-def test_evidence_of_an_evaluation_is_shown(run):
+def test_figures_of_an_evaluation_are_shown(run):
     found = Assessed("t0003", [("precision", "0.710", "share of <samples>")], {})
     html = page(run, with_fields(collect(run), assessed=found), {})
     check(html)
@@ -426,6 +434,6 @@ def test_evidence_of_an_evaluation_is_shown(run):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"trial": "t0003"}', b"\xff"])
-def test_damaged_evidence_is_left_out(run, content):
+def test_a_damaged_evaluation_is_left_out(run, content):
     run.write_bytes("evidence/evaluation.json", content)
     assert collect(run).assessed is None

@@ -14,7 +14,7 @@ from search.report.data.collect import collect
 from search.report.data.pictures import over_training
 from search.report.page.page import page
 from search.report.plots.drawing import log_ticks
-from search.report.plots.plots import LIGHT, draw, loss_panels
+from search.report.plots.plots import draw_plots
 from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
 from search.report.text.status import plain
 from search.run.journal import JOURNAL
@@ -58,7 +58,7 @@ def test_parameters_have_columns_and_are_empty_where_they_have_no_effect(run):
 
 
 def test_published_is_compared_at_equal_kimg(run):
-    found = {comparison.recipe: comparison for comparison in collect(run).comparisons}
+    found = {comparison.recipe: comparison for comparison in collect(run).improvements}
     assert found["dcgan"].found == "t0003"
     assert found["dcgan"].gain == pytest.approx(1 - 60 / 90)
     assert found["wgan"].found == "t0008"
@@ -75,7 +75,7 @@ def test_what_was_found_is_compared_where_both_sides_have_been_trained_longest(w
     writer.trial(3, "dcgan", "sampled", "stopped", 4, 80.0)
     run = writer.write()
     data = collect(run)
-    (compared,) = data.comparisons
+    (compared,) = data.improvements
     assert (compared.found, compared.kimg) == ("t0003", 4.0)
     assert compared.gain == pytest.approx(1 - 80 / 90)
     assert data.winner.id == "t0001"
@@ -123,7 +123,7 @@ def test_a_logarithmic_axis_has_a_label_near_either_end(low, high, wanted):
 
 
 def test_losses_show_winner_published_and_diverged(run):
-    shown = [(why, row.id) for why, row in loss_panels(collect(run))]
+    shown = [(why, row.id) for why, row in collect(run).loss_panels]
     assert shown == [
         ("winner", "t0003"),
         ("published", "t0000"),
@@ -137,7 +137,7 @@ def test_names_that_are_no_formula(writer):
     writer.begin(trials=1)
     writer.trial(0, "dcgan", "published", "finished", 2, 50.0)
     writer.lines = [line.replace('"dcgan"', '"$_{x$^ and a very long recipe name.yaml"') for line in writer.lines]
-    assert len(draw(collect(writer.write()), LIGHT)) == 3
+    assert len(draw_plots(collect(writer.write()))) == 3
 
 
 def test_only_the_reference_network_measures_fid(run):

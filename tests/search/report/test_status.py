@@ -199,7 +199,7 @@ def test_plain_lines_hide_nothing(run, capsys):
 
 def test_needs_neither_ray_nor_torch(run):
     code = (
-        "import sys; from gan.storage.storage import Storage; from search.report import build_report\n"
+        "import sys; from gan.storage.storage import Storage; from search.report.build import build_report\n"
         "from search.report.text.status import status\n"
         f"status(Storage({run.uri!r})); build_report(Storage({run.uri!r}))\n"
         "assert not {'ray', 'torch', 'optuna'} & set(sys.modules)"

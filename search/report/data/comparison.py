@@ -1,10 +1,10 @@
-"""What a comparison says: each recipe's FID over training seeds, and over latent draws within a seed.
+"""The result of a comparison: each recipe's FID over training seeds, and over latent draws within a seed.
 
-Two spreads that must not be mixed up. *Over training seeds*: the same settings trained again from
-other weights, images in another order; this is what tells whether one recipe beats another. *Over
-latent draws*: one generator sampled again; it says how exact one FID is, and is far smaller.
+The two spreads must not be mixed up. *Over training seeds*: the same settings, trained again with
+other initial weights and another order of the images. It decides whether one recipe beats another.
+*Over latent draws*: one generator, sampled again. It says how exact one FID is, and is far smaller.
 
-Everything here is made from a journal, and needs neither Ray nor PyTorch.
+All values come from a journal; neither Ray nor PyTorch is needed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from search.run.record import SweepRecord, TrialRecord
 
 CONFIDENCE = 0.95
 _SAME = 1e-6
-"""Kimg that differ by less are one moment."""
+"""Two kimg that differ by less are the same moment."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What several values of one quantity tell of its mean.
+    """The mean of several values of one quantity, with its uncertainty.
 
     Attributes:
         mean, std: of the values; std is the sample's (n − 1), None of one value.
@@ -90,7 +90,7 @@ class Seed:
     Attributes:
         best_fid: the lowest of its evaluations, on the latents that all trainings are judged on;
             before it diverged, if it did.
-        final_fid: of its generator at full length; None if it did not get there.
+        final_fid: of its generator at full length; None if it did not reach it.
         redrawn_fid, redrawn_std: mean and spread of its best generator's FID over fresh latent draws.
     """
 
@@ -120,14 +120,14 @@ class RecipeResult:
     """One recipe in a comparison.
 
     Attributes:
-        rank: 1 for the lowest mean of best_fid; recipes with a seed that never had a FID come behind
-            all that have none; None before the first evaluation.
+        rank: 1 for the lowest mean of best_fid; recipes with a training that never had a FID come last;
+            None before the first evaluation.
         source: "published" or "sampled".
-        params: of its settings, those that a search sampled.
+        params: the settings that a search sampled.
         seeds: its trainings.
         best_fid, final_fid, redrawn_fid: over its training seeds, of those that have one.
         draws_std: spread over latent draws within a seed: the root of the seeds' mean variance.
-        behind: how much higher its mean best_fid is than the first's; None for the first.
+        behind: how much higher its mean best_fid is than that of the first; None for the first.
         fid, best_so_far: against kimg, over its training seeds.
     """
 
@@ -156,12 +156,12 @@ class RecipeResult:
 
     @property
     def without_fid(self) -> int:
-        """Trainings that ended before their first evaluation: no mean counts them."""
+        """Number of trainings that ended before their first evaluation: they are in no mean."""
         return sum(seed.best_fid is None and seed.state in ("diverged", "failed") for seed in self.seeds)
 
     @property
     def median_seed(self) -> Seed | None:
-        """The training in the middle by best_fid (the better of two): neither luck nor misfortune."""
+        """The training with the median best_fid (the better of two middle ones)."""
         judged = sorted((seed for seed in self.seeds if seed.best_fid is not None), key=lambda seed: seed.best_fid or 0)
         return judged[(len(judged) - 1) // 2] if judged else None
 
@@ -172,10 +172,10 @@ class ComparisonResult:
 
     Attributes:
         uri, state: of its run; state is running, interrupted or finished.
-        kimg: that each training has.
+        kimg: length of each training.
         seeds: trainings planned for each recipe.
         draws: latent draws on which each best generator is judged again.
-        standings: best first.
+        recipes: best first.
     """
 
     name: str
@@ -184,21 +184,22 @@ class ComparisonResult:
     kimg: float
     seeds: int
     draws: int
-    standings: list[RecipeResult]
+    recipes: list[RecipeResult]
 
     @property
     def winner(self) -> RecipeResult | None:
         """The recipe of the lowest mean; None before the first evaluation."""
-        return next((standing for standing in self.standings if standing.rank == 1), None)
+        return next((recipe for recipe in self.recipes if recipe.rank == 1), None)
 
 
-def contest_of(record: SweepRecord, uri: str, state: str) -> ComparisonResult | None:
-    """Return what a run says as a comparison; None if it is not one."""
+def comparison_result(record: SweepRecord, uri: str, state: str) -> ComparisonResult | None:
+    """Return the result of a run that is a comparison; None if it is not one."""
     settings = record.settings
     if settings.get("kind") != "compare":
         return None
     names = dict.fromkeys(trial.recipe for trial in record.trials.values())
-    standings = [_standing([t for t in record.trials.values() if t.recipe == name], settings["kimg"]) for name in names]
+    trials = list(record.trials.values())
+    recipes = [_recipe([trial for trial in trials if trial.recipe == name], settings["kimg"]) for name in names]
     return ComparisonResult(
         name=settings["name"],
         uri=uri,
@@ -206,11 +207,11 @@ def contest_of(record: SweepRecord, uri: str, state: str) -> ComparisonResult | 
         kimg=settings["kimg"],
         seeds=settings["seeds"],
         draws=settings["draws"],
-        standings=_ranked(standings),
+        recipes=_ranked(recipes),
     )
 
 
-def _standing(trials: list[TrialRecord], kimg: float) -> RecipeResult:
+def _recipe(trials: list[TrialRecord], kimg: float) -> RecipeResult:
     seeds = [_seed(trial, kimg) for trial in sorted(trials, key=lambda trial: trial.seed)]
     deviations = [seed.redrawn_std for seed in seeds if seed.redrawn_std is not None]
     first = trials[0]
@@ -270,22 +271,22 @@ def _fid_at(trial: TrialRecord, kimg: float) -> float | None:
 
 
 def _best_at(trial: TrialRecord, kimg: float) -> float | None:
-    """Return the best so far; one that ended early keeps what it had."""
+    """Return a trial's best FID up to a moment; a trial that ended early keeps its last best."""
     return trial.best_fid_at(kimg) if trial.final or trial.kimg >= kimg - _SAME else None
 
 
-def _ranked(standings: list[RecipeResult]) -> list[RecipeResult]:
-    """Put the lowest mean first, and tell how far the others are behind."""
+def _ranked(recipes: list[RecipeResult]) -> list[RecipeResult]:
+    """Order recipes by mean, the lowest first, and add rank and distance to the first."""
 
-    def place(standing: RecipeResult) -> tuple[bool, int, float]:
-        mean = math.inf if standing.best_fid is None else standing.best_fid.mean
-        return standing.best_fid is None, standing.without_fid, mean
+    def order(recipe: RecipeResult) -> tuple[bool, int, float]:
+        mean = math.inf if recipe.best_fid is None else recipe.best_fid.mean
+        return recipe.best_fid is None, recipe.without_fid, mean
 
-    ordered = sorted(standings, key=place)
+    ordered = sorted(recipes, key=order)
     first = ordered[0].best_fid if ordered else None
-    made = []
-    for rank, standing in enumerate(ordered, start=1):
-        mine = standing.best_fid
-        behind = Difference.between(first, mine) if rank > 1 and first is not None and mine is not None else None
-        made.append(replace(standing, rank=rank if mine is not None else None, behind=behind))
-    return made
+    ranked = []
+    for rank, recipe in enumerate(ordered, start=1):
+        best = recipe.best_fid
+        behind = Difference.between(first, best) if rank > 1 and first is not None and best is not None else None
+        ranked.append(replace(recipe, rank=rank if best is not None else None, behind=behind))
+    return ranked

@@ -14,10 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 from gan.storage.storage import Storage
-from search.report import build_report
+from search.report.build import build_report
 from search.report.data.collect import collect
-from search.report.data.contest import ComparisonResult, Difference, Estimate
-from search.report.text.contest_tables import as_json, as_markdown
+from search.report.data.comparison import ComparisonResult, Difference, Estimate
+from search.report.text.comparison_tables import as_json, as_markdown
 from search.report.text.status import plain, render, status
 
 KIMG = 3.0
@@ -76,8 +76,8 @@ def compare(writer: Any, trainings: list[tuple[str, list[float | None], str]], n
 
 
 @pytest.fixture
-def contest(writer: Any) -> ComparisonResult:
-    found = collect(compare(writer, TRAININGS)).contest
+def comparison(writer: Any) -> ComparisonResult:
+    found = collect(compare(writer, TRAININGS)).comparison
     assert found is not None
     return found
 
@@ -109,20 +109,22 @@ def test_a_difference_has_welchs_interval() -> None:
     assert Difference.between(same, same) == Difference(0.0, 0.0, 0.0)
 
 
-def test_the_lowest_mean_leads_not_the_lowest_fid(contest: ComparisonResult) -> None:
+def test_the_lowest_mean_leads_not_the_lowest_fid(comparison: ComparisonResult) -> None:
     """A wgan has the best single training, and the worst; dcgan is better on average."""
-    assert [(standing.rank, standing.name) for standing in contest.standings] == [(1, "dcgan"), (2, "wgan")]
-    dcgan, wgan = contest.standings
+    assert [(recipe.rank, recipe.name) for recipe in comparison.recipes] == [(1, "dcgan"), (2, "wgan")]
+    dcgan, wgan = comparison.recipes
     assert [seed.best_fid for seed in dcgan.seeds] == [50.0, 55.0, 45.0]
     assert [seed.seed for seed in dcgan.seeds] == [7, 8, 9]
     assert dcgan.best_fid is not None and wgan.best_fid is not None
     assert (dcgan.best_fid.mean, dcgan.best_fid.std) == (50.0, 5.0)
     assert wgan.behind == Difference.between(dcgan.best_fid, wgan.best_fid)
-    assert contest.winner == dcgan
+    assert comparison.winner == dcgan
 
 
-def test_a_diverged_training_counts_with_its_best_before_and_has_no_final_distance(contest: ComparisonResult) -> None:
-    dcgan, wgan = contest.standings
+def test_a_diverged_training_counts_with_its_best_and_has_no_final_distance(
+    comparison: ComparisonResult,
+) -> None:
+    dcgan, wgan = comparison.recipes
     assert (dcgan.diverged, wgan.diverged, wgan.without_fid) == (0, 1, 0)
     assert wgan.best_fid is not None and wgan.final_fid is not None and dcgan.final_fid is not None
     assert (wgan.best_fid.mean, wgan.best_fid.count) == (pytest.approx((40 + 70 + 44) / 3), 3)
@@ -131,8 +133,8 @@ def test_a_diverged_training_counts_with_its_best_before_and_has_no_final_distan
     assert wgan.median_seed is not None and wgan.median_seed.trial == "t0005"
 
 
-def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(contest: ComparisonResult) -> None:
-    dcgan, wgan = contest.standings
+def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(comparison: ComparisonResult) -> None:
+    dcgan, wgan = comparison.recipes
     assert dcgan.draws_std == pytest.approx(1.0)
     assert wgan.draws_std == pytest.approx(statistics.stdev(DRAWS[1]))
     assert dcgan.redrawn_fid is not None
@@ -140,8 +142,10 @@ def test_spread_over_draws_is_within_a_seed_and_apart_from_spread_over_seeds(con
     assert dcgan.redrawn_fid.std == pytest.approx(statistics.stdev([52, 56, 47]))
 
 
-def test_bands_say_how_many_trainings_they_are_of_and_the_best_outlives_divergence(contest: ComparisonResult) -> None:
-    wgan = contest.standings[1]
+def test_bands_count_their_trainings_and_the_best_outlives_divergence(
+    comparison: ComparisonResult,
+) -> None:
+    wgan = comparison.recipes[1]
     assert [(band.kimg, band.count) for band in wgan.fid] == [(1.0, 3), (2.0, 3), (3.0, 2)]
     assert wgan.fid[2].mean == 43.0
     assert [(band.mean, band.count) for band in wgan.best_so_far][2] == (pytest.approx((40 + 70 + 44) / 3), 3)
@@ -156,15 +160,15 @@ def test_a_recipe_with_a_training_that_never_had_a_fid_is_behind_those_that_all_
         ("wgan", [10.0, 9.0, 8.0], "finished"),
     ]
     run = compare(writer, lucky)
-    found = collect(run).contest
+    found = collect(run).comparison
     assert found is not None
-    assert [standing.name for standing in found.standings] == ["dcgan", "wgan"]
-    assert found.standings[1].without_fid == 1
+    assert [recipe.name for recipe in found.recipes] == ["dcgan", "wgan"]
+    assert found.recipes[1].without_fid == 1
     assert "Ended before their first evaluation, so in no mean: 1 of wgan" in as_markdown(found, collect(run))
 
 
-def test_json_names_both_spreads(contest: ComparisonResult) -> None:
-    told = as_json(contest)
+def test_json_names_both_spreads(comparison: ComparisonResult) -> None:
+    told = as_json(comparison)
     json.dumps(told, allow_nan=False)
     assert (told["winner"], told["seeds"], told["draws"], told["kimg"]) == ("dcgan", 3, 3, KIMG)
     first = told["recipes"][0]
@@ -186,9 +190,9 @@ def test_a_report_writes_tables_that_agree_and_plots(writer: Any) -> None:
         assert float(row["final_fid_std_over_seeds"]) == recipe["final_fid"]["std_over_seeds"]
         assert float(row["redrawn_fid_std_over_draws"]) == recipe["redrawn_fid"]["std_over_draws"]
         assert int(row["diverged"]) == recipe["diverged"]
-    assert data.contest is not None
+    assert data.comparison is not None
     markdown = run.read_bytes("compare.md").decode()
-    assert markdown == as_markdown(data.contest, data)
+    assert markdown == as_markdown(data.comparison, data)
     assert "| dcgan | 50.00 ± 5.00 (3) | 37.58 to 62.42 |" in markdown
     assert "Fréchet distance in random-conv features" in markdown
     assert "A training that diverged counts with its best before that" in markdown
@@ -205,7 +209,7 @@ def test_status_tells_it_too_and_counts_what_is_planned(writer: Any) -> None:
     assert told["comparison"]["winner"] == "wgan"
     assert [trial["state"] for trial in told["trials"]] == ["finished"] * 3 + ["pending"] * 3
     data = collect(run)
-    assert data.comparisons == []
+    assert data.improvements == []
     text = "\n".join(plain(data))
     assert "best: mean ± std over seeds" in text
     console = Console(file=io.StringIO(), width=60)
@@ -219,9 +223,9 @@ def test_a_comparison_that_has_hardly_begun(writer: Any) -> None:
         writer.lines = []
         run = compare(writer, trainings)  # type: ignore[arg-type]
         data = build_report(run)
-        assert data.contest is not None
-        assert data.contest.winner is None
-        assert as_json(data.contest)["winner"] is None
+        assert data.comparison is not None
+        assert data.comparison.winner is None
+        assert as_json(data.comparison)["winner"] is None
 
 
 def test_finalists_are_told_in_the_sweeps_report(writer: Any, run: Storage) -> None:
