@@ -3,15 +3,13 @@
     python benchmarks/trackers.py                      # 1,000 trials of 12 reports, 64 at once
     python benchmarks/trackers.py --trials 100 --json
 
-The trials are made up: settings are drawn from the shipped recipes, distances follow a simple law. What
-is measured is processor time, of the whole process unless it says otherwise.
+The trials are made up: settings are drawn from the shipped recipes, distances follow a simple law. Measured is
+the processor time of the whole process, unless it says otherwise.
 
 - screen: the share of one core that the live screen takes, while trials report twice a second.
-- events: milliseconds to write what one report says to TensorBoard's event files, its sample grid of half
-  a megabyte included, against `torch.utils.tensorboard`, which decodes and encodes it again.
-- study: microseconds that the driver's own thread takes to hand one report to the copy of the study, and the
-  seconds of processor and wall-clock time that it takes the copy's thread to write all of them.
-- check: seconds to check all event files before `gan-search tensorboard` shows them.
+- events: milliseconds to write one report to TensorBoard's event files, with its sample grid of half a
+  megabyte, against `torch.utils.tensorboard`, which decodes and encodes the grid again.
+- study: seconds of processor and wall-clock time to write all reports to the copy of the study.
 """
 
 from __future__ import annotations
@@ -30,26 +28,27 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from gan.data.sources.faces import draw
 from gan.recipe.recipe import load_recipe
 from gan.settings import Range
 from gan.storage.storage import Storage
-from gan.tensors.images import encode_png, grid
+from gan.tensors.images import encode_png
 from search.plan.spec import DEFAULTS
 from search.run.record import SweepRecord, TrialRecord
-from search.trackers.event_files import event_files, is_whole
-from search.trackers.study import FILE, StudyFile
-from search.trackers.tensorboard import FOLDER, TensorBoard
+from search.run.run_folder import write_settings
+from search.trackers.study import FILE, open_file
+from search.trackers.tensorboard import TensorBoard
 from search.trackers.terminal import Progress
 
 KIMG, REPORTS, AT_ONCE = 60.0, 12, 64
 SCREEN_SECONDS = 20.0
 EVENTS_PER_SECOND = 2.0
 GRIDS = 40
+BATCH = 10
+"""Events between two updates of the study."""
 
 
 def made_up(trials: int) -> Iterator[tuple[str, TrialRecord]]:
-    """Yield what a driver tells its listeners in a sweep of so many trials, `AT_ONCE` of them at a time."""
+    """Yield the events of a sweep of so many trials, `AT_ONCE` of them at a time."""
     recipes = {name: load_recipe(name) for name in DEFAULTS}
     chance = random.Random(0)
     running: list[TrialRecord] = []
@@ -99,18 +98,23 @@ def _report(trial: TrialRecord, chance: random.Random) -> None:
     trial.add_report({"kimg": kimg, **told, "curve": curve})
 
 
-def a_record(run: Storage) -> tuple[SweepRecord, dict[str, Any]]:
-    settings = {"name": "made up", "kimg": KIMG}
-    recipes = {
-        name: {"settings": recipe.settings, "space": recipe.space_as_dict()}
-        for name, recipe in ((name, load_recipe(name)) for name in DEFAULTS)
-    }
-    return SweepRecord(settings=settings, evaluation={"features": "random-conv"}), recipes
+def a_record() -> SweepRecord:
+    return SweepRecord(settings={"name": "made up", "kimg": KIMG}, evaluation={"features": "random-conv"})
+
+
+def begin(folder: str) -> Storage:
+    """Write sweep.yaml into a run's folder."""
+    run = Storage(folder)
+    run.make_dirs()
+    recipes = map(load_recipe, DEFAULTS)
+    identity = {recipe.name: {"settings": recipe.settings, "space": recipe.space_as_dict()} for recipe in recipes}
+    write_settings(run, {}, {"recipes": identity}, {})
+    return run
 
 
 def screen(trials: int) -> float:
     """Return the share of a core that the screen takes."""
-    record, _ = a_record(Storage("."))
+    record = a_record()
     progress = Progress(record, trials + trials // 10)
     progress._console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40)
     events = made_up(trials)
@@ -142,14 +146,13 @@ def events(run: Storage) -> tuple[float, float, int]:
     """Return milliseconds a report takes, ours and torch's, and the bytes of its sample grid."""
     from torch.utils.tensorboard import SummaryWriter
 
-    record, recipes = a_record(run)
     png = a_grid()
-    reports = []
+    reports: list[tuple[TrialRecord, dict[str, Any]]] = []
     for event, trial in made_up(AT_ONCE):
         if event == "report" and len(reports) < GRIDS:
             reports.append((trial, trial.last))
             run.write_bytes(f"trials/{trial.id}/samples/{round(trial.kimg * 1000):09d}.png", png)
-    ours = TensorBoard(run, recipes, record)
+    ours = TensorBoard(run, a_record())
     spent = time.process_time()
     for trial, report in reports:
         trial.reports = [report]
@@ -170,44 +173,19 @@ def events(run: Storage) -> tuple[float, float, int]:
 
 
 def study(run: Storage, trials: int) -> dict[str, float]:
-    record, recipes = a_record(run)
-    run.make_dirs()
-    copy = StudyFile(run, "made up", recipes, record)
-    in_driver, count = 0.0, 0
-    began, spent = time.monotonic(), time.process_time()
-    for event, trial in made_up(trials):
-        record.trials[trial.id] = trial
-        before = time.perf_counter()
-        copy(event, trial)
-        in_driver += time.perf_counter() - before
-        count += 1
-        # As fast as no driver is, but so that each change is written by itself.
-        while copy._changed:
-            time.sleep(0.0005)
-    copy.close()
+    record = a_record()
     assert run.local_path is not None
+    file = run.local_path / FILE
+    copy = open_file(file, run, record, {})
+    began, spent = time.monotonic(), time.process_time()
+    for number, (_, trial) in enumerate(made_up(trials)):
+        record.trials[trial.id] = trial
+        if number % BATCH == 0:
+            copy.update(record, {}, driven=True)
     return {
-        "microseconds_in_driver": 1e6 * in_driver / count,
         "processor_seconds": time.process_time() - spent,
         "seconds": time.monotonic() - began,
-        "megabytes": (run.local_path / FILE).stat().st_size / 1e6,
-    }
-
-
-def check(run: Storage, trials: int, png: bytes) -> dict[str, float]:
-    record, recipes = a_record(run)
-    board = TensorBoard(run, recipes, record)
-    for event, trial in made_up(trials):
-        if event == "report":
-            run.write_bytes(f"trials/{trial.id}/samples/{round(trial.kimg * 1000):09d}.png", png)
-        board(event, trial)
-    assert run.local_path is not None
-    files = [file for trial in (run.local_path / FOLDER).iterdir() for file in event_files(trial)]
-    spent = time.process_time()
-    assert all(map(is_whole, files))
-    return {
-        "processor_seconds": time.process_time() - spent,
-        "megabytes": sum(file.stat().st_size for file in files) / 1e6,
+        "megabytes": file.stat().st_size / 1e6,
     }
 
 
@@ -218,34 +196,25 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         share = screen(given.trials)
-        ours, theirs, size = events(Storage(f"{folder}/events"))
-        copy = study(Storage(f"{folder}/study"), given.trials)
-        checked = check(Storage(f"{folder}/check"), given.trials, a_grid()[:] if given.trials <= 100 else drawn_grid())
-    found = {
+        ours, theirs, size = events(begin(f"{folder}/events"))
+        copy = study(begin(f"{folder}/study"), given.trials)
+    figures = {
         "trials": given.trials,
         "screen_share_of_a_core": share,
         "event_milliseconds": ours,
         "event_milliseconds_torch": theirs,
         "grid_bytes": size,
         "study": copy,
-        "check": checked,
     }
     if given.json:
-        json.dump(found, sys.stdout)
+        json.dump(figures, sys.stdout)
         return
     print(f"screen   {share:.2%} of a core, {given.trials} trials, {EVENTS_PER_SECOND:g} reports a second")
     print(f"events   {ours:.1f} ms a report with a grid of {size / 1e3:.0f} kB; torch's writer {theirs:.1f} ms")
     print(
-        f"study    {copy['microseconds_in_driver']:.0f} µs a report in the driver's thread;"
-        f" {copy['processor_seconds']:.1f} s of processor and {copy['seconds']:.0f} s in all for {given.trials} trials"
-        f" ({copy['megabytes']:.1f} MB)"
+        f"study    {copy['processor_seconds']:.1f} s of processor and {copy['seconds']:.0f} s in all for {given.trials}"
+        f" trials ({copy['megabytes']:.1f} MB)"
     )
-    print(f"check    {checked['processor_seconds']:.1f} s for {checked['megabytes']:.0f} MB of event files")
-
-
-def drawn_grid() -> bytes:
-    """Return a grid of 64 drawn faces of 32×32."""
-    return encode_png(grid(draw(np.arange(64), 32), columns=8))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`tensorboard` and `dashboard`: a run in other people's viewers."""
+"""`tensorboard` and `dashboard`: a run in TensorBoard and in Optuna's dashboard."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def tensorboard(run: Run, storage: Stored = "results", port: Port = 0, json: Jso
     """Show a run in TensorBoard, also while it runs, on this machine's loopback address only.
 
     Losses, gradients, FID, speed and sample grids of every trial, and all hyperparameters beside the
-    best FID. A run on an object store, or one whose event files are damaged, is shown from its journal.
+    best FID, from the run's journal.
 
     Example: gan-search tensorboard results/photos
     """
     from search.run.run_folder import open_run
     from search.trackers.serving import serve_tensorboard
 
-    serve_tensorboard(open_run(run, storage), port, _announce("TensorBoard", json), quiet=json)
+    serve_tensorboard(open_run(run, storage), port, _announce("TensorBoard", json))
 
 
 def dashboard(run: Run, storage: Stored = "results", port: Port = 0, json: Json = False) -> None:
@@ -42,13 +42,13 @@ def dashboard(run: Run, storage: Stored = "results", port: Port = 0, json: Json 
     serve_dashboard(open_run(run, storage), port, _announce("optuna-dashboard", json))
 
 
-def _announce(what: str, json: bool) -> Callable[[str], None]:
+def _announce(server: str, json: bool) -> Callable[[str], None]:
     """Return a function that prints where a server answers."""
 
     def announce(address: str) -> None:
         if json:
             emit({"address": address})
         else:
-            say(f"{what} at {address} (Ctrl-C ends it)")
+            say(f"{server} at {address} (Ctrl-C ends it)")
 
     return announce

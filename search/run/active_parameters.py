@@ -1,4 +1,4 @@
-"""Which settings of a trial make a difference: told from what a run's files say of its recipes."""
+"""Which settings of a trial have an effect, from the recipes in a run's files."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ if TYPE_CHECKING:
     from gan.settings import Parameter
 
 Recipes = Mapping[str, Mapping[str, Any]]
-"""Recipe → {"settings": …, "space": …}, as a run's identity has them."""
+"""Recipe → {"settings": …, "space": …}, as in a run's identity."""
 
 
 def recipes_of(run: Storage, record: SweepRecord) -> Recipes:
-    """Return the recipes of a run: as its sweep.yaml tells, or as far as they show in its trials."""
+    """Return the recipes of a run from its sweep.yaml; if that is damaged, as far as its trials show them."""
     try:
         saved = (read_settings(run)["identity"] or {}).get("recipes")
     except InputError:
         saved = None
     if isinstance(saved, Mapping) and all(isinstance(recipe, Mapping) for recipe in saved.values()):
         return {str(name): recipe for name, recipe in saved.items()}
-    shown: dict[str, dict[str, Any]] = {}
+    recipes: dict[str, dict[str, Any]] = {}
     for trial in record.trials.values():
-        space = shown.setdefault(trial.recipe, {"settings": trial.settings, "space": {}})["space"]
+        space = recipes.setdefault(trial.recipe, {"settings": trial.settings, "space": {}})["space"]
         for name, value in trial.params.items():
             space[name] = [*dict.fromkeys([*space.get(name, ()), value])]
-    return shown
+    return recipes
 
 
 def searched(recipes: Recipes) -> list[str]:
-    """Return every parameter that any of the recipes searches, in the order of their settings."""
+    """Return the parameters that any recipe searches, in the order of the settings."""
     names = {name for recipe in recipes.values() for name in recipe.get("space") or {}}
     known = dict.fromkeys(name for recipe in recipes.values() for name in recipe.get("settings") or {})
     return [name for name in known if name in names]
 
 
 def values_of(name: str, recipes: Recipes) -> list[Any]:
-    """Return the values of one setting that are known beforehand: published ones, and what is searched."""
-    found = []
+    """Return the values of one setting that are known beforehand: published ones, choices and ends of ranges."""
+    values = []
     for recipe in recipes.values():
         if name in (recipe.get("settings") or {}):
-            found.append(recipe["settings"][name])
+            values.append(recipe["settings"][name])
         space = (recipe.get("space") or {}).get(name)
-        found += [space["low"], space["high"]] if isinstance(space, Mapping) else list(space or ())
-    return found
+        values += [space["low"], space["high"]] if isinstance(space, Mapping) else list(space or ())
+    return values
 
 
 def is_number(value: Any) -> bool:
@@ -57,15 +57,15 @@ def is_number(value: Any) -> bool:
 
 
 def has_effect(name: str, settings: Mapping[str, Any]) -> bool:
-    """Tell whether a setting makes a difference beside the others (Adam's β₁ makes none to RMSprop)."""
+    """Tell whether a setting has an effect, given the others (Adam's β₁ has none under RMSprop)."""
     from gan.recipe.recipe import active
 
-    known = declared(settings).get(name)
-    return known is None or active(known, dict(settings))
+    parameter = declared(settings).get(name)
+    return parameter is None or active(parameter, dict(settings))
 
 
 def declared(settings: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return the declarations of what a training with these settings can be told."""
+    """Return the parameters that a training with these settings has, by name."""
     from gan.recipe.recipe import PARTS
 
     return _declared(tuple((kind, str(settings.get(kind, default))) for kind, (_, default) in PARTS.items()))
@@ -78,5 +78,5 @@ def _declared(part_names: tuple[tuple[str, str], ...]) -> dict[str, Parameter]:
     try:
         return declarations(dict(part_names))
     except (InputError, ImportError):
-        # Of somebody's own package, which need not be installed where the run is looked at.
+        # A part from somebody's own package, which need not be installed where the run is looked at.
         return {}

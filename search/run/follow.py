@@ -1,4 +1,4 @@
-"""Reading a run's journal as it grows: what a driver tells its listeners, told again somewhere else."""
+"""Reading a run's journal as it grows, in another process than the driver's or after it has ended."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gan.storage.storage import Storage
 from search.run.journal import JOURNAL, read_events
 from search.run.record import SweepRecord, TrialRecord, apply
 
-_TOLD = ("trial", "start", "report", "retry", "verdict")
-"""Events of a trial, as `search.trials.recorder.Listener` has them."""
+_EVENTS = ("trial", "start", "report", "retry", "verdict")
+"""Events of a trial, as a `search.trackers.listener.Listener` is called with."""
 
 
 class Follower:
-    """Replays a run's events, those that are there at first, then those that come.
+    """Replays a run's events: first the past ones, then new ones.
 
     Args:
-        run: the run's folder; its journal need not be there yet.
+        run: the run's folder; its journal need not exist yet.
 
     Attributes:
-        record: the run as far as it was read.
+        record: the run, as far as its journal was read.
     """
 
     def __init__(self, run: Storage) -> None:
@@ -32,14 +32,14 @@ class Follower:
         self._size: tuple[int, Any] | None = None
 
     def news(self) -> Iterator[tuple[str, TrialRecord, float]]:
-        """Yield what has happened since the last call, in order: event, trial, when.
+        """Yield the events since the last call, in order: (event, trial, time).
 
         Raises:
             InputError: the journal is of a newer version, or another one has taken its place.
         """
         for event in self._unread():
             apply(self.record, event, self._run.uri)
-            if event["event"] in _TOLD and event.get("trial") in self.record.trials:
+            if event["event"] in _EVENTS and event.get("trial") in self.record.trials:
                 at = float(event.get("time") or time.time())
                 yield event["event"], self.record.trials[event["trial"]], at
 

@@ -1,4 +1,4 @@
-"""What TensorBoard's HPARAMS page shows: a column for everything in which trials can differ, a row for every trial."""
+"""TensorBoard's HPARAMS page: a column for every setting in which trials can differ, a row for every trial."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ from tensorboard.compat.proto import summary_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from gan.metric import label
-from search.run.active_parameters import (
-    Recipes,
-    declared,
-    has_effect,
-    is_number,
-    searched,
-    values_of,
-)
+from search.run.active_parameters import Recipes, declared, has_effect, is_number, searched, values_of
 from search.run.record import TrialRecord
 
 METRICS = {"quality/best_fid": "best", "quality/fid": "last", "state/diverged": "diverged"}
-"""Tags of the scalars whose last values stand beside the parameters, and how they are called."""
+"""Tags of the scalars whose last values are shown beside the parameters, and their names there."""
 
 INACTIVE_TEXT = "inactive"
 _ALWAYS = ("recipe", "source")
@@ -34,27 +27,26 @@ class Column:
     """One parameter.
 
     Attributes:
-        values: all that are known beforehand: texts for a text column, else the least and the greatest number.
-        help: what it is.
-        inactive: what a trial shows that the parameter has no effect in. TensorBoard leaves trials without
-            a value out of most of its plots.
-        leads: whether it is shown first, as every recipe searches it over orders of magnitude. TensorBoard
-            shows five parameters unasked, by the alphabet.
+        texts: the values of a text column; none for a column of numbers.
+        inactive: shown for a trial in which the parameter has no effect. TensorBoard leaves trials without a value
+            out of most of its plots.
+        leads: whether it is shown first, because every recipe searches it over orders of magnitude. By default
+            TensorBoard shows the five that come first in the alphabet.
     """
 
     name: str
-    values: tuple[str, ...] | tuple[float, ...]
     help: str
-    inactive: str | float
-    leads: bool
+    texts: tuple[str, ...] = ()
+    inactive: str | float = ""
+    leads: bool = False
 
 
 class Table:
-    """The columns and rows of one sweep.
+    """The columns and rows of one run.
 
     Args:
         recipes: that it searches over.
-        evaluation: identity of its distances, as the journal has it.
+        evaluation: identity of its distances, from the journal.
     """
 
     def __init__(self, recipes: Recipes, evaluation: Mapping[str, Any] | None) -> None:
@@ -63,11 +55,11 @@ class Table:
         self._distance = label(evaluation)
 
     def head(self) -> summary_pb2.Summary.Value:
-        """Return the summary that declares the columns. One is enough; each trial may have it."""
-        about = Column("recipe", tuple(self._recipes), "the kind of GAN", "", leads=True)
-        source = Column("source", ("published", "sampled"), "where its settings come from", "", leads=False)
-        infos = [_info(column) for column in (about, source, *self.columns)]
-        names = [word if tag.startswith("state") else f"{word} {self._distance}" for tag, word in METRICS.items()]
+        """Return the summary that declares the columns. TensorBoard takes that of any trial, so each has the same."""
+        recipe = Column("recipe", "the kind of GAN", tuple(self._recipes), leads=True)
+        source = Column("source", "where its settings come from", ("published", "sampled"))
+        infos = [_info(column) for column in (recipe, source, *self.columns)]
+        names = [name if tag.startswith("state") else f"{name} {self._distance}" for tag, name in METRICS.items()]
         metrics = [
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
             for tag, name in zip(METRICS, names, strict=True)
@@ -76,7 +68,7 @@ class Table:
         return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
 
     def row(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
-        """Return the summary that tells a trial's parameters; it has effect from its start on."""
+        """Return the summary with a trial's parameters, for its start."""
         start = plugin_data_pb2.SessionStartInfo(start_time_secs=at)
         start.hparams["recipe"].string_value = trial.recipe
         start.hparams["source"].string_value = trial.source
@@ -89,7 +81,7 @@ class Table:
         return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
     def end(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
-        """Return the summary that tells that a trial has ended: well, or not."""
+        """Return the summary with a trial's end: success or failure."""
         lost = trial.state in ("diverged", "failed")
         status = api_pb2.STATUS_FAILURE if lost else api_pb2.STATUS_SUCCESS
         info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
@@ -97,7 +89,7 @@ class Table:
 
 
 def _names(recipes: Recipes) -> list[str]:
-    """Return the settings that any recipe searches, or that not all recipes have alike."""
+    """Return the settings that any recipe searches, or that differ between recipes."""
     settings = [recipe.get("settings") or {} for recipe in recipes.values()]
     missing = object()
 
@@ -113,12 +105,10 @@ def _names(recipes: Recipes) -> list[str]:
 def _column(name: str, recipes: Recipes) -> Column:
     values = values_of(name, recipes)
     if all(map(is_number, values)):
-        low, high = float(min(values)), float(max(values))
         # A number that the parameter itself cannot have.
-        inactive = min(-1.0, math.floor(low) - 1.0)
-        return Column(name, (low, high), _help(name, recipes), inactive, _is_broad(name, recipes))
-    texts = tuple(dict.fromkeys(map(_text, values)))
-    return Column(name, texts, _help(name, recipes), INACTIVE_TEXT, leads=False)
+        inactive = min(-1.0, math.floor(float(min(values))) - 1.0)
+        return Column(name, _help(name, recipes), inactive=inactive, leads=_is_broad(name, recipes))
+    return Column(name, _help(name, recipes), tuple(dict.fromkeys(map(_text, values))), INACTIVE_TEXT)
 
 
 def _is_broad(name: str, recipes: Recipes) -> bool:
@@ -140,8 +130,8 @@ def _text(value: Any) -> str:
 
 
 def _help(name: str, recipes: Recipes) -> str:
-    found = (declared(recipe.get("settings") or {}).get(name) for recipe in recipes.values())
-    return next((known.help for known in found if known is not None), "")
+    parameters = (declared(recipe.get("settings") or {}).get(name) for recipe in recipes.values())
+    return next((parameter.help for parameter in parameters if parameter is not None), "")
 
 
 def _info(column: Column) -> api_pb2.HParamInfo:
@@ -149,15 +139,13 @@ def _info(column: Column) -> api_pb2.HParamInfo:
     info.differs = column.leads
     if isinstance(column.inactive, str):
         info.type = api_pb2.DATA_TYPE_STRING
-        values = dict.fromkeys([*map(str, column.values), *([column.inactive] if column.inactive else [])])
-        info.domain_discrete.CopyFrom(
-            struct_pb2.ListValue(values=[struct_pb2.Value(string_value=value) for value in values])
-        )
+        values = dict.fromkeys([*column.texts, *([column.inactive] if column.inactive else [])])
+        info.domain_discrete.values.extend(struct_pb2.Value(string_value=value) for value in values)
     else:
         info.type = api_pb2.DATA_TYPE_FLOAT64
     return info
 
 
 def _summary(tag: str, content: plugin_data_pb2.HParamsPluginData) -> summary_pb2.Summary.Value:
-    described = metadata.create_summary_metadata(content)
-    return summary_pb2.Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
+    about = metadata.create_summary_metadata(content)
+    return summary_pb2.Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)

@@ -1,4 +1,4 @@
-"""What a run tells its trackers."""
+"""How the driver informs the screen and the trackers of what happens."""
 
 from __future__ import annotations
 

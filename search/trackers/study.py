@@ -1,7 +1,7 @@
-"""A sweep as Optuna's own tools see it: a copy of the journal, for optuna-dashboard and notebooks.
+"""A run as Optuna's own tools see it: a copy of the journal as a study, for optuna-dashboard and notebooks.
 
-Never the source of truth. The study that proposes settings lives in the driver's memory
-(`search.trials.searcher`); a copy that cannot be written, or that disagrees with the journal, is made again.
+The copy is never read back: the study that proposes settings lives in the driver's memory
+(`search.trials.searcher`). A copy that cannot be written, or that disagrees with the journal, is made again.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gan.storage.storage import Storage
 from search.algorithm.space import RECIPE
-from search.run.active_parameters import Recipes, has_effect, is_number, searched, values_of
+from search.run.active_parameters import Recipes, has_effect, is_number, recipes_of, searched, values_of
 from search.run.record import SweepRecord, TrialRecord
 
 FILE = "study.journal"
@@ -35,14 +35,19 @@ STATES = {
     "running": TrialState.RUNNING,
     "finished": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
-    # Ended early, by us, as it would not have come to anything: Optuna has no other word for it. The
-    # user attribute `verdict` says which.
+    # Ended early by us. Optuna has no other word for it; the user attribute `verdict` tells them apart.
     "diverged": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
 
+Times: TypeAlias = Mapping[tuple[str, str], float]
+"""(trial, "start" or "verdict") → when, in seconds since 1970."""
+
 _TRIAL = "trial"
-_AGAIN_SECONDS = 30.0
+_SECONDS = 1.0
+"""Between two looks of the driver's copy for changes."""
+
+_RETRY_SECONDS = 30.0
 """Until a copy that could not be written is tried again."""
 
 _LOCK_SECONDS = 5
@@ -51,101 +56,124 @@ _CLOSE_SECONDS = 30.0
 
 
 class Disagrees(Exception):
-    """A copy tells something else than the journal."""
+    """A copy contradicts the journal."""
 
 
-@dataclass(frozen=True)
-class Times:
-    """When a trial began and ended, in seconds since 1970; None where not known, or not yet."""
-
-    began: float | None = None
-    ended: float | None = None
-
-
-class Copy:
-    """A study in any of Optuna's storages, brought up to date trial by trial.
+class StudyCopy:
+    """A study in any of Optuna's storages, brought up to date with a run's record.
 
     Args:
-        storage: where; a study of this name is gone on with.
-        name: of the study.
-        recipes: that the sweep searches over.
-        attributes: what else there is to say of the study.
+        storage: of Optuna; a study of the run's name in it is continued.
+        run: the run's folder.
+        record: of the run: its settings, its evaluation.
+
+    Raises:
+        Disagrees: the storage holds another study.
     """
 
-    def __init__(self, storage: BaseStorage, name: str, recipes: Recipes, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, storage: BaseStorage, run: Storage, record: SweepRecord) -> None:
         self._storage = storage
-        self._recipes = recipes
-        self._spaces = distributions(recipes)
-        self._study = self._open(name, attributes)
+        self._recipes = recipes_of(run, record)
+        self._spaces = distributions(self._recipes)
+        self._study = self._open(str(record.settings.get("name") or run.root.rpartition("/")[2]), record)
         self._numbers: dict[str, int] = {}
+        self._written: dict[str, tuple[str, float]] = {}
         for trial in storage.get_all_trials(self._study, deepcopy=False):
-            known = trial.user_attrs.get(_TRIAL)
-            if not isinstance(known, str) or known in self._numbers:
+            name = trial.user_attrs.get(_TRIAL)
+            if not isinstance(name, str) or name in self._numbers:
                 raise Disagrees(f"trial {trial.number} is not one of ours")
-            self._numbers[known] = trial._trial_id
+            self._numbers[name] = trial._trial_id
 
-    def _open(self, name: str, attributes: Mapping[str, Any]) -> int:
+    def _open(self, name: str, record: SweepRecord) -> int:
         studies = self._storage.get_all_studies()
         if [study.study_name for study in studies] == [name]:
             return int(studies[0]._study_id)
         if studies:
             raise Disagrees("it holds another study")
-        study = self._storage.create_new_study([StudyDirection.MINIMIZE], name)
-        self._storage.set_study_system_attr(study, "study:metric_names", [_metric(attributes.get("features"))])
-        for key, value in attributes.items():
-            self._storage.set_study_user_attr(study, key, value)
-        return int(study)
+        study = int(self._storage.create_new_study([StudyDirection.MINIMIZE], name))
+        evaluation = record.evaluation or {}
+        self._storage.set_study_system_attr(study, "study:metric_names", [_metric(evaluation.get("features"))])
+        attributes = {name: evaluation.get(name) for name in ("features", "samples", "data", "size")}
+        for key, value in {**attributes, "kimg": record.settings.get("kimg")}.items():
+            if value is not None:
+                self._storage.set_study_user_attr(study, key, value)
+        return study
 
-    def require_agreement(self, record: SweepRecord) -> None:
-        """Raise `Disagrees` if the copy knows trials or verdicts that the journal does not."""
-        if not self._numbers.keys() <= record.trials.keys():
-            raise Disagrees("it has trials that the journal has not")
-        for name, number in self._numbers.items():
-            state = self._storage.get_trial(number).state
-            if state.is_finished() and state != _state(record.trials[name]):
-                raise Disagrees(f"{name} has another verdict")
+    def update(self, record: SweepRecord, times: Times, *, driven: bool) -> None:
+        """Write what has changed since the last call.
 
-    def sync(self, trial: TrialRecord, times: Times) -> None:
-        """Write what the copy does not yet know of a trial.
+        Args:
+            record: of the run. Its driver may change it meanwhile: the next call writes the rest.
+            times: of its trials, as far as they are known.
+            driven: whether a driver is at work; without one a running trial is shown as waiting.
 
         Raises:
-            Disagrees: it has ended otherwise there.
+            Disagrees: the copy has a trial or a verdict that the journal does not have.
         """
-        if trial.id not in self._numbers:
-            frozen = _frozen(trial, times, *self._parameters(trial))
-            self._numbers[trial.id] = self._storage.create_new_trial(self._study, frozen)
-            return
-        number, wanted = self._numbers[trial.id], _state(trial)
-        known = self._storage.get_trial(number)
+        if not self._numbers.keys() <= record.trials.keys():
+            raise Disagrees("it has trials that the journal does not have")
+        for trial in list(record.trials.values()):
+            # Read before the rest: a driver sets the state of a trial last.
+            state = "pending" if trial.state == "running" and not driven else trial.state
+            if self._written.get(trial.id) == (state, trial.kimg):
+                continue
+            snapshot = replace(trial, state=state)
+            if trial.id in self._numbers:
+                self._change(self._numbers[trial.id], snapshot)
+            else:
+                self._numbers[trial.id] = self._storage.create_new_trial(self._study, self._frozen(snapshot, times))
+            self._written[trial.id] = (state, snapshot.kimg)
+
+    def _frozen(self, trial: TrialRecord, times: Times) -> FrozenTrial:
+        """Return a trial that the copy does not have yet."""
+        state, params = _state(trial), self._parameters(trial)
+        frozen = create_trial(
+            state=state,
+            values=_values(trial) if state.is_finished() else None,
+            params=params,
+            distributions={name: self._spaces[name] for name in params},
+            user_attrs=_attributes(trial),
+            intermediate_values=_intermediate(trial),
+        )
+        # By default both are the present time.
+        if frozen.datetime_start is not None and (trial.id, "start") in times:
+            frozen.datetime_start = datetime.fromtimestamp(times[trial.id, "start"])
+        if frozen.datetime_complete is not None and (trial.id, "verdict") in times:
+            frozen.datetime_complete = datetime.fromtimestamp(times[trial.id, "verdict"])
+        return frozen
+
+    def _change(self, number: int, trial: TrialRecord) -> None:
+        """Write what is new of a trial that the copy has."""
+        known, state = self._storage.get_trial(number), _state(trial)
         if known.state.is_finished():
-            if known.state != wanted:
+            if known.state != state:
                 raise Disagrees(f"{trial.id} has another verdict")
             return
-        if wanted != known.state and not wanted.is_finished():
-            self._storage.set_trial_state_values(number, wanted)
-        elif wanted.is_finished() and known.state == TrialState.WAITING:
+        if state.is_finished() and known.state == TrialState.WAITING:
             self._storage.set_trial_state_values(number, TrialState.RUNNING)
+        elif state != known.state and not state.is_finished():
+            self._storage.set_trial_state_values(number, state)
         for step, value in _intermediate(trial).items():
             if known.intermediate_values.get(step) != value:
                 self._storage.set_trial_intermediate_value(number, step, value)
-        if wanted.is_finished():
+        if state.is_finished():
             for key, value in _attributes(trial).items():
                 if known.user_attrs.get(key) != value:
                     self._storage.set_trial_user_attr(number, key, value)
-            self._storage.set_trial_state_values(number, wanted, _values(trial))
+            self._storage.set_trial_state_values(number, state, _values(trial))
 
-    def _parameters(self, trial: TrialRecord) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
-        """Return what the trial was given of what is searched; published settings included."""
+    def _parameters(self, trial: TrialRecord) -> dict[str, Any]:
+        """Return a trial's values of the searched parameters, published settings included."""
         space = (self._recipes.get(trial.recipe) or {}).get("space") or {}
         published = {name: trial.settings[name] for name in space if name in trial.settings}
         chosen = published if trial.source == "published" else trial.params
-        wanted = {RECIPE: trial.recipe} | {name: v for name, v in chosen.items() if has_effect(name, trial.settings)}
-        fit = {name: value for name, value in wanted.items() if _holds(self._spaces.get(name), value)}
-        return fit, {name: self._spaces[name] for name in fit}
+        active = {name: value for name, value in chosen.items() if has_effect(name, trial.settings)}
+        values = {RECIPE: trial.recipe, **active}
+        return {name: value for name, value in values.items() if _holds(self._spaces.get(name), value)}
 
 
 def _metric(features: Any) -> str:
-    """Return what the value is called: distances of other features than Inception's are not FID."""
+    """Return the name of a trial's value: distances of other features than Inception's are not FID."""
     return "best_fid" if features in ("inception", None) else f"best_fid ({features} features)"
 
 
@@ -153,14 +181,16 @@ def distributions(recipes: Recipes) -> dict[str, BaseDistribution]:
     """Return one distribution for each searched parameter, wide enough for every recipe and its published value.
 
     The study that proposes settings keeps recipes apart. For people one `lr_g` is better than three, and
-    Optuna's importance only takes in parameters that have the same distribution in all trials.
+    Optuna's importance takes only parameters that have the same distribution in all trials.
     """
     spaces: dict[str, BaseDistribution] = {RECIPE: CategoricalDistribution(list(recipes))} if recipes else {}
     for name in searched(recipes):
         values = values_of(name, recipes)
-        ranges = [space for space in _spaces(name, recipes) if isinstance(space, Mapping)]
+        candidates = [(recipe.get("space") or {}).get(name) for recipe in recipes.values()]
+        ranges = [space for space in candidates if isinstance(space, Mapping)]
         if not ranges or not all(map(is_number, values)):
-            spaces[name] = CategoricalDistribution(_in_order(values))
+            choices = list(dict.fromkeys(values))
+            spaces[name] = CategoricalDistribution(sorted(choices) if all(map(is_number, choices)) else choices)
             continue
         low, high = min(values), max(values)
         log = low > 0 and all(space.get("log") for space in ranges)
@@ -171,15 +201,6 @@ def distributions(recipes: Recipes) -> dict[str, BaseDistribution]:
     return spaces
 
 
-def _spaces(name: str, recipes: Recipes) -> Iterable[Any]:
-    return ((recipe.get("space") or {}).get(name) for recipe in recipes.values())
-
-
-def _in_order(values: list[Any]) -> list[Any]:
-    different = list(dict.fromkeys(values))
-    return sorted(different) if all(map(is_number, different)) else different
-
-
 def _holds(space: BaseDistribution | None, value: Any) -> bool:
     if isinstance(space, CategoricalDistribution):
         return value in space.choices
@@ -188,7 +209,7 @@ def _holds(space: BaseDistribution | None, value: Any) -> bool:
 
 def _state(trial: TrialRecord) -> TrialState:
     state = STATES[trial.state]
-    # What has run to its end without ever being evaluated has no value, which Optuna wants of a complete one.
+    # Optuna wants a value of a complete trial; one that was never evaluated has none.
     return TrialState.FAIL if state == TrialState.COMPLETE and trial.best_fid is None else state
 
 
@@ -198,8 +219,8 @@ def _values(trial: TrialRecord) -> list[float] | None:
 
 def _intermediate(trial: TrialRecord) -> dict[int, float]:
     """Return images shown → best FID so far."""
-    told = ((report["kimg"], report.get("best_fid")) for report in trial.reports)
-    return {round(kimg * 1000): best for kimg, best in told if best is not None}
+    reports = ((report["kimg"], report.get("best_fid")) for report in trial.reports)
+    return {round(kimg * 1000): best for kimg, best in reports if best is not None}
 
 
 def _attributes(trial: TrialRecord) -> dict[str, Any]:
@@ -212,72 +233,38 @@ def _attributes(trial: TrialRecord) -> dict[str, Any]:
     return attributes
 
 
-def _frozen(
-    trial: TrialRecord, times: Times, params: dict[str, Any], spaces: dict[str, BaseDistribution]
-) -> FrozenTrial:
-    state = _state(trial)
-    began = None if state == TrialState.WAITING else _moment(times.began)
-    values = _values(trial) if state.is_finished() else None
-    return FrozenTrial(
-        number=-1,
-        trial_id=-1,
-        state=state,
-        value=None,
-        values=values,
-        datetime_start=began,
-        datetime_complete=_moment(times.ended) if state.is_finished() else None,
-        params=params,
-        distributions=spaces,
-        user_attrs=_attributes(trial),
-        system_attrs={},
-        intermediate_values=_intermediate(trial),
-    )
-
-
-def _moment(seconds: float | None) -> datetime:
-    return datetime.fromtimestamp(time.time() if seconds is None else seconds)
-
-
-def times_of(record: SweepRecord) -> dict[str, Times]:
-    """Return when each trial began first, and ended, as the journal tells."""
-    times: dict[str, Times] = {}
-    for event in record.events:
-        trial, at = str(event.get(_TRIAL)), event.get("time")
-        known = times.get(trial, Times())
-        if event["event"] == "start" and known.began is None:
-            times[trial] = replace(known, began=at)
-        elif event["event"] == "verdict" and known.ended is None:
-            times[trial] = replace(known, ended=at)
-    return times
-
-
-def describe(record: SweepRecord) -> dict[str, Any]:
-    """Return what a copy says of its study: how its distances were measured, and how long a full trial is."""
-    evaluation = record.evaluation or {}
-    said = {name: evaluation.get(name) for name in ("features", "samples", "data", "size")}
-    return {name: value for name, value in {**said, "kimg": record.settings.get("kimg")}.items() if value is not None}
+def times_of(record: SweepRecord) -> dict[tuple[str, str], float]:
+    """Return when each trial began and ended, as the journal has it."""
+    events = [event for event in record.events if event["event"] in ("start", "verdict") and event.get("time")]
+    # Of several starts the first counts, so it comes last here.
+    return {(event[_TRIAL], event["event"]): event["time"] for event in reversed(events)}
 
 
 # ---- the file beside a running sweep
 
 
-def open_file(path: Path, name: str, recipes: Recipes, record: SweepRecord) -> Copy:
-    """Return the copy in a file, gone on with where it agrees with the journal, else made anew."""
+def open_file(path: Path, run: Storage, record: SweepRecord, times: Times) -> StudyCopy:
+    """Return the copy in a file, up to date: continued if it agrees with the journal, else made anew."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if path.exists():
-        try:
-            _require_whole_end(path)
-            copy = Copy(_storage(path), name, recipes, describe(record))
-            copy.require_agreement(record)
-            return copy
-        except Exception:
-            # Damaged in one of many ways, or another study's. It is a copy: no loss.
-            path.unlink(missing_ok=True)
-    return Copy(_storage(path), name, recipes, describe(record))
+
+    def open_copy() -> StudyCopy:
+        # A process that holds the lock for longer was killed while it held it.
+        lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_SECONDS)
+        copy = StudyCopy(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), run, record)
+        copy.update(record, times, driven=True)
+        return copy
+
+    try:
+        _require_whole_end(path)
+        return open_copy()
+    except Exception:
+        # Missing, another study's, or damaged in one of many ways. It is a copy: nothing is lost.
+        path.unlink(missing_ok=True)
+        return open_copy()
 
 
 def _require_whole_end(path: Path) -> None:
-    """Raise `Disagrees` if a writer was killed in mid-line: Optuna would glue the next line to it."""
+    """Raise `Disagrees` if a writer was killed in mid-line: Optuna would append the next line to it."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -285,104 +272,56 @@ def _require_whole_end(path: Path) -> None:
             raise Disagrees("its last line is torn")
 
 
-def _storage(path: Path) -> JournalStorage:
-    # Whoever holds the lock for longer was killed while it did.
-    lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_SECONDS)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
-
-
 class StudyFile:
     """A listener that keeps the copy in a run's folder up to date, from a thread of its own.
 
-    Optuna waits for the disk at every number it writes: nothing that a driver should wait for.
+    Optuna waits for the disk at every number it writes, which a driver should not.
 
     Args:
         run: the run's folder, which must be on this machine.
-        name: of the study.
-        recipes: that it searches over.
-        record: of the run, kept up to date by the driver; told from the beginning.
+        record: of the run, kept up to date by the driver.
     """
 
-    def __init__(self, run: Storage, name: str, recipes: Recipes, record: SweepRecord) -> None:
-        folder = run.local_path
-        assert folder is not None
-        self._path = folder / FILE
-        self._name = name
-        self._recipes = recipes
+    def __init__(self, run: Storage, record: SweepRecord) -> None:
+        assert run.local_path is not None
+        self._run = run
+        self._path = run.local_path / FILE
         self._record = record
         self._times = times_of(record)
-        self._lock = threading.Lock()
-        self._changed = {trial.id: replace(trial) for trial in record.trials.values()}
-        self._awake = threading.Event()
-        self._awake.set()
-        self._closing = False
+        self._closing = threading.Event()
+        self._abandoned = False
         self._problem: str | None = None
         self._thread = threading.Thread(target=self._keep_copying, name="study copy", daemon=True)
         self._thread.start()
 
     def __call__(self, event: str, trial: TrialRecord) -> None:
-        if self._closing:
-            return
-        known = self._times.get(trial.id, Times())
-        if event == "start" and known.began is None:
-            self._times[trial.id] = replace(known, began=time.time())
-        elif event == "verdict":
-            self._times[trial.id] = replace(known, ended=time.time())
-        self._change([trial])
+        """Note the time; the thread finds out what has changed. Raise OSError if it could not be written, once."""
+        self._times.setdefault((trial.id, event), time.time())
         if self._problem is not None:
             problem, self._problem = self._problem, None
             raise OSError(f"{FILE} could not be written: {problem}")
 
     def close(self, *, abandon: bool = False) -> None:
-        """Write the rest; what has not ended waits from now on.
+        """Write the rest; trials that have not ended are shown as waiting from now on.
 
         Args:
-            abandon: write nothing more: the run is another driver's.
+            abandon: write nothing more, as another driver has taken the run over.
         """
-        if abandon:
-            with self._lock:
-                self._changed = {}
-            self._closing = True
-            self._awake.set()
-            return
-        unfinished = [trial for trial in list(self._record.trials.values()) if not trial.final]
-        self._change([replace(trial, state="pending") for trial in unfinished])
-        self._closing = True
-        self._awake.set()
-        self._thread.join(timeout=_CLOSE_SECONDS)
-
-    def _change(self, trials: Iterable[TrialRecord]) -> None:
-        with self._lock:
-            # A record as it is now: the driver goes on with its own.
-            self._changed |= {trial.id: replace(trial) for trial in trials}
-        self._awake.set()
+        self._abandoned = abandon
+        self._closing.set()
+        if not abandon:
+            self._thread.join(timeout=_CLOSE_SECONDS)
 
     def _keep_copying(self) -> None:
-        copy: Copy | None = None
-        while self._awake.wait():
-            self._awake.clear()
-            with self._lock:
-                changed, self._changed = self._changed, {}
-            if self._closing and not changed:
-                return
+        copy: StudyCopy | None = None
+        while not self._abandoned:
+            closing = self._closing.is_set()
             try:
-                copy = copy or open_file(self._path, self._name, self._recipes, self._record)
-                for trial in changed.values():
-                    copy.sync(trial, self._times.get(trial.id, Times()))
+                copy = copy or open_file(self._path, self._run, self._record, self._times)
+                copy.update(self._record, self._times, driven=not closing)
             except Exception as error:
-                if self._closing:
-                    return
-                copy, self._problem = None, f"{type(error).__name__}: {error}"
-                self._put_off(changed)
-            if self._closing:
-                self._awake.set()
-
-    def _put_off(self, changed: dict[str, TrialRecord]) -> None:
-        """Wait a while; then all is to be told again, as the file may have to be made anew."""
-        with self._lock:
-            everything = {trial.id: replace(trial) for trial in list(self._record.trials.values())}
-            self._changed = everything | changed | self._changed
-        end = time.monotonic() + _AGAIN_SECONDS
-        while not self._closing and time.monotonic() < end:
-            time.sleep(0.2)
-        self._awake.set()
+                self._problem = f"{type(error).__name__}: {error}"
+                copy = None
+            if closing:
+                return
+            self._closing.wait(_SECONDS if copy else _RETRY_SECONDS)

@@ -1,13 +1,17 @@
-"""A run as TensorBoard sees it: event files, written from what trials report.
+"""A run as TensorBoard sees it: event files, written from the events of its trials.
 
-The driver writes them into the run's folder as it goes, where that is a folder of this machine; from the
-journal they can be made again at any time, anywhere (see `search.trackers.serving`).
+`EventFiles` writes them. The driver feeds it as the run goes on, into the run's folder if that is on this machine;
+`gan-search tensorboard` feeds it from the journal, into a temporary folder.
 """
 
 from __future__ import annotations
 
+import functools
 import io
+import shutil
 import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,8 @@ from tensorboard.plugins.text import metadata as text_metadata
 
 from gan.storage.storage import Storage
 from search.report.data.report_data import grid_path
-from search.run.active_parameters import Recipes
+from search.run.active_parameters import recipes_of
+from search.run.follow import Follower
 from search.run.record import SweepRecord, TrialRecord
 from search.trackers.event_files import EventFolder, Value
 from search.trackers.hparams import Table
@@ -38,123 +43,138 @@ _SCALARS = {
 }
 _LOSSES = {"g_loss": "loss/generator", "d_loss": "loss/discriminator"}
 _COLORS = {"L": 1, "RGB": 3}
-"""PIL's modes, as TensorBoard numbers its colour spaces."""
+"""PIL's modes → TensorBoard's numbers of colour spaces."""
+
+_READERS = 8
+"""Sample grids that are read at once: an object store takes its time for each."""
 
 
-class EventLog:
-    """Writes a TensorBoard run for each trial; the step is images shown.
+class EventFiles:
+    """Writes a TensorBoard run for each trial; the step is real images shown.
 
     Args:
-        folder: where event files go, those of a trial in a folder of its name.
-        table: of the HPARAMS page.
-        record: what an earlier log in this folder was told.
+        run: the run's folder, where the sample grids are.
+        folder: where event files go, those of a trial in a subfolder of its name.
+        record: of the run. Its recipes and its evaluation decide the columns of the HPARAMS page.
+        written: trial → kimg up to which its reports are in the folder already.
     """
 
-    def __init__(self, folder: Path, table: Table, record: SweepRecord | None = None) -> None:
+    def __init__(self, run: Storage, folder: Path, record: SweepRecord, written: Mapping[str, float] = {}) -> None:
+        self._run = run
         self._folder = folder
-        self._table = table
-        self._told = {trial.id: trial.kimg for trial in record.trials.values()} if record else {}
+        self._record = record
+        self._written = dict(written)
         self._trials: dict[str, EventFolder] = {}
+        self._grids: list[tuple[TrialRecord, dict[str, Any], float]] = []
 
-    def begin(self, trial: TrialRecord, at: float) -> None:
-        """Tell a trial's parameters, as it starts: so every trial has its row, however it ends."""
-        self._of(trial).write([(0, [self._table.head(), self._table.row(trial, at)])], at)
+    @functools.cached_property
+    def _table(self) -> Table:
+        return Table(recipes_of(self._run, self._record), self._record.evaluation)
 
-    def report(self, trial: TrialRecord, at: float) -> bool:
-        """Write the numbers of a trial's last report; tell whether they are new.
+    def write(self, event: str, trial: TrialRecord, at: float) -> None:
+        """Write one event of a trial, except for its sample grid (see `write_grids`).
 
-        A trial that goes on from a checkpoint reports again what it had reported by then.
+        The row in the HPARAMS page is written at the start, so that every trial has one, however it ends.
+
+        Args:
+            at: when it happened, in seconds since 1970.
         """
-        report = trial.last
-        if report["kimg"] <= self._told.get(trial.id, 0.0):
-            return False
-        self._told[trial.id] = report["kimg"]
-        numbers = [(tag, report[name]) for name, tag in _SCALARS.items() if report.get(name) is not None]
-        points = [*_losses(report), (report["kimg"], numbers)]
-        self._of(trial).write(
-            [(_step(kimg), [Value(tag=tag, simple_value=number) for tag, number in told]) for kimg, told in points], at
-        )
-        return True
+        if event == "start":
+            self._append(trial, [(0, [self._table.head(), self._table.row(trial, at)])], at)
+        # A trial that goes on from a checkpoint repeats reports.
+        elif event == "report" and trial.kimg > self._written.get(trial.id, 0.0):
+            self._written[trial.id] = trial.kimg
+            self._append(trial, _points(trial.last), at)
+            self._grids.append((trial, trial.last, at))
+        elif event == "verdict":
+            text = f"**{trial.state}** at {trial.kimg:g} kimg" + (f": {trial.reason}" if trial.reason else "")
+            self._append(trial, [(_step(trial.kimg), [self._table.end(trial, at), _text("verdict", text)])], at)
 
-    def picture(self, trial: TrialRecord, kimg: float, png: bytes | None, at: float) -> None:
-        """Write the sample grid of one evaluation, as the file it is; one that is damaged or not there is left out."""
-        if png is None:
-            return
-        try:
-            with Image.open(io.BytesIO(png)) as image:
-                (width, height), colors = image.size, _COLORS[image.mode]
-                image.verify()
-        except (OSError, SyntaxError, KeyError):
-            return
-        shown = summary_pb2.Summary.Image(width=width, height=height, colorspace=colors, encoded_image_string=png)
-        self._of(trial).write([(_step(kimg), [Value(tag="samples", image=shown)])], at)
+    def write_grids(self) -> None:
+        """Write the sample grids of the reports written since the last call.
 
-    def end(self, trial: TrialRecord, at: float) -> None:
-        """Write a trial's verdict."""
-        said = f"**{trial.state}** at {trial.kimg:g} kimg" + (f": {trial.reason}" if trial.reason else "")
-        self._of(trial).write([(_step(trial.kimg), [self._table.end(trial, at), _text("verdict", said)])], at)
-        self._trials.pop(trial.id)
+        A grid that is missing or damaged is left out. They are written in order: TensorBoard drops what it has read
+        of a tag when the steps go back.
+        """
+        with ThreadPoolExecutor(_READERS) as pool:
+            while self._grids:
+                grids, self._grids = self._grids[:_READERS], self._grids[_READERS:]
+                images = pool.map(lambda grid: _read_grid(self._run, grid[0].id, grid[1]), grids)
+                for (trial, report, at), image in zip(grids, images, strict=True):
+                    if image is not None:
+                        self._append(trial, [(_step(report["kimg"]), [image])], at)
 
-    def _of(self, trial: TrialRecord) -> EventFolder:
-        if trial.id not in self._trials:
-            self._trials[trial.id] = EventFolder(self._folder / trial.id)
-        return self._trials[trial.id]
+    def _append(self, trial: TrialRecord, events: list[tuple[int, list[Value]]], at: float) -> None:
+        self._trials.setdefault(trial.id, EventFolder(self._folder / trial.id)).write(events, at)
 
 
 class TensorBoard:
     """A listener that keeps the event files in a run's folder up to date while it is driven.
 
+    All trials must declare the same columns: TensorBoard takes those of whichever trial it reads first. So the files
+    are made anew, from the journal, when the run has gained a recipe, and when they are gone.
+
     Args:
         run: the run's folder, which must be on this machine.
-        recipes: that it searches over.
-        record: what the journal tells of earlier launches, and of the evaluation.
+        record: of the run, as it was when this launch began.
     """
 
-    def __init__(self, run: Storage, recipes: Recipes, record: SweepRecord) -> None:
-        folder = run.local_path
-        assert folder is not None
+    def __init__(self, run: Storage, record: SweepRecord) -> None:
+        assert run.local_path is not None
         self._run = run
-        self._log = EventLog(folder / FOLDER, table_of(recipes, record), record)
+        self._folder = run.local_path / FOLDER
+        self._record = record
+        trials = record.trials.values()
+        self._files = EventFiles(run, self._folder, record, {trial.id: trial.kimg for trial in trials})
+        gained = recipes_of(run, record).keys() - {trial.recipe for trial in trials}
+        self._outdated = bool(trials) and (bool(gained) or not self._folder.exists())
 
     def __call__(self, event: str, trial: TrialRecord) -> None:
-        now = time.time()
-        if event == "start":
-            self._log.begin(trial, now)
-        elif event == "report":
-            if self._log.report(trial, now):
-                self._log.picture(trial, trial.kimg, read_picture(self._run, trial.id, trial.last), now)
-        elif event == "verdict":
-            self._log.end(trial, now)
+        if self._outdated:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._files = EventFiles(self._run, self._folder, self._record)
+            # The journal has this event already.
+            for past in Follower(self._run).news():
+                self._files.write(*past)
+            self._outdated = False
+        else:
+            self._files.write(event, trial, time.time())
+        self._files.write_grids()
 
 
-def table_of(recipes: Recipes, record: SweepRecord) -> Table:
-    """Return the HPARAMS page of a run."""
-    return Table(recipes, record.evaluation)
-
-
-def read_picture(run: Storage, trial: str, report: dict[str, Any]) -> bytes | None:
-    """Return the sample grid that goes with a report, as PNG; None if there is none."""
+def _read_grid(run: Storage, trial: str, report: dict[str, Any]) -> Value | None:
+    """Return the sample grid that goes with a report, the PNG file as it is; None if it is missing or damaged."""
     if report.get("fid") is None and report.get("spread") is None:
         return None
     try:
-        return run.read_bytes(grid_path(trial, report["kimg"]))
-    except OSError:
+        png = run.read_bytes(grid_path(trial, report["kimg"]))
+        with Image.open(io.BytesIO(png)) as image:
+            (width, height), colors = image.size, _COLORS[image.mode]
+            image.verify()
+    except (OSError, SyntaxError, KeyError):
         return None
+    image = summary_pb2.Summary.Image(width=width, height=height, colorspace=colors, encoded_image_string=png)
+    return Value(tag="samples", image=image)
 
 
 def _step(kimg: float) -> int:
     return round(kimg * 1000)
 
 
-def _losses(report: dict[str, Any]) -> list[tuple[float, list[tuple[str, float]]]]:
-    """Return (kimg, [(tag, loss), …]) of the points between two reports, else of the report's own means."""
-    tags = list(_LOSSES.values())
+def _points(report: dict[str, Any]) -> list[tuple[int, list[Value]]]:
+    """Return the numbers of a report as (step, values): the losses in finer steps, where it has them."""
+    numbers = [(tag, report[name]) for name, tag in _SCALARS.items() if report.get(name) is not None]
     if report.get("curve"):
-        return [(kimg, list(zip(tags, losses, strict=True))) for kimg, *losses in report["curve"]]
-    known = [(tag, report[name]) for name, tag in _LOSSES.items() if report.get(name) is not None]
-    return [(report["kimg"], known)] if known else []
+        losses = [(kimg, list(zip(_LOSSES.values(), means, strict=True))) for kimg, *means in report["curve"]]
+    else:
+        known = [(tag, report[name]) for name, tag in _LOSSES.items() if report.get(name) is not None]
+        losses = [(report["kimg"], known)] if known else []
+    return [
+        (_step(kimg), [Value(tag=tag, simple_value=value) for tag, value in scalars])
+        for kimg, scalars in (*losses, (report["kimg"], numbers))
+    ]
 
 
-def _text(tag: str, said: str) -> Value:
-    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[said.encode()])
+def _text(tag: str, text: str) -> Value:
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=[text.encode()])
     return Value(tag=tag, metadata=text_metadata.create_summary_metadata(tag, ""), tensor=tensor)

@@ -15,8 +15,8 @@ from gan.terminal import note
 from search.cluster.watch import ClusterWatch
 from search.report.text.formatting import TO_COME, duration, state_label
 from search.run.record import SweepRecord, TrialRecord
-from search.trackers.estimate import RemainingTime
-from search.trackers.screen import View, clock, counted, distance, render, used
+from search.trackers.remaining_time import RemainingTime
+from search.trackers.screen import View, clock, format_best, format_counts, format_use, render
 
 _EVENTS = 4
 _SUMMARY_SECONDS = 60.0
@@ -28,10 +28,10 @@ class Progress:
 
     Args:
         record: kept up to date by the recorder.
-        trials: how many there will be.
+        trials: planned in all.
         watch: of the cluster.
         quiet: show nothing.
-        time_left: gives what is left of the time budget in seconds; None without one.
+        time_left: returns the seconds that remain of the time budget; None without one.
     """
 
     def __init__(
@@ -54,15 +54,14 @@ class Progress:
         self._launched = time.monotonic()
         self._began: float | None = None
         self._kimg_before = sum(trial.kimg for trial in record.trials.values())
-        self._summed_up = self._launched
+        self._last_summary = self._launched
 
     def __enter__(self) -> Progress:
         if not self._quiet and self._console.is_terminal:
-            # Text is laid out here, and moves no further than the screen: rich need not measure it.
             self._live = Live(console=self._console, get_renderable=self._screen, refresh_per_second=1)
             self._live.__enter__()
         if self._record.trials:
-            self.notice(_going_on(self._record, self._trials))
+            self.notice(_resumed(self._record, self._trials))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,10 +77,10 @@ class Progress:
             return
         if self._live is None or event in ("verdict", "retry"):
             self.notice(line)
-        self._sum_up()
+        self._summarise()
 
     def notice(self, text: str) -> None:
-        """Show something that has happened: among the last events, or as a line."""
+        """Show an event: among the last events of the screen, or as a plain line."""
         at = time.monotonic() - self._launched
         if self._live is not None:
             self._events.append((at, text))
@@ -96,7 +95,7 @@ class Progress:
         return Group(*render(self.view(), self._console.width, self._console.height))
 
     def view(self) -> View:
-        """Return what there is to show now. (Called from the screen's own thread.)"""
+        """Return what to show now. (Called from the screen's own thread.)"""
         trials = list(self._record.trials.values())
         counts = Counter(state_label(trial.state, trial.kimg) for trial in trials)
         counts[TO_COME] += max(0, self._trials - len(trials))
@@ -106,7 +105,7 @@ class Progress:
             metric=self._metric,
             counts=counts,
             elapsed=time.monotonic() - self._launched,
-            left=self._left(trials),
+            remaining=self._remaining(trials),
             best=ranked[0] if ranked else None,
             best_settings=_settings(ranked[0], trials) if ranked else {},
             running=[trial for trial in trials if trial.state == "running"],
@@ -115,46 +114,46 @@ class Progress:
             events=list(self._events),
         )
 
-    def _left(self, trials: list[TrialRecord]) -> float | None:
+    def _remaining(self, trials: list[TrialRecord]) -> float | None:
         total = self._record.settings.get("kimg")
         if self._began is None or not total:
             return None
         shown = sum(trial.kimg for trial in trials) - self._kimg_before
-        left = RemainingTime(trials, self._trials, total).seconds_left(shown, time.monotonic() - self._began)
+        seconds = RemainingTime(trials, self._trials, total).seconds(shown, time.monotonic() - self._began)
         budget = self._time_left()
-        return left if left is None or budget is None else max(0.0, min(left, budget))
+        return seconds if seconds is None or budget is None else max(0.0, min(seconds, budget))
 
-    def _sum_up(self) -> None:
-        """Among plain lines, say now and then how all of it stands."""
+    def _summarise(self) -> None:
+        """Write a summary of the whole sweep among the plain lines, if one is due."""
         now = time.monotonic()
-        if self._live is not None or self._quiet or now - self._summed_up < _SUMMARY_SECONDS:
+        if self._live is not None or self._quiet or now - self._last_summary < _SUMMARY_SECONDS:
             return
-        self._summed_up = now
+        self._last_summary = now
         view = self.view()
-        parts = [", ".join(counted(view.counts))]
+        parts = [", ".join(format_counts(view.counts))]
         if view.best is not None:
-            parts.append(f"best {distance(view.best, view.metric)}")
+            parts.append(f"best {format_best(view.best, view.metric)}")
         if view.use is not None:
-            parts.append(f"in use: {used(view.use)}")
-        if view.left is not None:
-            parts.append(f"about {duration(view.left)} left")
+            parts.append(f"in use: {format_use(view.use)}")
+        if view.remaining is not None:
+            parts.append(f"about {duration(view.remaining)} left")
         self.notice("; ".join(parts))
 
 
 def _settings(trial: TrialRecord, trials: list[TrialRecord]) -> dict[str, Any]:
-    """Return what was sampled; for published settings, their values of what others of the recipe sampled."""
+    """Return a trial's values of the searched parameters; for published settings, of those that others sampled."""
     others = (list(other.params) for other in trials if other.recipe == trial.recipe and other.params)
     names = list(trial.params) or next(others, ["lr_g", "lr_d"])
     return {name: trial.settings[name] for name in names if name in trial.settings}
 
 
-def _going_on(record: SweepRecord, planned: int) -> str:
+def _resumed(record: SweepRecord, planned: int) -> str:
     done = sum(trial.final for trial in record.trials.values())
     begun = sum(not trial.final and bool(trial.reports) for trial in record.trials.values())
-    told = [f"{done} of {planned} trials have their verdict"]
+    parts = [f"{done} of {planned} trials have their verdict"]
     if begun:
-        told.append(f"{begun} go{'es' if begun == 1 else ''} on from a checkpoint")
-    return f"going on: {', '.join(told)}"
+        parts.append(f"{begun} go{'es' if begun == 1 else ''} on from a checkpoint")
+    return f"going on: {', '.join(parts)}"
 
 
 def _describe(event: str, trial: TrialRecord, metric: str) -> str | None:

@@ -305,7 +305,7 @@ class Launch(ABC):
             _scratch() as scratch,
             watch,
             progress,
-            trackers(self.plan, record, lambda: context.owner.lost) as listeners,
+            trackers(self.plan.run, record, lambda: context.owner.lost) as listeners,
             lost_workers_are_retried(),
         ):
             recorder = Recorder(

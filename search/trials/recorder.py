@@ -157,7 +157,8 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def _settle(self, record: TrialRecord, state: str, reason: str | None) -> None:
         """Do all that follows from a verdict, once it is in the journal."""
-        record.state, record.reason = state, reason
+        # The state last: other threads read the record meanwhile.
+        record.reason, record.state = reason, state
         self._planner.conclude(record)
         self._tell("verdict", record)
         try:

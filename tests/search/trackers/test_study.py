@@ -18,10 +18,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from gan.storage.storage import Storage
-from search.run.active_parameters import recipes_of
 from search.run.record import SweepRecord, read_record
 from search.trackers import study
-from search.trackers.study import FILE, Copy, StudyFile, Times, distributions
+from search.trackers.study import FILE, StudyCopy, StudyFile, distributions, times_of
 
 
 @pytest.fixture
@@ -36,8 +35,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     run = Storage(folder)
     fabricate(run)
-    record = SweepRecord()
-    copy = StudyFile(run, "fabricated", recipes_of(run, record), record)
+    record = SweepRecord(settings={"name": "fabricated"})
+    copy = StudyFile(run, record)
     record.trials = tell(run, copy).trials
     copy.close()
     return folder
@@ -52,8 +51,7 @@ def copied(whole: Path, run: Storage) -> Storage:
 
 def follow_up(run: Storage) -> StudyFile:
     """The copy of a driver that goes on with a run."""
-    record = read_record(run)
-    return StudyFile(run, "fabricated", recipes_of(run, record), record)
+    return StudyFile(run, read_record(run))
 
 
 def load(run: Storage) -> dict[str, FrozenTrial]:
@@ -119,7 +117,7 @@ def test_it_goes_on_where_it_was_and_a_dashboard_that_reads_it_may_stay_open(cop
     before = file.read_bytes()
     made = Fabricated(copied, begin=False)
     record = made.record
-    resumed = StudyFile(copied, "fabricated", recipes_of(copied, record), record)
+    resumed = StudyFile(copied, record)
     record.trials["t0008"].state = "running"
     resumed("start", record.trials["t0008"])
     made.report("t0008", 4.0, 100.0)
@@ -176,7 +174,7 @@ def test_a_lock_that_a_killed_process_has_left_is_passed(copied: Storage, monkey
 
 
 def test_what_cannot_be_written_is_told_once_and_tried_again(copied: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "_AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(study, "_RETRY_SECONDS", 0.3)
     file = Path(copied.root) / FILE
     file.unlink()
     file.mkdir()
@@ -202,7 +200,7 @@ def test_a_driver_that_lost_its_run_writes_no_more(copied: Storage) -> None:
     made = Fabricated(copied, begin=False)
     record = made.record
     record.trials["t0008"].state = "running"
-    copy = StudyFile(copied, "fabricated", recipes_of(copied, record), record)
+    copy = StudyFile(copied, record)
     for _ in range(100):
         if load(copied)["t0008"].state == TrialState.RUNNING:
             break
@@ -223,11 +221,8 @@ def test_names_of_any_kind(run: Storage) -> None:
 def test_a_run_whose_settings_are_damaged_is_told_from_its_trials(copied: Storage) -> None:
     copied.write_bytes("sweep.yaml", b"identity: {recipes: {dcg")
     record = read_record(copied)
-    recipes = recipes_of(copied, record)
     storage = InMemoryStorage()
-    copy = Copy(storage, "x", recipes, {})
-    for trial in record.trials.values():
-        copy.sync(trial, Times(began=1e9, ended=1e9 + 60))
+    StudyCopy(storage, copied, record).update(record, times_of(record), driven=False)
     known = {trial.user_attrs["trial"]: trial.params for trial in storage.get_all_trials(0)}
     assert known["t0005"] == {"recipe": "wgan", "lr_g": 1e-4 * 7, "lr_d": 3e-4, "clip": 0.1, "n_critic": 2}
 

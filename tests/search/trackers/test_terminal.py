@@ -13,7 +13,7 @@ from rich.console import Console
 from gan.metric import REFERENCE_INCEPTION
 from search.cluster.watch import ClusterWatch, Sample, Use
 from search.run.record import SweepRecord, TrialRecord
-from search.trackers.estimate import RemainingTime
+from search.trackers.remaining_time import RemainingTime
 from search.trackers.terminal import Progress
 
 REASON = "exploding: |d_loss| 2.1e+06 is beyond what this objective can mean, 554.3"
@@ -147,24 +147,24 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_trials_that_are_to_come_go_as_far_as_those_that_have_ended() -> None:
     ended = [trial(index, "stopped", kimg, 50.0) for index, kimg in enumerate([10, 10, 40])]
-    assert RemainingTime(ended, 5, 60.0).kimg_left() == pytest.approx(2 * 20)
+    assert RemainingTime(ended, 5, 60.0).kimg() == pytest.approx(2 * 20)
     # Too few to tell, so to the full length; published ones always.
-    assert RemainingTime(ended[:2], 4, 60.0).kimg_left() == pytest.approx(2 * 60)
+    assert RemainingTime(ended[:2], 4, 60.0).kimg() == pytest.approx(2 * 60)
     published = trial(9, "running", 10, 50.0, source="published")
-    assert RemainingTime([*ended, published], 4, 60.0).kimg_left() == pytest.approx(50)
+    assert RemainingTime([*ended, published], 4, 60.0).kimg() == pytest.approx(50)
 
 
 def test_a_trial_that_has_passed_a_rung_is_measured_by_those_that_did() -> None:
     ended = [trial(index, "stopped", kimg, 50.0) for index, kimg in enumerate([10, 10, 10, 10, 30, 60, 60])]
-    assert RemainingTime([*ended, trial(8, "running", 10, 50.0)], 8, 60.0).kimg_left() == pytest.approx(50 - 10)
+    assert RemainingTime([*ended, trial(8, "running", 10, 50.0)], 8, 60.0).kimg() == pytest.approx(50 - 10)
 
 
 def test_time_left_is_never_less_than_one_running_trial_needs() -> None:
     slow = trial(1, "running", 10, 50.0)
     slow.reports[-1]["seconds"] = 1000.0
-    left = RemainingTime([trial(0, "finished", 60, 50.0), slow], 2, 60.0).seconds_left(shown_kimg=70.0, elapsed=70.0)
+    left = RemainingTime([trial(0, "finished", 60, 50.0), slow], 2, 60.0).seconds(shown_kimg=70.0, elapsed=70.0)
     assert left == pytest.approx(50 * 100)
-    assert RemainingTime([], 5, 60.0).seconds_left(0.0, 10.0) is None
+    assert RemainingTime([], 5, 60.0).seconds(0.0, 10.0) is None
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_the_estimate_of_a_simulated_sweep_comes_true(slots: int) -> None:
                 each.state = "finished"
                 running.remove(each)
         shown = sum(each.kimg for each in trials)
-        estimates.append((now, RemainingTime(trials, len(ends), 60.0).seconds_left(shown, now)))
+        estimates.append((now, RemainingTime(trials, len(ends), 60.0).seconds(shown, now)))
     for at, left in estimates:
         if 0.2 * now < at < 0.95 * now:
             assert left == pytest.approx(now - at, rel=0.35, abs=0.05 * now)
