@@ -1,8 +1,8 @@
-"""What every command shares with the terminal: exit statuses, one-line errors, output, progress.
+"""What all commands share: exit statuses, one-line errors, output, progress.
 
     0 done · 1 failed · 2 wrong usage or bad input · 130 interrupted, state saved
 
-Results go to stdout, everything else to stderr. Importing this costs no more than typer itself.
+Results go to stdout, everything else to stderr. Importing this takes no longer than importing typer.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from gan.errors import InputError
 
 PROGRAM = "gan-search"
 DEBUG = "GAN_SEARCH_DEBUG"
-"""Environment variable: set to 1, a failure shows its traceback."""
+"""Environment variable: with 1, a failure shows its traceback."""
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 Progress = Callable[[int, int | None], None]
-"""Called with how much is done, and how much there is in all (None while unknown)."""
+"""Called with the amount done and the total (None while unknown)."""
 
 _PLAIN_SECONDS = 5.0
-"""Time between two lines of progress where there is no terminal to draw a bar on."""
+"""Time between two lines of progress where stderr is not a terminal."""
 
-# typer is built on click, or on a copy of it: this is the base of wrong-usage errors in either.
+# typer uses click, or a copy of it: this is the base class of wrong-usage errors in both.
 _UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 _invocation: list[str] = []
 
 
 class Interrupted(Exception):
-    """Ctrl-C, after the state was saved; the message says how to go on. Ends with status 130."""
+    """Ctrl-C, after the state was saved; the message says how to resume. Exit status 130."""
 
 
 class Failed(Exception):
-    """A command could not do its work, for a reason that is known; ends with status 1."""
+    """A command could not do its work, for a known reason. Exit status 1."""
 
 
 # ---- running a program
@@ -66,24 +66,24 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader of stdout has left; Python would complain once more on its way out.
+        # The reader of stdout has gone; Python would report it once more at exit.
         _discard_stdout()
         return FAILED
 
 
 def command_line() -> str:
-    """Return the command that is running, ready to be typed again."""
+    """Return the command that is running, quoted for a shell."""
     return shlex.join([PROGRAM, *_invocation])
 
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        _never_choke(stream)
-    # Pillow's, of odd files: what matters is told of each image that is skipped, in one line.
+        _replace_unencodable(stream)
+    # Pillow warns of odd files. Each image that is skipped is reported in one line anyway.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         result = typer.main.get_command(app).main(args=arguments, prog_name=PROGRAM, standalone_mode=False)
-    except SystemExit as error:  # typer's own answer to a broken pipe
+    except SystemExit as error:  # raised by typer at a broken pipe
         return error.code if isinstance(error.code, int) else FAILED
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted("")
@@ -93,19 +93,19 @@ def _invoke(app: typer.Typer, arguments: list[str]) -> int:
         return _interrupted(str(error))
     except Exception as error:
         return _explain(error, arguments)
-    # typer returns the status of `typer.Exit`, and has already turned Ctrl-C into one.
+    # typer returns the status of `typer.Exit`, and has turned Ctrl-C into one.
     if result == INTERRUPTED:
         return _interrupted("")
     return result if isinstance(result, int) else DONE
 
 
-def _interrupted(how_to_go_on: str) -> int:
-    note(f"{PROGRAM}: interrupted" + (f": {how_to_go_on}" if how_to_go_on else ""))
+def _interrupted(advice: str) -> int:
+    note(f"{PROGRAM}: interrupted" + (f": {advice}" if advice else ""))
     return INTERRUPTED
 
 
 def _explain(error: Exception, arguments: list[str]) -> int:
-    """Print an exception as one line; return the status that it means."""
+    """Print an exception as one line; return the exit status."""
     if type(error).__name__ == "NoArgsIsHelpError":
         note(str(getattr(error, "message", error)))
         return BAD_INPUT
@@ -115,38 +115,38 @@ def _explain(error: Exception, arguments: list[str]) -> int:
     if isinstance(error, InputError):
         note(f"{PROGRAM}: error: {one_line(error)}")
         return BAD_INPUT
-    if isinstance(error, OSError) and _is_users(error, arguments):
+    if isinstance(error, OSError) and _named_by_user(error, arguments):
         note(f"{PROGRAM}: error: {error.filename}: {error.strerror}")
         return BAD_INPUT
     if os.environ.get(DEBUG) == "1":
         traceback.print_exception(error)
-    said = one_line(error)
+    message = one_line(error)
     if not isinstance(error, Failed):
-        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    note(f"{PROGRAM}: failed: {said}")
+        message = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    note(f"{PROGRAM}: failed: {message}")
     return FAILED
 
 
 def _usage(error: Any) -> str:
-    """Return what is wrong with the command line, and where to read how it should be."""
-    said = one_line(error.format_message())
+    """Return what is wrong with the command line, and which help to read."""
+    message = one_line(error.format_message())
     context = getattr(error, "ctx", None)
-    return f"{said} (see '{context.command_path} --help')" if context is not None else said
+    return f"{message} (see '{context.command_path} --help')" if context is not None else message
 
 
-def _is_users(error: OSError, arguments: list[str]) -> bool:
-    """Tell whether a file that cannot be used is one the user named, or lies in a folder they named."""
+def _named_by_user(error: OSError, arguments: list[str]) -> bool:
+    """Tell whether the file of an error was named on the command line, or is in a folder that was."""
     wrong = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, FileExistsError)
     if not isinstance(error, wrong) or not isinstance(error.filename, str):
         return False
     file = Path(error.filename).absolute()
-    # What follows "=" in --flag=PATH, and ":" in folder:PATH.
+    # The path in --flag=PATH, and in folder:PATH.
     parts = [part for argument in arguments for part in (argument, *re.split("[=:]", argument, maxsplit=1))]
     return any(part and file.is_relative_to(Path(part).absolute()) for part in parts)
 
 
-def _never_choke(stream: TextIO | Any) -> None:
-    """Let a stream replace what its encoding lacks (× in a Latin-2 terminal) rather than fail."""
+def _replace_unencodable(stream: TextIO | Any) -> None:
+    """Make a stream replace characters that its encoding lacks (× in a Latin-2 terminal) instead of failing."""
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
 
@@ -165,18 +165,20 @@ def emit(value: dict[str, Any] | list[Any]) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print text for people to stdout, at once."""
+    """Print text to stdout, at once."""
     print(text, flush=True)  # noqa: T201
 
 
 def note(text: str) -> None:
-    """Print to stderr what is not a result: progress, warnings."""
+    """Print to stderr: for progress and warnings, which are not results."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def warn(text: str) -> None:
-    """Print a warning, one line, to stderr."""
-    note(f"{PROGRAM}: warning: {one_line(text)}")
+def warn(*texts: str | None) -> None:
+    """Print a one-line warning to stderr for each text that is not None."""
+    for text in texts:
+        if text is not None:
+            note(f"{PROGRAM}: warning: {one_line(text)}")
 
 
 def show_log() -> None:
@@ -197,12 +199,12 @@ class _LogHandler(logging.Handler):
 
 
 def one_line(text: object) -> str:
-    """Return text with all white space, line breaks included, made single spaces."""
+    """Return text with every run of white space, line breaks included, replaced by one space."""
     return " ".join(str(text).split())
 
 
 def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
-    """Lay rows out in columns, two spaces between them; the last column is left as it is."""
+    """Return rows as text in aligned columns, two spaces apart."""
     lines = [[str(cell) for cell in row] for row in ([head] if head else []) + list(rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -215,10 +217,10 @@ def table(rows: Sequence[Sequence[object]], head: Sequence[str] = ()) -> str:
 
 @contextmanager
 def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
-    """Give a callback that shows how far a piece of work has come, on stderr.
+    """Yield a callback that shows progress on stderr.
 
-    A bar on a terminal, a line every few seconds elsewhere, nothing at all if `quiet` or if the
-    callback is never called (the data was packed before).
+    It draws a bar on a terminal and prints a line every few seconds elsewhere. It shows nothing if
+    `quiet`, or if it is never called (the data was packed before).
 
         with progress_bar("packing faces", quiet=json) as progress:
             data = open_data("faces", 32, progress=progress)
@@ -234,9 +236,9 @@ def progress_bar(label: str, quiet: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def working(label: str, quiet: bool = False) -> Iterator[Callable[[], None]]:
-    """Show that work of unknown length goes on, on stderr, until the function that this gives is called.
+    """Show on stderr that work of unknown length goes on, until the function that this yields is called.
 
-    A spinner on a terminal; elsewhere a line, if it takes more than a few seconds.
+    It shows a spinner on a terminal; elsewhere a line, if the work takes more than a few seconds.
 
         with working("starting Ray", quiet=json) as done, connect():
             done()
@@ -255,7 +257,7 @@ def working(label: str, quiet: bool = False) -> Iterator[Callable[[], None]]:
 
 
 def packing_progress(quiet: bool = False) -> AbstractContextManager[Progress]:
-    """Return a `progress_bar` for `open_data`, which packs data that is used for the first time."""
+    """Return a `progress_bar` for `open_data`, which packs data at its first use."""
     return progress_bar("packing images", quiet)
 
 

@@ -109,7 +109,7 @@ class Rescoring:
             settings.get("crop"),
             features=features,
             weights=weights,
-            fits=lambda shape: self._require_shape(shape),
+            check_shape=lambda shape: self._require_shape(shape),
             progress=packing,
         )
         self._require_same_data(data, saved["identity"])

@@ -1,4 +1,4 @@
-"""What training needs of a machine, looked at one by one: PyTorch, devices, data, weights, disk."""
+"""Checks of what training needs of a machine: PyTorch, devices, data, weights, disk."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LITTLE_MEMORY = 2 * GB
 
 @dataclass(frozen=True)
 class Check:
-    """What was found of one thing.
+    """The result of one check.
 
     Attributes:
-        name: of the thing.
-        state: "ok"; "note" for what a sweep can do without; "missing" for what it cannot.
-        found: what is there.
-        fix: what to do about it, where there is something to do.
+        name: what was checked.
+        state: "ok"; "note" if a sweep can do without it; "missing" if it cannot.
+        found: what there is.
+        fix: what to do about it, if anything.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Check:
 
 def examine() -> Iterator[Check]:
     """Yield one check after the other; none of them raises."""
-    for name, look in (
+    for name, check in (
         ("torch", _torch),
         ("gpu", _gpu),
         ("bf16", _bf16),
@@ -44,13 +44,13 @@ def examine() -> Iterator[Check]:
         ("data", _data),
         ("inception", _inception),
     ):
-        yield attempt(name, look)
+        yield attempt(name, check)
 
 
-def attempt(name: str, look: Callable[[], Check]) -> Check:
-    """Return what `look` finds; an error of any kind is a finding too."""
+def attempt(name: str, check: Callable[[], Check]) -> Check:
+    """Return the result of `check`; an error of any kind becomes a result too."""
     try:
-        return look()
+        return check()
     except ImportError as error:
         package = error.name or name
         return Check(name, "missing", f"cannot be imported: {error}", f"pip install {package}")
@@ -74,12 +74,12 @@ def require_package(package: str, module: str | None = None) -> str:
 
 
 def existing(place: Path) -> Path:
-    """Return the folder that is there already, of those that lead to a place."""
+    """Return the nearest folder above a place that exists."""
     return next(parent for parent in (place, *place.absolute().parents) if parent.exists())
 
 
 def disk(name: str, place: Path) -> Check:
-    """Tell how much room there is where `place` is, or would be."""
+    """Check the free space where `place` is, or would be."""
     free = shutil.disk_usage(existing(place)).free
     found = f"{free / GB:,.1f} GB free in {existing(place)}"
     if free < LEAST_DISK:

@@ -1,4 +1,4 @@
-"""Opening data only after what would fail later has been checked: packing it can take minutes."""
+"""Checks before data is opened: packing can take minutes, and must not be wasted on a request that fails later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gan.data.dataset import DataSet
+from gan.data.dataset import DataSet, Source
 from gan.data.packed.opening import open_data
 from gan.data.packed.packing import Progress
 from gan.data.sources.celeba import GEOMETRY
@@ -23,25 +23,25 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def recommended(
+def size_and_crop(
     uri: str, size: int | None, crop: str | None, recipes: Sequence[Recipe]
 ) -> tuple[int | None, str | None]:
-    """Return size and crop for `open_data`: what is given, else what the recipes say for this source.
+    """Return size and crop for `open_data`: the given ones, else those that the recipes have for this source.
 
     Raises:
-        InputError: nothing is given, and the recipes differ.
+        InputError: one is not given, and the recipes differ in it.
     """
     if size is None and takes(uri, "size"):
-        size = _common("size", {recipe.size: recipe.size for recipe in recipes if recipe.size is not None})
+        size = _agreed("size", {recipe.size: recipe.size for recipe in recipes if recipe.size is not None})
     if crop is None and takes(uri, "crop"):
         scheme = DataUri.parse(uri).scheme
         crops = [recipe.crop[scheme] for recipe in recipes if scheme in recipe.crop]
-        crop = _common("crop", {_kept(scheme, name): name for name in crops})
+        crop = _agreed("crop", {_cropped_square(scheme, name): name for name in crops})
     return size, crop
 
 
-def _kept(scheme: str, crop: str) -> Hashable:
-    """Return what a crop keeps of a source's images: under two names it may be the same where they are of one size."""
+def _cropped_square(scheme: str, crop: str) -> Hashable:
+    """Return the square that a crop keeps of CelebA's images, which are of one size; elsewhere the crop's name."""
     if scheme != "celeba":
         return crop
     try:
@@ -50,11 +50,12 @@ def _kept(scheme: str, crop: str) -> Hashable:
         raise InputError(f"crop {crop}: an image of CelebA {error}") from None
 
 
-def _common(what: str, found: dict[Hashable, T]) -> T | None:
-    if len(found) > 1:
-        names = ", ".join(sorted(map(str, found.values())))
-        raise InputError(f"the recipes are of different {what}s ({names}): give --{what}")
-    return next(iter(found.values()), None)
+def _agreed(option: str, values: dict[Hashable, T]) -> T | None:
+    """Return the value that all recipes agree on; None if none has one."""
+    if len(values) > 1:
+        names = ", ".join(sorted(map(str, values.values())))
+        raise InputError(f"the recipes are of different {option}s ({names}): give --{option}")
+    return next(iter(values.values()), None)
 
 
 def open_checked(
@@ -64,26 +65,28 @@ def open_checked(
     *,
     features: str | None = None,
     weights: Path | None = None,
-    fits: Callable[[tuple[int, ...]], object] = lambda shape: None,
+    check_shape: Callable[[tuple[int, ...]], object] = lambda shape: None,
     progress: Progress | None = None,
 ) -> DataSet:
-    """Open a data set that a training is to use.
+    """Open a data set for training, after checking what would fail later.
 
     Args:
         uri, size, crop, progress: as `open_data` takes them.
-        features, weights: of the evaluation to come; features default to what suits the data.
-        fits: raises `InputError` for a shape of rows that cannot be used.
+        features, weights: of the evaluation; by default the features that suit the data.
+        check_shape: raises `InputError` for a shape of rows that cannot be used.
 
     Raises:
-        InputError: whatever is wrong.
+        InputError: the data, the features or the shape cannot be used.
     """
-    if not uri.startswith("packed:"):
-        source = open_source(uri, size, crop)
-        fits(source.shape)
+
+    def check(source: Source | DataSet) -> None:
+        check_shape(source.shape)
         make_features(features or source.default_features, shape=source.shape, inception_weights=weights)
+
+    if not uri.startswith("packed:"):
+        check(open_source(uri, size, crop))
     data = open_data(uri, size, crop=crop, progress=progress)
-    fits(data.shape)
-    make_features(features or data.default_features, shape=data.shape, inception_weights=weights)
+    check(data)
     shape = "×".join(map(str, data.shape))
     log.info("%s: %d to train on, %d held out, each %s", uri, len(data.train), len(data.held_out), shape)
     return data

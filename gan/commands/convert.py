@@ -1,4 +1,4 @@
-"""`convert`: a bundle's generator for other programs."""
+"""`convert`: export a bundle's generator for other programs."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def convert(
 
 
 def formats_of(onnx: bool, pt2: bool) -> list[str]:
-    """Return the names of the formats that the flags ask for."""
+    """Return the formats that the flags ask for, by name."""
     return [name for name, wanted in (("onnx", onnx), ("pt2", pt2)) if wanted]
 
 
 def convert_bundle(bundle: str, formats: list[str], folder: Storage) -> list[str]:
-    """Write a bundle's generator in some formats into a folder; return the files' places.
+    """Write a bundle's generator in some formats into a folder; return the paths of the files.
 
     Raises:
-        InputError: no bundle, a package is missing, or the folder cannot be written.
+        InputError: there is no bundle, a package is missing, or the folder cannot be written.
         Failed: the generator cannot be expressed in one of them.
     """
     from gan.bundle.bundle import load_bundle

@@ -30,7 +30,7 @@ def pack_data(
     size: opt.Size = None,
     crop: opt.Crop = None,
     processes: Annotated[
-        int | None, opt.whole_number(help="that read images; default: one a core", low=1, high=256)
+        int | None, opt.whole_number(help="processes that read images; default: one per core", low=1, high=256)
     ] = None,
     json: opt.Json = False,
 ) -> None:
@@ -71,7 +71,7 @@ def show_info(
     crop: opt.Crop = None,
     json: opt.Json = False,
 ) -> None:
-    """Tell what a data set holds.
+    """Show what a data set holds.
 
     Example: gan-search data info packed:photos.arrow
     """
@@ -95,5 +95,5 @@ def _text(value: Any) -> str:
 
 def _warn_of_skipped(data: DataSet) -> None:
     if data.skipped:
-        some = "; ".join(data.skipped_names[:SHOWN_SKIPPED]) + ("; …" if data.skipped > SHOWN_SKIPPED else "")
-        warn(f"{data.skipped} file{'' if data.skipped == 1 else 's'} could not be read: {some}")
+        names = "; ".join(data.skipped_names[:SHOWN_SKIPPED]) + ("; …" if data.skipped > SHOWN_SKIPPED else "")
+        warn(f"{data.skipped} file{'' if data.skipped == 1 else 's'} could not be read: {names}")

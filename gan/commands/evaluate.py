@@ -1,4 +1,4 @@
-"""`evaluate`: how good an exported generator is, how many kinds of images it makes, and how new they are."""
+"""`evaluate`: quality, diversity and novelty of an exported generator's images."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 from gan.commands import options as opt
 from gan.commands.score import account
 from gan.errors import InputError
-from gan.terminal import emit, progress_bar, say, table, warn
+from gan.terminal import emit, packing_progress, progress_bar, say, table, warn
 
 if TYPE_CHECKING:
     from gan.bundle.bundle import Bundle
     from gan.data.dataset import DataSet
     from gan.storage.storage import Storage
 
-Repeats = Annotated[int, opt.whole_number(help="times, with other latents each", low=1, high=10_000)]
+Repeats = Annotated[int, opt.whole_number(help="draws of latents, each judged anew", low=1, high=10_000)]
 Neighbours = Annotated[
     int, opt.whole_number(help="training images among which copies are looked for", low=2, high=opt.MOST_SAMPLES)
 ]
@@ -46,6 +46,7 @@ def evaluate(
     Example: gan-search evaluate results/demo/generator --data faces --repeats 5 --out judged
     """
     from gan.bundle.bundle import load_bundle
+    from gan.checks.preflight import open_checked
     from gan.evaluation.assessment.assessment import assess
     from gan.evaluation.assessment.lines import PAGE
     from gan.evaluation.assessment.page import write_assessment
@@ -55,15 +56,16 @@ def evaluate(
 
     folder = None if out is None else _empty(out)
     loaded = load_bundle(bundle, device)
-    opened = opt.open_checked(
-        data,
-        loaded.shape[0] if len(loaded.shape) == 3 else None,
-        crop,
-        features=features,
-        weights=inception_weights,
-        fits=lambda shape: _require_shape(bundle, loaded, shape),
-        quiet=json,
-    )
+    with packing_progress(quiet=json) as packing:
+        opened = open_checked(
+            data,
+            loaded.shape[0] if len(loaded.shape) == 3 else None,
+            crop,
+            features=features,
+            weights=inception_weights,
+            check_shape=lambda shape: _require_shape(bundle, loaded, shape),
+            progress=packing,
+        )
     evaluator = Evaluator.prepare(
         opened,
         features=features or opened.default_features,
@@ -72,31 +74,29 @@ def evaluate(
         device=loaded.device,
         inception_weights=inception_weights,
     )
-    for caveat in (_other_data(bundle, loaded, opened), few(data, len(opened.train)), evaluator.caveat()):
-        if caveat is not None:
-            warn(caveat)
+    warn(_other_data(bundle, loaded, opened), few(data, len(opened.train)), evaluator.caveat())
     with progress_bar("images", quiet=json) as progress:
-        found = assess(loaded, opened, evaluator, repeats=repeats, searched=neighbours, progress=progress)
+        assessment = assess(loaded, opened, evaluator, repeats=repeats, searched=neighbours, progress=progress)
     page = None if folder is None else f"{folder.uri}/{PAGE}"
-    # First of all the figures: a folder that cannot be written must not cost them.
+    # The figures come first: they must not be lost where the folder cannot be written.
     if json:
-        emit({"bundle": bundle, **found.as_dict(), "page": page})
+        emit({"bundle": bundle, **assessment.as_dict(), "page": page})
     else:
-        show(found.as_dict())
+        show(assessment.as_dict())
     if folder is not None:
         with writing(folder.uri):
-            write_assessment(folder, bundle, found)
+            write_assessment(folder, bundle, assessment)
         if not json:
             say(f"\npage  {page}")
 
 
-def show(found: dict[str, Any]) -> None:
-    """Print what `Assessment.as_dict()` holds for people."""
+def show(assessment: dict[str, Any]) -> None:
+    """Print what `Assessment.as_dict()` returns."""
     from gan.evaluation.assessment.lines import lines
 
-    say(table(lines(found)))
+    say(table(lines(assessment)))
     say()
-    say(account(found["evaluation"]))
+    say(account(assessment["evaluation"]))
 
 
 def _empty(out: str) -> Storage:
@@ -110,7 +110,7 @@ def _empty(out: str) -> Storage:
 
 
 def _other_data(name: str, bundle: Bundle, data: DataSet) -> str | None:
-    """Return what to say where a generator is judged by other images than it was trained on; else None."""
+    """Return a warning if a generator is judged by other images than it was trained on; else None."""
     trained = bundle.config.get("data_hash")
     if trained in (None, data.content_hash):
         return None

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gan.errors import InputError
 from gan.settings import LARGEST_SIDE, SMALLEST_SIDE
-from gan.terminal import packing_progress
-
-if TYPE_CHECKING:
-    from gan.data.dataset import DataSet
 
 MOST_SAMPLES = 10_000_000
 
@@ -114,20 +110,3 @@ def as_uri(place: str) -> str:
     if Path(place).is_file() and not place.lower().endswith(".zip"):
         return f"packed:{place}"
     return place
-
-
-def open_checked(
-    uri: str,
-    size: int | None,
-    crop: str | None,
-    *,
-    features: str | None = None,
-    weights: Path | None = None,
-    fits: Callable[[tuple[int, ...]], object] = lambda shape: None,
-    quiet: bool = False,
-) -> DataSet:
-    """Open a data set as `gan.checks.preflight.open_checked` does, showing how far packing has come unless `quiet`."""
-    from gan.checks.preflight import open_checked as open_quietly
-
-    with packing_progress(quiet) as progress:
-        return open_quietly(uri, size, crop, features=features, weights=weights, fits=fits, progress=progress)

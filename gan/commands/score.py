@@ -52,49 +52,45 @@ def fid(
     target = _new_file(b) if save_stats else None
     place = str(choose_device(device))
     with progress_bar("packing images", quiet=json) as packing, progress_bar("images", quiet=json) as progress:
-        how = FidOptions(features, samples, seed, place, inception_weights, progress)
+        options = FidOptions(features, samples, seed, place, inception_weights, progress)
         first = open_input(a, place, packing)
         if target is not None:
-            _save(first, size, how, target, json)
+            _save(first, size, options, target, json)
         else:
-            _measure(first, open_input(b, place, packing), size, how, json)
+            _measure(first, open_input(b, place, packing), size, options, json)
 
 
-def _measure(first: FidInput, second: FidInput, size: int | None, how: FidOptions, json: bool) -> None:
+def _measure(first: FidInput, second: FidInput, size: int | None, options: FidOptions, json: bool) -> None:
     from gan.evaluation.compare.comparison import compare
     from gan.metric import label
 
-    found = compare(first, second, size, how)
-    for caveat in found.caveats():
-        warn(caveat)
-    evaluation = found.evaluation()
+    comparison = compare(first, second, size, options)
+    warn(*comparison.caveats())
+    evaluation = comparison.evaluation()
     if json:
-        emit({"fid": found.distance, "evaluation": evaluation})
+        emit({"fid": comparison.distance, "evaluation": evaluation})
     else:
-        say(f"{label(evaluation)} {found.distance:.4f}")
-        say(account(evaluation))
+        say(f"{label(evaluation)} {comparison.distance:.4f}\n{account(evaluation)}")
 
 
-def _save(side: FidInput, size: int | None, how: FidOptions, target: Path, json: bool) -> None:
+def _save(side: FidInput, size: int | None, options: FidOptions, target: Path, json: bool) -> None:
     from gan.evaluation.compare.comparison import measure
     from gan.evaluation.statistics import save_statistics
     from gan.storage.storage import writing
 
-    found = measure(side, size, how)
-    for caveat in found.caveats():
-        warn(caveat)
-    evaluation = found.evaluation()
+    measured = measure(side, size, options)
+    warn(*measured.caveats())
+    evaluation = measured.evaluation()
     with writing(target.parent):
-        save_statistics(target, found.statistics, evaluation)
+        save_statistics(target, measured.statistics, evaluation)
     if json:
         emit({"statistics": str(target), "evaluation": evaluation})
     else:
-        say(f"{target}: mean and covariance of {found.statistics.count:,} images")
-        say(account(evaluation))
+        say(f"{target}: mean and covariance of {measured.statistics.count:,} images\n{account(evaluation)}")
 
 
 def _new_file(place: str) -> Path:
-    """Return where statistics are to be saved; raise `InputError` for what cannot be a new file there."""
+    """Return the path at which to save statistics; raise `InputError` unless it can be a new file."""
     path = Path(place)
     if path.suffix != ".npz":
         raise InputError(f"--save-stats: {place} is to be written, so name a file that ends in .npz")
@@ -106,5 +102,5 @@ def _new_file(place: str) -> Path:
 
 
 def account(evaluation: dict[str, Any]) -> str:
-    """Lay out the identity of a measurement, one field a line."""
+    """Return the identity of a measurement as text, one field a line."""
     return table([(f"  {name}", "-" if value is None else value) for name, value in evaluation.items()])

@@ -11,7 +11,7 @@ import typer
 from gan.commands import options as opt
 from gan.errors import InputError
 from gan.metric import short_name
-from gan.terminal import Interrupted, command_line, emit, note, say, warn
+from gan.terminal import Interrupted, command_line, emit, note, packing_progress, say, warn
 
 if TYPE_CHECKING:
     from gan.recipe.recipe import Recipe
@@ -58,7 +58,7 @@ def train(
           --set lr_g=1e-4 --out results/mine
     """
     from gan.bundle.bundle import load_bundle
-    from gan.checks.preflight import recommended
+    from gan.checks.preflight import open_checked, size_and_crop
     from gan.evaluation.evaluator import EVALUATION_SEED, Evaluator
     from gan.recipe.recipe import load_recipe
     from gan.storage.storage import Storage
@@ -76,14 +76,15 @@ def train(
     folder.identity()  # A folder that cannot be used is refused before anything is loaded.
     choose_precision(precision, choose_device(device))
     bundle = load_bundle(start) if start else None
-    opened = opt.open_checked(
-        data,
-        *recommended(data, size, crop, [chosen]),
-        features=features,
-        weights=inception_weights,
-        fits=chosen.count_parameters,
-        quiet=json,
-    )
+    with packing_progress(quiet=json) as progress:
+        opened = open_checked(
+            data,
+            *size_and_crop(data, size, crop, [chosen]),
+            features=features,
+            weights=inception_weights,
+            check_shape=chosen.count_parameters,
+            progress=progress,
+        )
     trainer = Trainer(chosen, opened, seed=seed, device=device, precision=precision)
     if bundle is not None:
         start_from(trainer, bundle, f"--from {start}")
@@ -130,9 +131,7 @@ def _train(run: TrainingRun, folder: TrainingFolder, kimg: float, json: bool) ->
 
     with writing(folder.storage.uri):
         write_real(folder.storage, run.trainer.data)
-    for caveat in (run.trainer.data.caveat(), run.evaluator.caveat()):
-        if caveat is not None:
-            warn(caveat)
+    warn(run.trainer.data.caveat(), run.evaluator.caveat())
     # With --json, stdout is for the result alone.
     reports = _continue(run, folder, kimg, note if json else say)
     if not reports:

@@ -107,13 +107,13 @@ def resume(
     more = {"more_trials": opt.more("--trials", trials), "more_seeds": opt.more("--seeds", seeds)}
     folder = open_run(run, storage)
     with packing_progress(quiet=json) as packing:
-        made = reopen(folder, **more, finalists=finalists, command=command_line(), quiet=json, packing=packing)
-    launch(made, json)
+        prepared = reopen(folder, **more, finalists=finalists, command=command_line(), quiet=json, packing=packing)
+    launch(prepared, json)
 
 
 @app.command()
 def status(run: Run, storage: Stored = "results", json: opt.Json = False) -> None:
-    """Show a run's trials as they stand, at once and also while it runs.
+    """Show a run's trials as they stand, also while it runs.
 
     Example: gan-search status results/photos
     """

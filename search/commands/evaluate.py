@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,12 +9,12 @@ import typer
 from gan.commands import evaluate as one
 from gan.commands import options as gan_options
 from gan.errors import InputError
-from gan.terminal import emit, packing_progress, progress_bar, say, warn
+from gan.terminal import packing_progress, progress_bar, say, warn
 from search.commands.launching import show
 from search.commands.viewers import Stored
 
 if TYPE_CHECKING:
-    from gan.storage.storage import Storage
+    from search.rescore import Request
 
 
 def evaluate(
@@ -54,28 +53,20 @@ def evaluate(
       gan-search evaluate my-generator --data faces --repeats 5 --out judged
       gan-search evaluate results/photos --top 3 --features inception
     """
-    if top is None:
-        if data is None:
-            raise InputError(_missing(bundle))
+    if top is not None:
+        for option, value in (("--data", data), ("--crop", crop), ("--out", out)):
+            if value is not None:
+                raise InputError(f"{option} does not go with --top: a run knows its data, and has a report of its own")
+        from search.rescore import Request
+
+        request = Request(top, features, samples, repeats, inception_weights, device, neighbours)
+        _rescore(bundle, storage, request, json)
+    elif data is None:
+        raise InputError(_missing(bundle))
+    else:
         one.evaluate(
-            bundle,
-            data,
-            crop,
-            samples,
-            repeats,
-            neighbours,
-            out,
-            features,
-            inception_weights,
-            seed,
-            device,
-            json,
+            bundle, data, crop, samples, repeats, neighbours, out, features, inception_weights, seed, device, json
         )
-        return
-    for option, given in (("--data", data), ("--crop", crop), ("--out", out)):
-        if given is not None:
-            raise InputError(f"{option} does not go with --top: a run knows its data, and has a report of its own")
-    _rescore(bundle, storage, top, samples, repeats, neighbours, features, inception_weights, device, json)
 
 
 def _missing(place: str) -> str:
@@ -87,38 +78,19 @@ def _missing(place: str) -> str:
     return "give --data URI: what the generator was trained on"
 
 
-def _rescore(
-    name: str,
-    storage: str,
-    top: int,
-    samples: int,
-    repeats: int,
-    neighbours: int,
-    features: str | None,
-    weights: Path | None,
-    device: str,
-    json: bool,
-) -> None:
+def _rescore(name: str, storage: str, request: Request, json: bool) -> None:
     from search.report.data.collect import collect
-    from search.rescore import Request, Rescoring
+    from search.rescore import Rescoring
     from search.run.run_folder import open_run
 
-    run: Storage = open_run(name, storage)
-    request = Request(top, features, samples, repeats, weights, device, neighbours)
+    run = open_run(name, storage)
     with packing_progress(quiet=json) as packing:
         rescoring = Rescoring(run, request, packing)
-    caveat = rescoring.evaluator.caveat()
-    if caveat is not None:
-        warn(caveat)
-    if len(rescoring.finalists) < top:
-        warn(f"{run.uri} keeps {len(rescoring.finalists)} of its best: --top {top} asks for more")
+    warn(rescoring.evaluator.caveat())
+    if len(rescoring.finalists) < request.top:
+        warn(f"{run.uri} keeps {len(rescoring.finalists)} of its best: --top {request.top} asks for more")
     with progress_bar("images", quiet=json) as progress:
         rescoring.perform(progress)
-    data = collect(run)
-    if json:
-        from search.report.text.status import as_json
-
-        emit(as_json(data))
-        return
-    show(data, json)
-    say(f"\nreport  {run.uri}/report.html")
+    show(collect(run), json)
+    if not json:
+        say(f"\nreport  {run.uri}/report.html")

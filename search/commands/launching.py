@@ -1,4 +1,4 @@
-"""Running a sweep or a comparison from the command line: to its end, or as a plan."""
+"""Running a sweep or a comparison from the command line, and showing its results."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def start(kind: type[Launch], spec: RunSpec, dry_run: bool, json: bool) -> None:
     from search.commands.plan import show_plan
 
     with packing_progress(quiet=json) as packing:
-        made = kind(spec, command=command_line(), quiet=json, packing=packing)
-    (show_plan if dry_run else launch)(made, json)
+        prepared = kind(spec, command=command_line(), quiet=json, packing=packing)
+    (show_plan if dry_run else launch)(prepared, json)
 
 
-def launch(made: Launch, json: bool) -> None:
-    """Run a sweep to its end, report, export the winner."""
+def launch(prepared: Launch, json: bool) -> None:
+    """Run a sweep or a comparison to its end, write the report, export the winner."""
     from search.trials.launch import SweepHalted, SweepInterrupted
 
-    run = made.run_storage
+    run = prepared.run_storage
     try:
-        record = made.run()
+        record = prepared.run()
     except SweepInterrupted:
         raise Interrupted(f"all so far is kept; go on with: gan-search resume {shlex.quote(run.uri)}") from None
     except SweepHalted as error:
@@ -60,7 +60,7 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
 
 
 def say_finalist(finalist: dict[str, Any] | None) -> None:
-    """Say which settings won on mean over fresh seeds: they need not be those of the lowest FID of all."""
+    """Print which settings won on the mean over fresh seeds; the lowest single FID may be of others."""
     if finalist is None:
         return
     spread = "" if finalist["std_over_seeds"] is None else f" ± {finalist['std_over_seeds']:.2f}"

@@ -1,4 +1,4 @@
-"""What `--dry-run` shows: a run as it would be, on a screen; and all of it, resolved, with `--json`."""
+"""What `--dry-run` shows: the plan of a run in short, or with `--json` every setting, resolved."""
 
 from __future__ import annotations
 
@@ -13,30 +13,28 @@ if TYPE_CHECKING:
     from search.trials.launch import Launch
 
 
-def show_plan(made: Launch, json: bool) -> None:
+def show_plan(launch: Launch, json: bool) -> None:
     """Print what a run would do."""
-    caveat = made.plan.data.caveat()
-    if caveat is not None:
-        warn(caveat)
+    warn(launch.plan.data.caveat())
     if json:
-        emit(_resolved(made))
+        emit(_resolved(launch))
         return
-    say(table([(f"{name}:", told) for name, told in _facts(made).items()]))
-    searched = _searched(made) if made.spec.kind == "sweep" else []
+    say(table([(f"{name}:", fact) for name, fact in _facts(launch).items()]))
+    searched = _searched(launch) if launch.spec.kind == "sweep" else []
     if searched:
         say("\n" + table(searched, head=("searched", "range", "of")))
     say("\nnothing was started; every setting, resolved: --dry-run --json")
 
 
-def _resolved(made: Launch) -> dict[str, Any]:
+def _resolved(launch: Launch) -> dict[str, Any]:
     from search.run.record import SweepRecord
 
-    plan, spec = made.plan, made.spec
+    plan, spec = launch.plan, launch.spec
     return {
-        "run": made.run_storage.uri,
+        "run": launch.run_storage.uri,
         "settings": spec.model_dump(),
         "identity": plan.identity(),
-        "trials": made.trials_left(SweepRecord()),
+        "trials": launch.trials_left(SweepRecord()),
         "interval_kimg": spec.interval,
         "rungs": spec.rungs(),
         "train_images": len(plan.data.train),
@@ -45,30 +43,30 @@ def _resolved(made: Launch) -> dict[str, Any]:
     }
 
 
-def _facts(made: Launch) -> dict[str, str]:
+def _facts(launch: Launch) -> dict[str, str]:
     from search.plan.spec import SweepSpec
     from search.run.record import SweepRecord
     from search.run.run_folder import SETTINGS
 
-    plan, spec = made.plan, made.spec
-    trials = made.trials_left(SweepRecord())
+    plan, spec = launch.plan, launch.spec
+    trials = launch.trials_left(SweepRecord())
     rungs = ", ".join(map(kimg, spec.rungs()))
-    there = " (there already: it goes on, and what has ended stays)" if made.run_storage.exists(SETTINGS) else ""
+    there = " (there already: it goes on, and what has ended stays)" if launch.run_storage.exists(SETTINGS) else ""
     facts = {
-        "run": f"{made.run_storage.uri}{there}",
+        "run": f"{launch.run_storage.uri}{there}",
         "recipes": ", ".join(plan.recipes),
         "parameters": ", ".join(f"{_count(g)} + {_count(d)}" for g, d in plan.parameters.values())
         + " (generator + discriminator)",
-        "trials": f"{trials:,}: {_made_of(made, trials)}",
+        "trials": f"{trials:,}: {_composition(launch, trials)}",
         "length": f"{kimg(spec.kimg)} kimg at most, a report every {kimg(spec.interval)} kimg",
         "reports": f"{trials * math.ceil(spec.kimg / spec.interval - 1e-9):,} at most",
         "rungs": f"{rungs} kimg: at each, trials that fall behind are stopped"
         if rungs
         else "none: no trial is stopped",
-        "data": _data(made),
+        "data": _data(launch),
         "evaluation": f"{spec.features}, {spec.samples:,} samples against"
         f" {min(spec.samples, len(plan.data.train)):,} real ones",
-        "resources": _resources(made),
+        "resources": _resources(launch),
     }
     if isinstance(spec, SweepSpec) and spec.futility is not None:
         facts["futility"] = f"trials expected to miss the best by {spec.futility:g} standard deviations are stopped too"
@@ -81,30 +79,30 @@ def _count(parameters: int) -> str:
     return f"{parameters / 1e6:.3g} M" if parameters >= 1e5 else f"{parameters:,}"
 
 
-def _made_of(made: Launch, trials: int) -> str:
+def _composition(launch: Launch, trials: int) -> str:
     from search.plan.spec import CompareSpec, SweepSpec
 
-    spec, recipes = made.spec, len(made.plan.recipes)
+    spec, recipes = launch.spec, len(launch.plan.recipes)
     if isinstance(spec, CompareSpec):
         return f"{recipes} recipes on {spec.seeds} seeds each, every best generator judged again on {spec.draws} draws"
     assert isinstance(spec, SweepSpec)
     published = min(trials, recipes) if spec.published else 0
-    told = f"{published} of published settings, {trials - published:,} sampled; the best {spec.top_k} are kept"
+    text = f"{published} of published settings, {trials - published:,} sampled; the best {spec.top_k} are kept"
     if spec.finalists:
-        told += f"; then {spec.finalists} finalists and the published on {spec.finalist_seeds} fresh seeds each"
-    return told
+        text += f"; then {spec.finalists} finalists and the published on {spec.finalist_seeds} fresh seeds each"
+    return text
 
 
-def _data(made: Launch) -> str:
-    data, spec = made.plan.data, made.spec
+def _data(launch: Launch) -> str:
+    data, spec = launch.plan.data, launch.spec
     shape = f", {data.shape[0]} px, {data.shape[2]} channel{'s' if data.shape[2] > 1 else ''}" if data.is_image else ""
     crop = f", crop {spec.crop}" if spec.crop else ""
     skipped = f", {data.skipped:,} unreadable" if data.skipped else ""
     return f"{spec.data}{shape}{crop}: {len(data.train):,} to train on, {len(data.held_out):,} held out{skipped}"
 
 
-def _resources(made: Launch) -> str:
-    spec = made.spec
+def _resources(launch: Launch) -> str:
+    spec = launch.spec
     gpus = f"{spec.gpus:g} GPU"
     if spec.gpus_per_trial is None:
         gpus = "a GPU where there is one"
@@ -115,15 +113,16 @@ def _resources(made: Launch) -> str:
     return f"a trial takes {spec.cpus_per_trial:g} CPU and {gpus}; {at_once}; on {where}"
 
 
-def _searched(made: Launch) -> list[tuple[str, str, str]]:
-    """Return each parameter that is searched with its range, and the recipes that share it."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for recipe in made.plan.recipes.values():
+def _searched(launch: Launch) -> list[tuple[str, str, str]]:
+    """Return (parameter, range, recipes that share it) of all that is searched."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for recipe in launch.plan.recipes.values():
         for name, (_, space) in recipe.searchable().items():
-            found.setdefault((name, _range(space)), []).append(recipe.name)
-    every = len(made.plan.recipes)
+            sharing.setdefault((name, _range(space)), []).append(recipe.name)
+    every = len(launch.plan.recipes)
     return [
-        (name, told, "all" if len(recipes) == every else ", ".join(recipes)) for (name, told), recipes in found.items()
+        (name, space, "all" if len(recipes) == every else ", ".join(recipes))
+        for (name, space), recipes in sharing.items()
     ]
 
 

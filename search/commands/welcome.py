@@ -1,4 +1,4 @@
-"""`gan-search` alone: what to do next, here."""
+"""`gan-search` without a command: what to do next in this folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gan.terminal import say, table
 _RESULTS = "results"
 _SHOWN = 5
 _TAIL = 65536
-"""Bytes at a journal's end among which its last event lies."""
+"""Bytes read at a journal's end, to find its last event."""
 
 _NEXT = {
     "running": "gan-search status {}",
@@ -34,18 +34,18 @@ Your own images, in the folder "photos" (550 at least):
 
 
 def welcome() -> None:
-    """Print how to begin, or how to go on with the runs that are here."""
+    """Print how to begin, and how to go on with the runs in results/."""
     say(_START)
     runs = _runs(Path(_RESULTS))
     if runs:
         say(f"Runs in {_RESULTS}/, the latest first:")
-        rows = [(f"  {run.name}", told, _NEXT[state].format(shlex.quote(str(run)))) for run, state, told in runs]
+        rows = [(f"  {run.name}", text, _NEXT[state].format(shlex.quote(str(run)))) for run, state, text in runs]
         say(table(rows) + "\n")
     say("All commands: gan-search --help; one of them, with an example: gan-search sweep --help")
 
 
 def _runs(folder: Path) -> list[tuple[Path, str, str]]:
-    """Return the runs written to last, their state, and how to tell it, without reading all of their journals."""
+    """Return (folder, state, state in words) of the latest runs, without reading their whole journals."""
     try:
         journals = sorted(folder.glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
         return [(journal.parent, *_state(journal)) for journal in journals[:_SHOWN]]
@@ -54,6 +54,7 @@ def _runs(folder: Path) -> list[tuple[Path, str, str]]:
 
 
 def _state(journal: Path) -> tuple[str, str]:
+    """Return a run's state, as a key of `_NEXT`, and in words."""
     from gan.storage.storage import Storage
     from search.run.owner import is_driven
     from search.run.record import TIME_BUDGET
@@ -68,6 +69,6 @@ def _state(journal: Path) -> tuple[str, str]:
         if event["event"] == "end" and event.get("cause") == TIME_BUDGET:
             return "interrupted", "ended by its time budget"
     except (ValueError, KeyError, TypeError):
-        pass  # Cut short by a driver that was killed, or is writing.
+        pass  # The line was cut short: its driver was killed, or is writing it.
     state = "running" if is_driven(Storage(journal.parent)) else "interrupted"
     return state, state

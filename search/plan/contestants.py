@@ -17,15 +17,15 @@ _TRIAL = re.compile(r"t\d{4,}")
 
 
 def resolve(spec: CompareSpec) -> CompareSpec:
-    """Return the spec with files and trials of other runs read: what is compared is settled once.
+    """Return the spec with files and trials of other runs read, so that later changes to them do not matter.
 
     Raises:
         InputError: no such recipe, file, run or trial.
     """
-    found: list[str | Contestant] = []
+    resolved: list[str | Contestant] = []
     for recipe in spec.recipes:
-        found.append(_resolve(recipe, spec.storage, found) if isinstance(recipe, str) else recipe)
-    return spec.model_copy(update={"recipes": found})
+        resolved.append(_resolve(recipe, spec.storage, resolved) if isinstance(recipe, str) else recipe)
+    return spec.model_copy(update={"recipes": resolved})
 
 
 def _resolve(name: str, storage: str, taken: list[str | Contestant]) -> str | Contestant:
@@ -49,19 +49,19 @@ def _from_file(path: Path) -> Contestant:
 def _from_run(name: str, run: Storage, which: str, taken: list[str | Contestant]) -> Contestant:
     trial = _find(name, read_record(run), which)
     short, full = (f"{place}:{trial.id}" for place in (run.root.rpartition("/")[2], run.uri))
-    found = of_trial(trial, short, f"trial {trial.id} of {run.uri}")
+    contestant = of_trial(trial, short, f"trial {trial.id} of {run.uri}")
     others = [other for other in taken if isinstance(other, Contestant) and other.name == short]
-    # Two runs of one name, in different places, are told apart by these.
-    return found if found in others or not others else of_trial(trial, full, f"trial {trial.id} of {run.uri}")
+    # The full address tells two runs of one name in different places apart.
+    return contestant if contestant in others or not others else of_trial(trial, full, f"trial {trial.id} of {run.uri}")
 
 
 def published(name: str, recipe: Recipe) -> Contestant:
-    """Return a recipe's own settings as something to compare under the recipe's name."""
+    """Return a recipe's own settings as a contestant of the recipe's name."""
     return Contestant(recipe={"name": name, "settings": dict(recipe.settings), "source": "published settings"})
 
 
 def of_trial(trial: TrialRecord, name: str, origin: str) -> Contestant:
-    """Return the settings of a trial as something to compare."""
+    """Return the settings of a trial as a contestant."""
     recipe = {"name": name, "settings": dict(trial.settings), "source": origin}
     source: Literal["published", "sampled"] = "published" if trial.source == "published" else "sampled"
     return Contestant(recipe=recipe, source=source, params=dict(trial.params))

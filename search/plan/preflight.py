@@ -1,4 +1,4 @@
-"""Checks before the first trial: what would fail in an hour fails now, in one line, with nothing written."""
+"""Checks before the first trial: what would fail in an hour is refused at once, with nothing written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gan.checks.preflight import open_checked, recommended
+from gan.checks.preflight import open_checked, size_and_crop
 from gan.data.dataset import DataSet
 from gan.data.packed.packing import Progress
 from gan.data.sources.opening import absolute_uri
@@ -41,7 +41,7 @@ class Plan:
     parameters: dict[str, tuple[int, int]]
 
     def identity(self) -> dict[str, object]:
-        """Return what makes this run what it is: settings, resolved recipes, the data's content."""
+        """Return what identifies this run: settings, resolved recipes, the data's content."""
         return {**self.spec.identity(), "recipes": self.recipes_as_dicts(), "data": self.data.content_hash}
 
     def recipes_as_dicts(self) -> dict[str, dict[str, object]]:
@@ -61,12 +61,12 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
         progress: called as data is packed.
 
     Raises:
-        InputError: what is wrong, and what to do.
+        InputError: a setting cannot be used here.
     """
     spec = _with_absolute_paths(spec)
     recipes = spec.load_recipes()
-    size, crop = recommended(spec.data, spec.size, spec.crop, list(recipes.values()))
-    # On a cluster the device is the workers', who may have what this machine lacks.
+    size, crop = size_and_crop(spec.data, spec.size, spec.crop, list(recipes.values()))
+    # On a cluster trials use the workers' devices, which this machine may lack.
     choose_precision(spec.precision, choose_device(spec.device if spec.address is None else "cpu"))
     if spec.features is not None and spec.features.partition(":")[0] not in EXTRACTORS:
         EXTRACTORS[spec.features]
@@ -80,7 +80,7 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
         crop,
         features=spec.features,
         weights=weights,
-        fits=lambda shape: [recipe.count_parameters(shape) for recipe in recipes.values()],
+        check_shape=lambda shape: [recipe.count_parameters(shape) for recipe in recipes.values()],
         progress=progress,
     )
     if len(data.train) < FEWEST_REAL:
@@ -96,7 +96,7 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
 
 
 def _with_absolute_paths(spec: RunSpec) -> RunSpec:
-    """Make local paths absolute: workers, and whoever resumes the run, stand in other folders."""
+    """Make local paths absolute: workers, and later launches, have other working directories."""
     changes: dict[str, object] = {"data": absolute_uri(spec.data), "recipes": [*map(_absolute, spec.recipes)]}
     if spec.inception_weights:
         changes["inception_weights"] = str(Path(spec.inception_weights).absolute())
@@ -120,7 +120,7 @@ def _check_interval(recipe: Recipe, interval_kimg: float) -> None:
 
 
 def _check_batches(recipe: Recipe, images: int) -> None:
-    """Raise `InputError` if a batch that may be sampled is larger than the data."""
+    """Raise `InputError` if a batch that the search may sample is larger than the data."""
     sizes = [recipe.training.batch]
     if "batch" in recipe.searchable():
         _, space = recipe.searchable()["batch"]
@@ -130,7 +130,7 @@ def _check_batches(recipe: Recipe, images: int) -> None:
 
 
 def check_writable(storage: str) -> None:
-    """Raise `InputError` unless the storage can be written; nothing stays behind."""
+    """Raise `InputError` unless the storage can be written; leaves nothing behind."""
     place = Storage(storage)
     folder = place.local_path
     if folder is None:

@@ -43,12 +43,12 @@ Duration = Annotated[float, BeforeValidator(_seconds)]
 
 
 class RunSpec(BaseModel):
-    """What every run is told, be it a search or a comparison.
+    """The settings that every run has, be it a sweep or a comparison.
 
     Class attributes:
-        identifying: fields that make a run what it is, beside its recipes and its data; all others
-            may change between launches.
-        growing: parts of the identity to which a later launch may add, but not change what is there.
+        identifying: fields that identify a run, beside its recipes and its data; all others may change
+            between launches.
+        growing: parts of the identity to which a later launch may add, without changing what is there.
     """
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
@@ -129,7 +129,7 @@ class RunSpec(BaseModel):
 
     @property
     def worker_device(self) -> str:
-        """The device of a trial: a worker without a share of a GPU must not take one unseen."""
+        """The device of a trial: a worker that was given no share of a GPU must not use one."""
         return "cpu" if self.device == "auto" and not self.gpus else self.device
 
     @property
@@ -146,10 +146,10 @@ class RunSpec(BaseModel):
     @property
     @abstractmethod
     def bundles_kept(self) -> int:
-        """How many trials of the whole run keep their best generator, the best trials first."""
+        """How many trials of the run, the best first, keep their best generator."""
 
     def rungs(self) -> list[float]:
-        """Milestones in kimg at which trials that fall behind are stopped: none, unless a run has them."""
+        """Milestones in kimg at which trials that fall behind are stopped; by default there are none."""
         return []
 
     @abstractmethod
@@ -161,9 +161,9 @@ class RunSpec(BaseModel):
         """
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that make this run what it is, as far as they are plain values.
+        """Return the fields that identify this run, as far as they are plain values.
 
-        Recipes and data belong to it too, by their content: see `preflight.Plan.identity`.
+        Recipes and data belong to the identity too, by their content: see `preflight.Plan.identity`.
         """
         return {name: getattr(self, name) for name in self.identifying} | {"interval_kimg": self.interval}
 
@@ -172,7 +172,7 @@ S = TypeVar("S", bound=RunSpec)
 
 
 class SweepSpec(RunSpec):
-    """Everything that a sweep is told."""
+    """All settings of a sweep."""
 
     identifying = (*RunSpec.identifying, "reduction_factor", "futility", "minimum_share", "published")
 
@@ -235,7 +235,7 @@ class SweepSpec(RunSpec):
         loaded = [load_recipe(name).with_settings(self.settings) for name in self.recipes]
         if len({recipe.name for recipe in loaded}) < len(loaded):
             raise InputError(f"recipes: two of {', '.join(self.recipes)} have the same name; rename one")
-        # What a sweep sets is meant to stay, unless its own `space` says otherwise.
+        # A parameter that a sweep sets is not searched, unless the sweep's own `space` says so.
         space = dict.fromkeys(self.settings) | self.space
         recipes = {recipe.name: _with_space(recipe, space) for recipe in loaded}
         known = {name for recipe in loaded for name in declarations(recipe.part_names)}
@@ -249,12 +249,12 @@ class SweepSpec(RunSpec):
 
 
 class Contestant(BaseModel):
-    """Settings to be compared that no recipe ships: those of a file, or of a trial of another run.
+    """Settings to be compared that are not a shipped recipe's: those of a file, or of a trial of another run.
 
     Attributes:
-        recipe: as a recipe's YAML file has it; "name" is how the comparison calls it.
+        recipe: as in a recipe's YAML file; "name" is its name in the comparison.
         source: "published", or "sampled" by a search.
-        params: of its settings, those that a search sampled.
+        params: those of its settings that a search sampled.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -281,7 +281,7 @@ class Contestant(BaseModel):
 
 
 class CompareSpec(RunSpec):
-    """Everything that a comparison is told: recipes, each trained on the same seeds to the same length."""
+    """All settings of a comparison: recipes, each trained on the same seeds to the same length."""
 
     growing = ("recipes",)
 
@@ -295,7 +295,7 @@ class CompareSpec(RunSpec):
 
     @property
     def bundles_kept(self) -> int:
-        # All: each is judged again once the training is over.
+        # All of them: each is judged again after the training.
         return MOST_TRIALS
 
     def training_seeds(self) -> list[int]:
@@ -310,7 +310,7 @@ class CompareSpec(RunSpec):
         return dict(zip(names, loaded, strict=True))
 
     def origins(self) -> dict[str, Contestant | None]:
-        """Return by name where each recipe comes from: None for one that ships."""
+        """Return by name where each recipe comes from; None for a shipped one."""
         return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
 
 

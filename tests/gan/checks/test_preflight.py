@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gan.checks.preflight import recommended
+from gan.checks.preflight import size_and_crop
 from gan.errors import InputError
 from gan.recipe.recipe import Recipe, load_recipe, parse_recipe
 
@@ -46,19 +46,19 @@ SIZED, CROPPED = recipe(size=32), recipe(size=32, crop={"folder": "center-20", "
 def test_what_is_taken(
     uri: str, given: tuple[Any, Any], recipes: list[Recipe], expected: tuple[int | None, str | None]
 ) -> None:
-    assert recommended(uri, *given, recipes) == expected
+    assert size_and_crop(uri, *given, recipes) == expected
 
 
 def test_a_crop_that_no_photograph_holds_is_told() -> None:
     wide = recipe(size=32, crop={"celeba": "center-300"})
     with pytest.raises(InputError, match="too few to crop 300"):
-        recommended("celeba:photos", None, None, [wide])
+        size_and_crop("celeba:photos", None, None, [wide])
 
 
 def test_recipes_that_differ_need_a_word() -> None:
     with pytest.raises(InputError, match=r"the recipes are of different sizes \(16, 32\): give --size"):
-        recommended("faces", None, None, [SIZED, recipe(size=16)])
+        size_and_crop("faces", None, None, [SIZED, recipe(size=16)])
     other = recipe(size=32, crop={"folder": "center"})
     with pytest.raises(InputError, match=r"the recipes are of different crops \(center, center-20\): give --crop"):
-        recommended("folder:photos", None, None, [CROPPED, other])
-    assert recommended("folder:photos", 32, "center", [CROPPED, other]) == (32, "center")
+        size_and_crop("folder:photos", None, None, [CROPPED, other])
+    assert size_and_crop("folder:photos", 32, "center", [CROPPED, other]) == (32, "center")
