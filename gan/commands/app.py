@@ -13,23 +13,20 @@ import typer
 from gan.commands import data, recipes
 from gan.commands.convert import convert
 from gan.commands.evaluate import evaluate
-from gan.commands.options import parse_settings
 from gan.commands.sample import sample
 from gan.commands.score import fid
 from gan.commands.train import train
 from gan.terminal import PROGRAM, run_app, say, show_log
 from gan.versions import __version__
 
-__all__ = ["app", "main", "make_app", "mount", "parse_settings"]
-
 
 def make_app(help: str, *, alone: Callable[[], None] | None = None, completion: bool = False) -> typer.Typer:
-    """Return an empty program in the style of all our commands.
+    """Return a program without commands.
 
     Args:
-        help: what it is.
-        alone: what it does where no command is given; by default it shows its help.
-        completion: whether it can set up the shell's completion, which is for an installed program.
+        help: its help text.
+        alone: called if no command is given; by default the program shows its help.
+        completion: whether it can set up the shell's completion, as an installed program can.
     """
     app = typer.Typer(
         help=help,
@@ -62,7 +59,7 @@ def _show_version(wanted: bool) -> None:
 
 
 def mount(app: typer.Typer, without: Collection[str] = ()) -> None:
-    """Add the commands of this package to a program, but for those that it has a version of its own of."""
+    """Add the commands of this package to a program, except those that it replaces by its own."""
     for command in (train, sample, convert, evaluate, fid):
         if command.__name__ not in without:
             app.command()(command)

@@ -14,7 +14,6 @@ from gan.terminal import emit, packing_progress, progress_bar, say, table, warn
 if TYPE_CHECKING:
     from gan.bundle.bundle import Bundle
     from gan.data.dataset import DataSet
-    from gan.storage.storage import Storage
 
 Repeats = Annotated[int, opt.whole_number(help="draws of latents, each judged anew", low=1, high=10_000)]
 Neighbours = Annotated[
@@ -52,9 +51,9 @@ def evaluate(
     from gan.evaluation.assessment.page import write_assessment
     from gan.evaluation.compare.inputs import few
     from gan.evaluation.evaluator import Evaluator
-    from gan.storage.storage import writing
+    from gan.storage.storage import Storage, require_empty, writing
 
-    folder = None if out is None else _empty(out)
+    folder = None if out is None else require_empty(Storage(out))
     loaded = load_bundle(bundle, device)
     with packing_progress(quiet=json) as packing:
         opened = open_checked(
@@ -97,16 +96,6 @@ def show(assessment: dict[str, Any]) -> None:
     say(table(lines(assessment)))
     say()
     say(account(assessment["evaluation"]))
-
-
-def _empty(out: str) -> Storage:
-    """Return the folder to write to; raise `InputError` where it holds something."""
-    from gan.storage.storage import Storage
-
-    folder = Storage(out)
-    if folder.exists() and (not folder.is_folder() or folder.list()):
-        raise InputError(f"--out {out}: is not an empty folder; choose another")
-    return folder
 
 
 def _other_data(name: str, bundle: Bundle, data: DataSet) -> str | None:

@@ -338,6 +338,13 @@ def writing(place: str | Path) -> Iterator[None]:
         raise InputError(f"{place}: cannot be written: {reason}; free space there or choose another place") from error
 
 
+def require_empty(folder: Storage) -> Storage:
+    """Return a folder that was named by --out; raise `InputError` if it is a file or holds something."""
+    if folder.exists() and (not folder.is_folder() or folder.list()):
+        raise InputError(f"--out {folder.uri}: is not an empty folder; choose another")
+    return folder
+
+
 def _write_atomically(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_name(path)

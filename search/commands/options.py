@@ -1,4 +1,4 @@
-"""Options of `sweep` and `compare`, made from the fields of their specs; and what option values turn into."""
+"""Options of `sweep` and `compare`, made from the fields of their specs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def flags_of(spec: type[RunSpec]) -> Callable[[Callable[..., None]], Callable[..
             given = {name: arguments.pop(name) for name in fields}
             command(flags={name: value for name, value in given.items() if value is not None}, **arguments)
 
-        # First what only this kind of run has.
+        # Options that only this kind of run has come first.
         names = sorted(fields, key=RunSpec.model_fields.__contains__)
         options = [_parameter(name, _option(fields[name])) for name in names]
         parameters: list[inspect.Parameter] = []
@@ -56,7 +56,7 @@ def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Param
 
 
 def _option(field: FieldInfo) -> Any:
-    """Return a field as typer takes an option: a number where only numbers are valid, else a text."""
+    """Return the annotation of a field's option: a number if only numbers are valid, else a text."""
     kinds = {*(get_args(field.annotation) or (field.annotation,))} - {type(None)}
     is_number = kinds in ({int}, {float}) and not any(isinstance(each, BeforeValidator) for each in field.metadata)
     help = str(field.description)
@@ -68,8 +68,9 @@ def _option(field: FieldInfo) -> Any:
 def merged(values: dict[str, Any], flags: dict[str, Any], settings: list[str] | None) -> dict[str, Any]:
     """Return a run's settings: those of a file, and over them the flags that were given."""
     values = values | flags
-    if settings:
-        values["settings"] = {**(values.get("settings") or {}), **parse_settings(settings)}
+    in_file = values.get("settings") or {}
+    if settings and isinstance(in_file, dict):  # anything else is refused with the other fields
+        values["settings"] = {**in_file, **parse_settings(settings)}
     return values
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gan.checks.health import existing
 from gan.checks.preflight import open_checked, size_and_crop
 from gan.data.dataset import DataSet
 from gan.data.packed.packing import Progress
@@ -20,6 +22,8 @@ from gan.storage.storage import Storage
 from gan.tensors.device import choose_device, choose_precision
 from search.plan.spec import RunSpec
 from search.run.owner import require_free
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
     for recipe in recipes.values():
         _check_interval(recipe, spec.interval)
         _check_batches(recipe, len(data.train))
+    log.info("%s: recipes %s, features %s", run.uri, ", ".join(recipes), features)
     size = data.shape[0] if data.is_image else None
     filled = spec.model_copy(update={"size": size, "crop": crop, "features": features})
     return Plan(filled, recipes, data, run, parameters)
@@ -141,6 +146,6 @@ def check_writable(storage: str) -> None:
         except OSError as error:
             raise InputError(f"--storage {storage}: cannot be written ({' '.join(str(error).split())})") from None
         return
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise InputError(f"--storage {storage}: cannot be written ({existing} is not a folder you may write in)")
+    parent = existing(folder)
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"--storage {storage}: cannot be written ({parent} is not a folder you may write in)")

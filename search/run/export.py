@@ -7,7 +7,7 @@ from typing import Any
 from gan.bundle.files import copy_bundle
 from gan.errors import InputError
 from gan.metric import metric_of
-from gan.storage.storage import Storage
+from gan.storage.storage import Storage, require_empty
 from search.run.record import read_record
 from search.run.retention import trial_bundle
 
@@ -34,8 +34,7 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
     trial = ranked[rank - 1]
     rescore = record.rescored(trial)
     facts = None if rescore is None else {"rescored": rescore.as_dict()}
-    if destination.exists() and (not destination.is_folder() or destination.list()):
-        raise InputError(f"--out {destination.uri}: is not an empty folder; choose another")
+    require_empty(destination)
     for _ in range(_TRIES):
         bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
         if bundle is None:
