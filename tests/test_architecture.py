@@ -53,12 +53,3 @@ def test_imports_stay_cheap(statement: str, absent: set[str]) -> None:
     program = f"import sys; {statement}; print(*(m for m in {sorted(absent)} if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == ""
-
-
-def test_every_setting_of_a_shipped_recipe_has_a_source() -> None:
-    import yaml
-
-    for path in (ROOT / "gan" / "recipes").glob("*.yaml"):
-        recipe = yaml.safe_load(path.read_text())
-        assert set(recipe["settings"]) == set(recipe["sources"]) - {"kimg"}, path.name
-        assert recipe["source"]

@@ -28,7 +28,21 @@ from gan.settings import LARGEST_SIDE, Choices, Parameter, Part, Range, Space, V
 
 SIZE = 64
 """At which a recipe's networks are counted where it has no size of its own."""
-_KEYS = {"name", "summary", "source", "size", "channels", "crop", "kimg", "settings", "sources", "settled", "space"}
+_MAPPINGS = ("settings", "sources", "settled", "space", "crop")
+_KEYS = {
+    "base",
+    "name",
+    "summary",
+    "source",
+    "size",
+    "channels",
+    "crop",
+    "kimg",
+    "settings",
+    "sources",
+    "settled",
+    "space",
+}
 NONE = "none"
 PARTS: dict[str, tuple[Registry, str]] = {
     "network": (FAMILIES, "dcgan"),
@@ -229,9 +243,11 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     for key in text:
         if key not in _KEYS:
             raise InputError(f"{origin}: unknown key '{key}': {nearest(str(key), _KEYS)}")
-    for key in ("settings", "sources", "settled", "space", "crop"):
+    for key in _MAPPINGS:
         if text.get(key) is not None and not isinstance(text[key], dict):
             raise InputError(f"{origin}: '{key}' must be a mapping")
+    if "base" in text:
+        text = _on_base(text, origin)
     for key, value in (text.get("crop") or {}).items():
         _check_crop(key, value, origin)
     size = _whole(text, "size", None, "a number of pixels", origin)
@@ -260,6 +276,25 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     if size is not None:
         _check_size(recipe, origin)
     return recipe
+
+
+def _on_base(text: dict[str, Any], origin: str) -> dict[str, Any]:
+    """Return a recipe's text completed by the shipped recipe that it names as its `base`.
+
+    What it says itself replaces what the base says, entry by entry in mappings. An entry of null removes the base's.
+    """
+    try:
+        base = _shipped_text(str(text["base"]))
+    except InputError as error:
+        raise InputError(f"{origin}: {error}") from None
+    if "base" in base:
+        base = _on_base(base, origin)
+    merged = base | {"name": Path(origin).stem} | {key: value for key, value in text.items() if key != "base"}
+    for key in _MAPPINGS:
+        if key in base:
+            entries = base[key] | (text.get(key) or {})
+            merged[key] = {name: value for name, value in entries.items() if value is not None}
+    return merged
 
 
 def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origin: str) -> Any:
@@ -321,10 +356,14 @@ def load_recipe(name: str) -> Recipe:
         if not path.is_file():
             raise InputError(f"recipe file {name} does not exist")
         return parse_recipe(read_yaml(path), name)
+    return parse_recipe(_shipped_text(name), name)
+
+
+def _shipped_text(name: str) -> dict[str, Any]:
     if name not in shipped():
         raise InputError(f"unknown recipe '{name}': {nearest(name, shipped())}")
-    text = yaml.safe_load((files("gan") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
-    return parse_recipe(text, name)
+    text: dict[str, Any] = yaml.safe_load((files("gan") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return text
 
 
 def read_yaml(path: Path) -> Any:
