@@ -38,27 +38,27 @@ from traces import Trace, TracedReport, TraceSet, Verdict, read_named
 from gan.training import divergence
 
 Thresholds = tuple[int, float]
-"""`gan.training.divergence.DOMINATED_WINDOWS` and `LEARNT`."""
+"""`gan.training.divergence.DOMINATED_CHECKS` and `LEARNT`."""
 
 EARLIER: Thresholds = (6, 0.0)
 """What was shipped before: whoever had learnt was ended as well."""
 
-CANDIDATES: list[Thresholds] = [(windows, learnt) for learnt in (0.0, 1.0) for windows in (2, 4, 6, 8, 12)]
+CANDIDATES: list[Thresholds] = [(checks, learnt) for learnt in (0.0, 1.0) for checks in (2, 4, 6, 8, 12)]
 
 
 @contextmanager
 def in_force(thresholds: Thresholds) -> Iterator[None]:
     """Give the rule other thresholds for a while."""
     before = shipped()
-    divergence.DOMINATED_WINDOWS, divergence.LEARNT = thresholds
+    divergence.DOMINATED_CHECKS, divergence.LEARNT = thresholds
     try:
         yield
     finally:
-        divergence.DOMINATED_WINDOWS, divergence.LEARNT = before
+        divergence.DOMINATED_CHECKS, divergence.LEARNT = before
 
 
 def shipped() -> Thresholds:
-    return divergence.DOMINATED_WINDOWS, divergence.LEARNT
+    return divergence.DOMINATED_CHECKS, divergence.LEARNT
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def judged(sets: list[TraceSet], thresholds: Thresholds, standards: dict[str, Tr
 
 
 def words(thresholds: Thresholds) -> str:
-    return f"{thresholds[0]} windows, learnt below {thresholds[1]:g} of a single image"
+    return f"{thresholds[0]} checks, learnt below {thresholds[1]:g} of a single image"
 
 
 def named(found: dict[Thresholds, Any]) -> dict[str, Any]:

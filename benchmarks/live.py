@@ -51,8 +51,10 @@ class LivePool(Pool):
     def running(self, trace: Trace, handle: Any, *, judged: bool) -> Running:
         recipe = self.recipes[trace.recipe].with_settings(trace.params)
         training = Training(recipe, self._data, self._evaluator, trace.seed, self._traces.interval)
-        monitor = FailureDetector(recipe.objective, self._traces.shape, self._traces.single) if judged else None
-        return LiveRunning(trace, handle, training, monitor, self._traces, self._costs.of(recipe.name, recipe.settings))
+        detector = FailureDetector(recipe.objective, self._traces.shape, self._traces.single) if judged else None
+        return LiveRunning(
+            trace, handle, training, detector, self._traces, self._costs.of(recipe.name, recipe.settings)
+        )
 
     def sampled(self) -> Iterator[Trace]:
         while True:
@@ -85,14 +87,14 @@ class LiveRunning(Running):
         trace: Trace,
         handle: Any,
         training: Training,
-        monitor: FailureDetector | None,
+        detector: FailureDetector | None,
         traces: TraceSet,
         costs: tuple[float, float],
     ) -> None:
         super().__init__(trace, None, handle)
         self._training = training
         self._costs = costs
-        self._monitor = monitor
+        self._detector = detector
         self._interval = traces.interval
         self._length = round(traces.kimg / traces.interval)
 
@@ -100,8 +102,8 @@ class LiveRunning(Running):
         index = len(self.trace.reports)
         train, judge = self._costs
         self.trace.reports.append(replace(self._training.report(), train_seconds=train, eval_seconds=judge))
-        if self._monitor is not None:
-            self.verdict = self.trace.judge(index, self._monitor, self._interval)
+        if self._detector is not None:
+            self.verdict = self.trace.judge(index, self._detector, self._interval)
         return super().cost()
 
     @property

@@ -33,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Stretch:
-    """One of the stretches of a report after which the losses are judged (`gan.training.run.WINDOWS` a report).
+    """One of the stretches of a report after which the losses are judged (`gan.training.run.LOSS_CHECKS` a report).
 
     Attributes:
         d_loss, g_loss: means over the stretch; None where not finite.
@@ -44,8 +44,8 @@ class Stretch:
     g_loss: float | None
     finite: bool
 
-    def window(self) -> CycleStats:
-        """Return what the trainer would have told of it, as far as `FailureDetector` looks."""
+    def stats(self) -> CycleStats:
+        """Return it as the trainer would, as far as `FailureDetector` needs it."""
         means = {"d_loss": _number(self.d_loss), "g_loss": _number(self.g_loss)}
         row = [means.get(column, 0.0) for column in COLUMNS]
         return CycleStats(np.array([row]), 0, None, self.finite, 0.0, 0.0)
@@ -114,19 +114,19 @@ class Trace:
     def seconds(self) -> float:
         return sum(report.seconds for report in self.reports)
 
-    def verdict(self, monitor: FailureDetector, interval: float) -> Verdict | None:
-        """Let a fresh monitor look at the trial as `TrainingRun` does; say where it ends it, if it does."""
-        verdicts = (self.judge(index, monitor, interval) for index in range(len(self.reports)))
+    def verdict(self, detector: FailureDetector, interval: float) -> Verdict | None:
+        """Let a fresh detector look at the trial as `TrainingRun` does; say where it ends it, if it does."""
+        verdicts = (self.judge(index, detector, interval) for index in range(len(self.reports)))
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
-    def judge(self, index: int, monitor: FailureDetector, interval: float) -> Verdict | None:
-        """Let a monitor that has seen the reports before look at the next; say whether it ends the trial there."""
+    def judge(self, index: int, detector: FailureDetector, interval: float) -> Verdict | None:
+        """Let a detector that has seen the reports before look at the next; say whether it ends the trial there."""
         report = self.reports[index]
         for count, stretch in enumerate(report.stretches, 1):
-            reason = monitor.losses(stretch.window())
+            reason = detector.check_losses(stretch.stats())
             if reason:
                 return Verdict(index, count, False, reason)
-        reason = monitor.samples(interval * (index + 1), report.fid, report.spread)
+        reason = detector.check_samples(interval * (index + 1), report.fid, report.spread)
         return Verdict(index, len(report.stretches), True, reason) if reason else None
 
     def seconds_of(self, report: int, verdict: Verdict | None = None) -> float:

@@ -13,7 +13,7 @@ from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import Recipe
 from gan.settings import to_images
 from gan.tensors.latents import fixed_latents
-from gan.training.run import WINDOWS
+from gan.training.run import LOSS_CHECKS
 from gan.training.trainer import CycleStats, Trainer
 
 HOPELESS = 2
@@ -41,11 +41,13 @@ class Training:
         """Train one interval more, evaluate, and tell of both."""
         begin, start = time.process_time(), self._trainer.target_images
         stretches = []
-        for part in range(WINDOWS):
+        for part in range(LOSS_CHECKS):
             # The same cuts as in `gan.training.run.TrainingRun`.
-            window = self._trainer.advance(start + self._images * (part + 1) // WINDOWS - self._trainer.target_images)
-            if len(window.history):
-                stretches.append(_summary(window))
+            stats = self._trainer.advance(
+                start + self._images * (part + 1) // LOSS_CHECKS - self._trainer.target_images
+            )
+            if len(stats.history):
+                stretches.append(_summary(stats))
         trained = time.process_time()
         result = self._evaluator.evaluate(self._sample)
         judged = time.process_time()
@@ -55,8 +57,8 @@ class Training:
         return self._trainer.sample(self._latents[start : start + count])
 
 
-def _summary(window: CycleStats) -> Stretch:
-    return Stretch(window.mean("d_loss"), window.mean("g_loss"), window.finite)
+def _summary(stats: CycleStats) -> Stretch:
+    return Stretch(stats.mean("d_loss"), stats.mean("g_loss"), stats.finite)
 
 
 def hopeless(reports: list[TracedReport]) -> bool:

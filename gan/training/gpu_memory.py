@@ -1,4 +1,4 @@
-"""What trainings take of a GPU's memory."""
+"""How much GPU memory a training takes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from gan.training.cuda_graph import WARM_UP
 from gan.training.trainer import Trainer
 
 CYCLES = WARM_UP + 2
-"""Optimisers make their moments in the first: only from the second on is everything there at once. And where cycles are
-recorded, the recording has memory of its own."""
+"""Optimisers allocate their moments in the first cycle, and a recorded cycle has memory of its own."""
 
 
 def memory_taken(
     recipes: list[Recipe], uri: str, size: int | None, crop: str | None, precision: str, evaluator: Evaluator
 ) -> tuple[int, int]:
-    """Train some cycles of each recipe on this node's GPU, evaluate, and return the bytes taken at most, and in all.
+    """Train and evaluate each recipe briefly on this node's GPU; return the most bytes taken, and the GPU's total.
 
-    What the device says, not PyTorch: the driver's part for each process is in it. All of it, where a recipe does not
-    fit.
+    The device counts them, so that the CUDA context of the process is included. A recipe that does not fit takes the
+    total.
     """
     data = open_data(uri, size, crop=crop)
     taken = 0
@@ -42,10 +41,12 @@ def memory_taken(
 def train_and_judge(
     recipe: Recipe, data: DataSet, device: str, precision: str, evaluator: Evaluator
 ) -> tuple[Trainer, Evaluation]:
-    """Train `CYCLES` of a recipe, and evaluate; return the trainer, and what was found."""
+    """Train `CYCLES` cycles of a recipe and evaluate it; return the trainer and the evaluation."""
     trainer = Trainer(recipe, data, device=device, precision=precision)
     settings = recipe.training
     trainer.advance(CYCLES * settings.batch * recipe.objective.n_critic)
     latents = fixed_latents(settings.latent, evaluator.samples, settings.latent_dim, evaluator.identity.latent_seed)
-    found = evaluator.to(trainer.device).evaluate(lambda start, count: trainer.sample(latents[start : start + count]))
-    return trainer, found
+    evaluation = evaluator.to(trainer.device).evaluate(
+        lambda start, count: trainer.sample(latents[start : start + count])
+    )
+    return trainer, evaluation

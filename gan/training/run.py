@@ -1,4 +1,4 @@
-"""One training with everything round it: evaluation, divergence, checkpoints, the best generator.
+"""One training with its evaluation, failure detection, checkpoints and best generator.
 
 `gan-search train` and every trial of a sweep go through `TrainingRun`.
 """
@@ -31,11 +31,11 @@ from gan.training.state import cpu_copy, load_state_dict, state_dict
 from gan.training.trainer import COLUMNS, CycleStats, Trainer
 from gan.versions import versions
 
-WINDOWS = 4
-"""Stretches of a report interval after each of which the losses are judged."""
+LOSS_CHECKS = 4
+"""Times per report interval that the losses are checked."""
 
 GRID, VECTORS = 64, 1000
-"""Images of a sample grid; rows in a plot of vectors, which draws 64 of them and counts all."""
+"""Images in a sample grid, and rows in a plot of vectors (it draws 64 of them and counts all)."""
 
 _CURVE_POINTS = 8
 
@@ -75,18 +75,18 @@ class TrainingRun:
         self.trainer = trainer
         self.evaluator = evaluator
         self.storage = storage
-        # Whole images: a twelfth of a length in kimg has no end, and would never quite be reached.
+        # Whole images: the sum of twelve twelfths of a length in kimg need not equal the length.
         self.total = to_images(total_kimg)
         self.interval = to_images(interval_kimg)
         trainer.total_images = self.total
         self.provenance = provenance or {}
         self.best: _Best | None = None
         self.seconds = 0.0
-        self._lost: str | None = None
-        self._last: dict[str, Any] | None = None
+        self._failure: str | None = None
+        self._last_report: dict[str, Any] | None = None
         self._begin = 0
-        self._bests: set[str] = set()
-        self._monitor = FailureDetector(trainer.recipe.objective, trainer.data.shape, evaluator.single_image_fid)
+        self._best_bundles: set[str] = set()
+        self._detector = FailureDetector(trainer.recipe.objective, trainer.data.shape, evaluator.single_image_fid)
         self._checkpoints = Checkpoints(storage.child("checkpoints"))
         settings = trainer.recipe.training
         seed = evaluator.identity.latent_seed
@@ -98,20 +98,20 @@ class TrainingRun:
 
     @property
     def bundle(self) -> str | None:
-        """Where the best generator so far is, as a bundle."""
+        """Where the bundle of the best generator so far is."""
         return None if self.best is None else self.storage.child(f"best-{_stem(self.best.kimg)}").uri
 
     def resume(self) -> float | None:
-        """Go back to the newest whole checkpoint; return its kimg, or None if there is none."""
-        found = self._checkpoints.latest()
-        if found is None:
+        """Restore the newest undamaged checkpoint; return its kimg, or None if there is none."""
+        latest = self._checkpoints.latest()
+        if latest is None:
             return None
-        kimg, state = found
+        kimg, state = latest
         load_state_dict(self.trainer, state["trainer"])
-        self._monitor.load_state_dict(state["monitor"])
+        self._detector.load_state_dict(state["monitor"])
         self.seconds = state["seconds"]
-        self._lost = state["lost"]
-        self._last = state["report"]
+        self._failure = state["lost"]
+        self._last_report = state["report"]
         self._claim()
         if state["best"] is not None:
             self.best = _Best(**state["best"])
@@ -121,76 +121,74 @@ class TrainingRun:
     def reports(self) -> Iterator[Report]:
         """Train on, yielding a report at every multiple of the interval and at the end.
 
-        Checkpoint and bundle are on storage before a report is yielded. After a resume the report of
-        the checkpoint comes first, once more. After a report with `diverged` there is no other. Whoever
-        trained this before, and still does out of reach, may not write here from now on.
+        Checkpoint and bundle are on storage before a report is yielded. After a resume, the report of the checkpoint
+        comes again first. A report with `diverged` is the last one. From now on, another process that still trains
+        this may not write here.
 
         Raises:
             Superseded: another process has resumed this training meanwhile.
         """
-        if self._last is not None:
-            # Whoever was to hear of it may have been gone before it did.
-            yield Report(**self._last)
+        if self._last_report is not None:
+            # The receiver may have ended before it got this report.
+            yield Report(**self._last_report)
         self._claim()
-        while self._goes_on:
+        while self._unfinished:
             yield self._interval()
 
     @property
-    def _goes_on(self) -> bool:
-        return self._lost is None and self.trainer.target_images < self.total
+    def _unfinished(self) -> bool:
+        return self._failure is None and self.trainer.target_images < self.total
 
     def _claim(self) -> None:
-        """Make the folder this process's, if there is anything left to write."""
-        if self._goes_on and not self._checkpoints.claimed:
+        """Make this process the folder's owner, if anything is left to write."""
+        if self._unfinished and not self._checkpoints.claimed:
             self._checkpoints.claim()
-            self._bests = {name for name in self.storage.list() if name.startswith("best-")}
+            self._best_bundles = {name for name in self.storage.list() if name.startswith("best-")}
 
     # ---- one interval
 
     def _interval(self) -> Report:
         start, self._begin = time.perf_counter(), self.trainer.images
         target = min(self.total, (self.trainer.target_images // self.interval + 1) * self.interval)
-        windows, lost = self._train_to(target)
+        stats, self._failure = self._train_to(target)
         trained = time.perf_counter()
         fid, spread = None, None
-        if lost is None:
-            fid, spread, lost = self._judge()
+        if self._failure is None:
+            fid, spread, self._failure = self._evaluate()
         else:
-            # Not worth judging, but people want to see what a lost training had come to.
+            # FID would mean nothing, but people want to see the samples of a failed training.
             self._write_samples()
-        judged = time.perf_counter()
-        self._lost = lost
-        self.seconds += judged - start
+        evaluated = time.perf_counter()
+        self.seconds += evaluated - start
         report = self._report(
-            windows, fid=fid, spread=spread, train_seconds=trained - start, eval_seconds=judged - trained
+            stats, fid=fid, spread=spread, train_seconds=trained - start, eval_seconds=evaluated - trained
         )
         self._save(report)
-        spent = time.perf_counter() - judged
-        self.seconds += spent
-        return dataclasses.replace(report, checkpoint_seconds=spent, seconds=self.seconds)
+        checkpoint_seconds = time.perf_counter() - evaluated
+        self.seconds += checkpoint_seconds
+        return dataclasses.replace(report, checkpoint_seconds=checkpoint_seconds, seconds=self.seconds)
 
     def _train_to(self, target: int) -> tuple[list[CycleStats], str | None]:
-        """Train in `WINDOWS` stretches, ending at once where the losses say that all is lost."""
-        windows: list[CycleStats] = []
+        """Train, checking the losses on the way; return the statistics, and why the training has failed, if it has."""
+        stats: list[CycleStats] = []
         begin, images = self.trainer.target_images, target - self.trainer.target_images
-        for stretch in range(WINDOWS):
-            due = begin + images * (stretch + 1) // WINDOWS
-            window = self.trainer.advance(due - self.trainer.target_images)
-            windows.append(window)
-            lost = self._monitor.losses(window) if len(window.history) else None
-            if lost:
-                return windows, lost
-        return windows, None
+        for check in range(LOSS_CHECKS):
+            next_check = begin + images * (check + 1) // LOSS_CHECKS
+            stats.append(self.trainer.advance(next_check - self.trainer.target_images))
+            failure = self._detector.check_losses(stats[-1]) if len(stats[-1].history) else None
+            if failure:
+                return stats, failure
+        return stats, None
 
-    def _judge(self) -> tuple[float | None, float | None, str | None]:
-        """Evaluate the samples; return FID, spread and why the training is lost, if it is."""
+    def _evaluate(self) -> tuple[float | None, float | None, str | None]:
+        """Evaluate the samples; return FID, spread, and why the training has failed, if it has."""
         result = self.evaluator.evaluate(self._sample)
         fid = result.fid
         if fid is not None and (self.best is None or fid < self.best.fid):
             self.best = _Best(fid, self.kimg, cpu_copy(self.trainer.sampler))
             self._write_best()
         self._write_samples()
-        return fid, result.pixel_spread, self._monitor.samples(self.kimg, fid, result.pixel_spread)
+        return fid, result.pixel_spread, self._detector.check_samples(self.kimg, fid, result.pixel_spread)
 
     def _sample(self, start: int, count: int) -> Tensor:
         return self.trainer.sample(self._latents[start : start + count])
@@ -203,10 +201,10 @@ class TrainingRun:
             self.kimg,
             {
                 "trainer": state_dict(self.trainer),
-                "monitor": self._monitor.state_dict(),
+                "monitor": self._detector.state_dict(),
                 "best": None if best is None else {"fid": best.fid, "kimg": best.kimg, "weights": best.weights},
                 "seconds": self.seconds,
-                "lost": self._lost,
+                "lost": self._failure,
                 "report": report.metrics(),
             },
         )
@@ -221,15 +219,15 @@ class TrainingRun:
         self.storage.write_bytes(f"samples/{_stem(self.kimg)}.png", content)
 
     def _write_best(self) -> None:
-        """Write the best generator as a bundle, then drop what it replaces of what this process wrote or found."""
+        """Write the best generator as a bundle, then delete older ones that this process wrote or found."""
         assert self.best is not None
         name = f"best-{_stem(self.best.kimg)}"
         self._require_mine()
         write_bundle(self.storage.child(name), self.best.weights, self._config(self.best))
         self._require_mine()
-        for other in self._bests - {name}:
+        for other in self._best_bundles - {name}:
             self.storage.delete(other)
-        self._bests = {name}
+        self._best_bundles = {name}
 
     def _require_mine(self) -> None:
         if self._checkpoints.claimed:
@@ -258,51 +256,49 @@ class TrainingRun:
             **self.provenance,
         }
 
-    def _report(
-        self, windows: list[CycleStats], *, fid: float | None, spread: float | None, **seconds: float
-    ) -> Report:
+    def _report(self, stats: list[CycleStats], *, fid: float | None, spread: float | None, **seconds: float) -> Report:
         best, objective = self.best, self.trainer.recipe.objective
-        last = windows[-1]
-        rates = [window.images_per_second for window in windows if window.images_per_second]
-        history = np.concatenate([window.history for window in windows])
-        # An interval shorter than what the last cycle overshot it by has no step of its own.
-        means = [_number(mean) for mean in history.mean(axis=0)] if len(history) else [None] * len(COLUMNS)
+        last = stats[-1]
+        rates = [each.images_per_second for each in stats if each.images_per_second]
+        history = np.concatenate([each.history for each in stats])
+        means: dict[str, float | None] = dict.fromkeys(COLUMNS)
+        if len(history):  # a short interval has no cycle of its own if the last one overshot it
+            means = {column: _finite(mean) for column, mean in zip(COLUMNS, history.mean(axis=0), strict=True)}
         return Report(
             kimg=self.kimg,
             fid=fid,
             best_fid=None if best is None else best.fid,
             best_kimg=None if best is None else best.kimg,
-            score=DIVERGED_SCORE if self._lost or best is None else best.fid,
-            d_loss=means[0],
-            penalty=means[1],
-            g_loss=means[2],
-            real_score=means[3],
-            fake_score=means[4],
-            diverged=int(self._lost is not None),
-            reason=self._lost,
+            score=DIVERGED_SCORE if self._failure or best is None else best.fid,
+            diverged=int(self._failure is not None),
+            reason=self._failure,
             images_per_second=float(np.median(rates)) if rates else None,
             seconds=self.seconds,
             spread=spread,
-            grad_norm_g=_number(last.grad_norm_g),
-            grad_norm_d=_number(last.grad_norm_d),
-            checkpoint_seconds=0.0,
+            grad_norm_g=_finite(last.grad_norm_g),
+            grad_norm_d=_finite(last.grad_norm_d),
             curve=_curve(history, self._begin, last.images),
-            wasserstein=-means[0] if objective.estimates_wasserstein and means[0] is not None else None,
+            wasserstein=_negated(means["d_loss"]) if objective.estimates_wasserstein else None,
+            **means,
             **seconds,
         )
 
 
 def _stem(kimg: float) -> str:
-    """A file name that sorts by training time: the number of images."""
+    """Return a file name that sorts by training time: the number of images."""
     return f"{round(kimg * 1000):09d}"
 
 
-def _number(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def _negated(value: float | None) -> float | None:
+    return None if value is None else -value
+
+
 def _curve(history: np.ndarray, begin: int, end: int) -> list[list[float]]:
-    """Thin the losses between two image counts to a few points [kimg, g_loss, d_loss], each a mean."""
+    """Return the losses between two image counts as a few points [kimg, g_loss, d_loss], each a mean over cycles."""
     if not len(history):
         return []
     points = []
@@ -311,5 +307,6 @@ def _curve(history: np.ndarray, begin: int, end: int) -> list[list[float]]:
         values = history[part].mean(axis=0)
         if np.isfinite(values).all():
             kimg = (begin + per_cycle * (part[-1] + 1)) / 1000
-            points.append([round(float(kimg), 3), float(f"{values[2]:.5g}"), float(f"{values[0]:.5g}")])
+            g_loss, d_loss = (float(f"{values[COLUMNS.index(name)]:.5g}") for name in ("g_loss", "d_loss"))
+            points.append([round(float(kimg), 3), g_loss, d_loss])
     return points

@@ -1,7 +1,7 @@
 """The one training loop: every objective, every network, every data set.
 
 trainer = Trainer(load_recipe("dcgan"), open_data("faces", 32), seed=1)
-window = trainer.advance(4_000)          # until 4,000 more real images were shown
+stats = trainer.advance(4_000)           # until 4,000 more real images were shown
 pixels = trainer.sample(latents)         # uint8 N×H×W×C; leaves the training untouched
 """
 
@@ -35,12 +35,12 @@ _WARM_UP_CYCLES = 5
 
 @dataclass(frozen=True)
 class CycleStats:
-    """What happened while the trainer advanced: read from the device once, at the end.
+    """What happened in some cycles, read from the device once at their end.
 
     Attributes:
         history: float64 [cycles, 5]: `COLUMNS` of every cycle (one generator step).
-        images: real images shown since the training began, at the window's end.
-        images_per_second: real images shown per second; None while all was warm-up.
+        images: real images shown since the training began, at the end.
+        images_per_second: real images shown per second; None if all cycles were warm-up.
         finite: whether every loss, and every weight of the generator at the end, is finite.
         grad_norm_g, grad_norm_d: Euclidean norms of the last step's gradients.
     """
@@ -53,15 +53,15 @@ class CycleStats:
     grad_norm_d: float
 
     def mean(self, column: str) -> float:
-        """Return the mean of one of `COLUMNS` over the window; NaN if a step's value was."""
+        """Return the mean of one of `COLUMNS` over the cycles; NaN if any value is, or there is no cycle."""
         return float(self.history[:, COLUMNS.index(column)].mean()) if len(self.history) else float("nan")
 
 
 class Trainer:
     """One training: networks, optimisers, moving average, data position and random streams.
 
-    Two trainers with equal arguments on one machine compute equal numbers, and one that was saved
-    and loaded continues as if it had never stopped: to the bit on CPU at one thread count.
+    Two trainers with equal arguments on one machine compute equal numbers. A trainer that was saved and loaded
+    continues as if it had never stopped. On a CPU both hold to the bit, at one thread count.
 
     Args:
         recipe: what to train.
@@ -152,7 +152,7 @@ class Trainer:
             while self.images < self.target_images:
                 log.append(self._cycle())
                 self._clock.tick(self.images)
-        return self._window(log, self._clock.images_per_second(self.images))
+        return self._stats(log, self._clock.images_per_second(self.images))
 
     def _cycle(self) -> Tensor:
         """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`.
@@ -284,9 +284,9 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _window(self, log: list[Tensor], images_per_second: float | None) -> CycleStats:
+    def _stats(self, log: list[Tensor], images_per_second: float | None) -> CycleStats:
         history = torch.stack(log).double().cpu().numpy() if log else np.zeros((0, len(COLUMNS)))
-        # Running statistics count too: samples are drawn with them.
+        # Samples are drawn with the running statistics, so these count too.
         state = [value.sum() for value in self.generator.state_dict().values() if value.is_floating_point()]
         return CycleStats(
             history=history,
@@ -299,13 +299,13 @@ class Trainer:
 
 
 def _require_memory(recipe: Recipe, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raise `OutOfMemory` where the weights and what training keeps of each do not fit.
+    """Raise `OutOfMemory` if the weights and their training state do not fit into memory.
 
-    A CPU's allocator promises memory that is not there: the process would be killed in filling it.
+    On a CPU, allocation succeeds beyond the free memory, and the process is killed when it uses it.
     """
     free = free_memory(device)
     generator, discriminator = recipe.count_parameters(shape)
-    # Of each weight: itself, its gradient, two moments; of the generator's, the average as well.
+    # Each weight has a gradient and two moments; the generator's have an average too.
     needed = 4 * (4 * (generator + discriminator) + (generator if recipe.training.ema_kimg > 0 else 0))
     if free is not None and needed > free:
         raise OutOfMemory(
@@ -315,10 +315,10 @@ def _require_memory(recipe: Recipe, shape: tuple[int, ...], device: torch.device
 
 
 class _RandomState:
-    """A stream of its own for what PyTorch draws from its global generator (weights, dropout).
+    """A random stream of its own for what PyTorch draws from its global generators (weights, dropout).
 
-    Entered, it puts its state in the global place; left, it takes it back and restores what was
-    there. So trainers in one process do not disturb each other, nor whoever runs them.
+    As a context, it puts its state into the global generators, and restores theirs at the end. So trainers in one
+    process do not disturb each other or their caller.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -354,7 +354,7 @@ class _RandomState:
 
 
 class _Clock:
-    """Images per second, without the first cycles in this process; the device is waited for at both ends."""
+    """Measures images per second without the warm-up cycles; it waits for the device at both ends."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

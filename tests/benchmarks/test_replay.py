@@ -24,7 +24,7 @@ from training import Training
 from gan.data.packed.opening import open_data
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
-from gan.training.divergence import DOMINATED_WINDOWS
+from gan.training.divergence import DOMINATED_CHECKS
 from search.trials.searcher import is_infeasible
 
 COMMON = {
@@ -255,7 +255,7 @@ def test_the_rule_sees_what_the_trainer_would_have_shown_it(recorded: TraceSet) 
     lost = recorded.verdict(dominated([400.0] + [410.0] * 5))
     # The first FID is the best there is, which ends no count: the windows since then decide.
     assert lost is not None and lost.reason.startswith("dominated")
-    assert lost.report == math.ceil(DOMINATED_WINDOWS / 4) and lost.judged
+    assert lost.report == math.ceil(DOMINATED_CHECKS / 4) and lost.judged
     assert recorded.verdict(dominated([400.0, 390.0, 380.0, 370.0, 360.0, 350.0])) is None
     # One that is better than a single image has learnt.
     assert recorded.verdict(dominated([400.0, 199.0] + [410.0] * 5)) is None
@@ -272,7 +272,7 @@ def test_false_kills_are_those_that_would_have_been_among_the_best(recorded: Tra
     assert 0 < found["saved"]["share"] < 0.02
     patient = judge_divergence.judge(judge_divergence.cases(recorded, (100, 1.0)))
     assert patient["ended"] == 0 and patient["false_kills"]["count"] == 0
-    assert judge_divergence.shipped()[0] == DOMINATED_WINDOWS
+    assert judge_divergence.shipped()[0] == DOMINATED_CHECKS
 
 
 def test_ratios_and_shares() -> None:

@@ -56,7 +56,7 @@ def test_replaying_changes_no_number(objective: str, settings: dict[str, Any]) -
     for images in (1, 700, 300):
         first, second = plain.advance(images), replayed.advance(images)
         assert np.array_equal(first.history, second.history)
-        norms = [(window.images, window.grad_norm_g, window.grad_norm_d) for window in (first, second)]
+        norms = [(stats.images, stats.grad_norm_g, stats.grad_norm_d) for stats in (first, second)]
         assert norms[0] == norms[1]
         # Sampling in between leaves no trace.
         replayed.sample(torch.zeros(8, 8))

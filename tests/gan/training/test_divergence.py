@@ -175,13 +175,13 @@ def test_the_other_recipes_train_or_are_said_to_be_lost(train: Any, recipe: str)
 SINGLE = 200.0
 
 
-def window(d_loss: float, g_loss: float, finite: bool = True) -> CycleStats:
+def stats(d_loss: float, g_loss: float, finite: bool = True) -> CycleStats:
     row = dict.fromkeys(COLUMNS, 0.0) | {"d_loss": d_loss, "g_loss": g_loss}
     return CycleStats(np.array([[row[name] for name in COLUMNS]]), 100, None, finite, 1.0, 1.0)
 
 
 def test_a_weight_that_is_not_finite_ends_at_once() -> None:
-    assert str(FailureDetector(NonSaturating(), SHAPE, SINGLE).losses(window(1.0, 1.0, finite=False))).startswith(
+    assert str(FailureDetector(NonSaturating(), SHAPE, SINGLE).check_losses(stats(1.0, 1.0, finite=False))).startswith(
         "not finite"
     )
 
@@ -189,7 +189,7 @@ def test_a_weight_that_is_not_finite_ends_at_once() -> None:
 @pytest.mark.parametrize(("d_loss", "lost"), [(-1.1e3, False), (-1.2e3, True), (3e6, True)])
 def test_a_critic_explodes_beyond_ten_diameters_of_the_image_space(d_loss: float, lost: bool) -> None:
     assert 10 * 2 * math.sqrt(32 * 32 * 3) == pytest.approx(1108.5, abs=0.1)
-    assert (FailureDetector(WGAN(), SHAPE, SINGLE).losses(window(d_loss, 0.0)) is not None) == lost
+    assert (FailureDetector(WGAN(), SHAPE, SINGLE).check_losses(stats(d_loss, 0.0)) is not None) == lost
 
 
 @pytest.mark.parametrize(("objective", "g_loss"), [(NonSaturating(), 9.0), (Minimax(), -1e-4)])
@@ -197,22 +197,22 @@ def test_a_winning_discriminator_is_no_loss_while_fid_falls_or_has_fallen(object
     learning, stuck, learnt = (FailureDetector(objective, SHAPE, SINGLE) for _ in range(3))
     said = []
     for report in range(4):
-        for monitor in (learning, stuck, learnt):
-            assert all(monitor.losses(window(1e-3, g_loss)) is None for _ in range(4))
-        assert learning.samples(1.0, 300.0 * 0.9**report, 0.5) is None
-        assert learnt.samples(1.0, 190.0 if report == 0 else 250.0, 0.5) is None
-        said.append(stuck.samples(1.0, 300.0, 0.5))
+        for detector in (learning, stuck, learnt):
+            assert all(detector.check_losses(stats(1e-3, g_loss)) is None for _ in range(4))
+        assert learning.check_samples(1.0, 300.0 * 0.9**report, 0.5) is None
+        assert learnt.check_samples(1.0, 190.0 if report == 0 else 250.0, 0.5) is None
+        said.append(stuck.check_samples(1.0, 300.0, 0.5))
     # The second report is the first without progress.
     assert said[0] is None
     assert str(said[1]).startswith("dominated")
 
 
 def test_a_short_lead_of_the_discriminator_is_no_loss() -> None:
-    monitor = FailureDetector(NonSaturating(), SHAPE, SINGLE)
+    detector = FailureDetector(NonSaturating(), SHAPE, SINGLE)
     for _ in range(10):
         for d_loss in (1e-3, 1e-3, 1e-3, 0.3):
-            assert monitor.losses(window(d_loss, 9.0)) is None
-        assert monitor.samples(1.0, 300.0, 0.5) is None
+            assert detector.check_losses(stats(d_loss, 9.0)) is None
+        assert detector.check_samples(1.0, 300.0, 0.5) is None
 
 
 @pytest.mark.parametrize(("interval", "lost_at"), [(0.1, 4.0), (0.5, 4.0), (4.0, 8.0)])
@@ -221,15 +221,15 @@ def test_collapse_must_persist_and_spread_must_not_grow(interval: float, lost_at
     said = []
     for report in range(1, 60):
         kimg = report * interval
-        assert growing.samples(kimg, 400.0, 0.004 * 1.5 ** min(kimg, 19)) is None
-        said.append((kimg, stuck.samples(kimg, 400.0, 0.004)))
+        assert growing.check_samples(kimg, 400.0, 0.004 * 1.5 ** min(kimg, 19)) is None
+        said.append((kimg, stuck.check_samples(kimg, 400.0, 0.004)))
     first = next(kimg for kimg, reason in said if reason)
     assert first == pytest.approx(lost_at)
 
 
 def test_what_a_monitor_has_seen_survives_a_restart() -> None:
     first = FailureDetector(NonSaturating(), SHAPE, SINGLE)
-    first.samples(3.0, 400.0, 0.004)
+    first.check_samples(3.0, 400.0, 0.004)
     second = FailureDetector(NonSaturating(), SHAPE, SINGLE)
     second.load_state_dict(first.state_dict())
-    assert str(second.samples(4.0, 400.0, 0.004)).startswith("collapsed")
+    assert str(second.check_samples(4.0, 400.0, 0.004)).startswith("collapsed")

@@ -73,8 +73,8 @@ for name, (settings, uri) in cases.items():
     trainer = Trainer(small_recipe(**settings), open_data(uri), seed=3, device="cpu")
     _, state = Checkpoints(Storage(f"{folder}/{name}")).latest()
     load_state_dict(trainer, state)
-    window = trainer.advance(after)
-    found[name] = [state_digest(trainer), window.history.tolist()]
+    stats = trainer.advance(after)
+    found[name] = [state_digest(trainer), stats.history.tolist()]
 print(json.dumps(found))
 """
 

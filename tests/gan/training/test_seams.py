@@ -219,17 +219,17 @@ def test_real_images_are_scored_in_the_generators_step_only_if_the_loss_reads_th
 def test_a_penalty_shares_the_forward_pass() -> None:
     trainer = make("penalty")
     calls = count_calls(trainer)
-    window = trainer.advance(1)
-    assert len(calls) == 3 and window.mean("penalty") > 0
+    stats = trainer.advance(1)
+    assert len(calls) == 3 and stats.mean("penalty") > 0
 
 
 def test_penalties_add_up_and_are_reported_apart_from_the_loss() -> None:
     both = make("two-penalties")
     l2 = make("two-penalties", penalty="none")
     zero_centred = make("two-penalties", objective="non-saturating")
-    windows = [trainer.advance(1) for trainer in (both, l2, zero_centred)]
-    assert windows[0].mean("penalty") == pytest.approx(windows[1].mean("penalty") + windows[2].mean("penalty"))
-    assert len({window.mean("d_loss") for window in windows}) == 1
+    stats = [trainer.advance(1) for trainer in (both, l2, zero_centred)]
+    assert stats[0].mean("penalty") == pytest.approx(stats[1].mean("penalty") + stats[2].mean("penalty"))
+    assert len({stats.mean("d_loss") for stats in stats}) == 1
 
 
 def test_the_penalty_of_a_linear_discriminator_is_its_squared_norm() -> None:

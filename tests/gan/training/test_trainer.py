@@ -65,10 +65,10 @@ def tutorial_cycle(trainer: Trainer) -> dict[str, float]:
 def test_a_cycle_is_the_tutorials() -> None:
     trainer = small_trainer()
     expected: dict[str, Any] = tutorial_cycle(trainer)
-    window = trainer.advance(trainer.recipe.training.batch)
-    assert len(window.history) == 1
-    assert window.mean("d_loss") == pytest.approx(expected["d_loss"], rel=1e-5)
-    assert window.mean("g_loss") == pytest.approx(expected["g_loss"], rel=1e-5)
+    stats = trainer.advance(trainer.recipe.training.batch)
+    assert len(stats.history) == 1
+    assert stats.mean("d_loss") == pytest.approx(expected["d_loss"], rel=1e-5)
+    assert stats.mean("g_loss") == pytest.approx(expected["g_loss"], rel=1e-5)
     for network, weights in ((trainer.generator, expected["g"]), (trainer.discriminator, expected["d"])):
         for mine, plain in zip(network.parameters(), weights, strict=True):
             # Adam's first step is the sign of the gradient: where that is all but zero, rounding decides.
@@ -149,9 +149,9 @@ def test_the_clip_holds_after_every_critic_step(scope: str, monkeypatch: pytest.
 
 def test_the_critic_steps_as_often_as_asked() -> None:
     trainer = small_trainer("wgan", n_critic=4)
-    window = trainer.advance(1)
+    stats = trainer.advance(1)
     assert (trainer.cycles, trainer.images) == (1, 4 * 32)
-    assert len(window.history) == 1
+    assert len(stats.history) == 1
     steps = {float(state["step"]) for state in trainer.optimizer_d.state.values()}
     assert steps == {4.0}
     assert {float(state["step"]) for state in trainer.optimizer_g.state.values()} == {1.0}
@@ -279,27 +279,27 @@ def test_samples_are_pixels_of_the_sampler_with_running_statistics() -> None:
     assert (pixels.permute(0, 3, 1, 2).float() - expected).abs().max() <= 0.51
 
 
-# ---- windows
+# ---- stats
 
 
 def test_a_window_tells_what_happened() -> None:
     trainer = small_trainer()
-    window = trainer.advance(320)
-    assert window.history.shape == (10, len(COLUMNS)) and window.history.dtype == np.float64
-    assert window.images == trainer.images == 320
-    assert window.finite and window.images_per_second and window.images_per_second > 0
+    stats = trainer.advance(320)
+    assert stats.history.shape == (10, len(COLUMNS)) and stats.history.dtype == np.float64
+    assert stats.images == trainer.images == 320
+    assert stats.finite and stats.images_per_second and stats.images_per_second > 0
     norm = torch.cat([w.grad.flatten() for w in trainer.generator.parameters() if w.grad is not None]).norm()
-    assert window.grad_norm_g == pytest.approx(float(norm), rel=1e-5)
-    real = window.history[:, COLUMNS.index("real_score")]
-    assert not np.array_equal(real, window.history[:, COLUMNS.index("fake_score")])
+    assert stats.grad_norm_g == pytest.approx(float(norm), rel=1e-5)
+    real = stats.history[:, COLUMNS.index("real_score")]
+    assert not np.array_equal(real, stats.history[:, COLUMNS.index("fake_score")])
 
 
 def test_a_window_without_a_step_is_empty() -> None:
     trainer = small_trainer()
     trainer.advance(1)
-    window = trainer.advance(5)
-    assert window.history.shape == (0, len(COLUMNS)) and np.isnan(window.mean("d_loss"))
-    assert window.images_per_second is None and window.finite
+    stats = trainer.advance(5)
+    assert stats.history.shape == (0, len(COLUMNS)) and np.isnan(stats.mean("d_loss"))
+    assert stats.images_per_second is None and stats.finite
 
 
 @pytest.mark.parametrize("side", ["generator", "discriminator"])
