@@ -261,7 +261,7 @@ class TrainingRun:
         last = stats[-1]
         rates = [each.images_per_second for each in stats if each.images_per_second]
         history = np.concatenate([each.history for each in stats])
-        means: dict[str, float | None] = dict.fromkeys(COLUMNS)
+        means: dict[str, Any] = dict.fromkeys(COLUMNS)
         if len(history):  # a short interval has no cycle of its own if the last one overshot it
             means = {column: _finite(mean) for column, mean in zip(COLUMNS, history.mean(axis=0), strict=True)}
         return Report(
