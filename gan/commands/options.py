@@ -1,4 +1,4 @@
-"""Options that several commands take, declared once; and what their values turn into."""
+"""Options that several commands take, and how their values are read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _positive(value: float | None) -> float | None:
 
 
 def _within(low: int, high: int) -> Callable[[int | None], int | None]:
-    """Check an option's range; typer's own check would print the bounds all over the help."""
+    """Return a check of an option's range; typer's own check would print the bounds in the help."""
 
     def check(value: int | None) -> int | None:
         if value is not None and not low <= value <= high:
@@ -55,7 +55,7 @@ Crop = Annotated[
         help="center, center-N or top-bottom-N: the square to cut out before resizing; default: the data's own",
     ),
 ]
-Seed = Annotated[int, whole_number(help="decides all that is random", low=0, high=2**31 - 1)]
+Seed = Annotated[int, whole_number(help="seed of all random numbers", low=0, high=2**31 - 1)]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda")]
 Features = Annotated[
     str | None, typer.Option(metavar="NAME", help="inception, random-conv or exported:PATH; default: by data")
@@ -99,7 +99,7 @@ def parse_settings(given: list[str] | None) -> dict[str, str]:
 
 
 def as_uri(place: str) -> str:
-    """Return data given as a bare path as a data URI: folder:DIR, or packed:FILE; others stay as they are."""
+    """Return a bare path as a data URI, folder:DIR or packed:FILE; anything else is returned unchanged."""
     from gan.data.sources.opening import SOURCES
 
     scheme = place.partition(":")[0]

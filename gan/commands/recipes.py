@@ -41,9 +41,9 @@ def show_recipe(
     size: opt.Size = None,
     json: opt.Json = False,
 ) -> None:
-    """Show a recipe's settings, where each is from, and what a search samples.
+    """Show a recipe's settings, the source of each, and what a search samples.
 
-    Networks are counted at --size, else the recipe's own size, else 64 pixels.
+    Parameters are counted at --size, else at the recipe's own size, else at 64 pixels.
 
     Example: gan-search recipes show wgan --size 32
     """

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 STEPS = 8
 """Images in a row of an interpolation."""
 WALKERS = 16
-"""Images that move side by side in an animated grid."""
+"""Images in an animated grid."""
 MOST_FRAMES = 2000
 _FRAMES_PER_LEG = 24
-_FEWEST_LEGS = 3  # with two, the way back would be the way there
+_FEWEST_LEGS = 3  # with two, the walk would return on the same path
 _PALETTE_FRAMES = 16
 _CHUNK = 1000
 _OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -85,7 +85,7 @@ def sample(
 
 
 def _check_out(out: Path, count: int, one_picture: bool) -> None:
-    """Raise `InputError` unless what is asked for fits a file of this name."""
+    """Raise `InputError` unless the images can be written under this name."""
     suffix = out.suffix.lower()
     if suffix in _OTHER_PICTURES:
         raise InputError(f"--out {out}: pictures are written as PNG; give a name that ends in .png")
@@ -130,12 +130,12 @@ def _write(bundle: Bundle, latents: Tensor, out: Path) -> list[str]:
 
 
 def _columns(count: int) -> int:
-    """A square grid, in rows of `STEPS` from where that makes a picture of common proportions."""
+    """Return the columns of a grid: `STEPS` for few images, else the multiple of it that makes a near square."""
     return STEPS if count <= STEPS * STEPS else -(-int(count**0.5) // STEPS) * STEPS
 
 
 def _write_folder(bundle: Bundle, latents: Tensor, folder: Path) -> Iterator[str]:
-    """Write numbered PNGs, in chunks that fit the memory."""
+    """Write numbered PNGs, generated in chunks that fit into memory; yield their paths."""
     from gan.tensors.images import save_png
 
     digits = max(6, len(str(len(latents) - 1)))
@@ -154,7 +154,7 @@ def _write_folder(bundle: Bundle, latents: Tensor, folder: Path) -> Iterator[str
 
 
 def _walks(bundle: Bundle, count: int, seed: int) -> Tensor:
-    """Return latents of walks of `STEPS` images, each between two latents that belong to the seed."""
+    """Return latents of walks of `STEPS` images, each between two latents that the seed decides."""
     import torch
 
     from gan.tensors.latents import between
@@ -168,7 +168,7 @@ def _walks(bundle: Bundle, count: int, seed: int) -> Tensor:
 
 
 def _write_animation(bundle: Bundle, frames: int, seed: int, out: Path, walkers: int) -> list[str]:
-    """Write an animated GIF of some walkers, each on a closed way past images that belong to the seed."""
+    """Write an animated GIF of `walkers` images, each on a closed path past images that the seed decides."""
     import numpy as np
     import torch
 

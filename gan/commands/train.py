@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 PLOT = "training.png"
 REPORTS_PER_TRAINING = 12
 LONGEST_INTERVAL = 250.0
-"""Kimg between two reports, and so between two checkpoints: what an interruption may cost."""
+"""Kimg between two reports, and so between two checkpoints: the most that an interruption costs."""
 CYCLES_PER_REPORT = 4
-"""Generator steps that a report needs at least: its losses are judged in four stretches."""
+"""The fewest generator steps between two reports, whose losses are judged in four stretches."""
 
 
 def train(
@@ -112,7 +112,7 @@ def train(
 
 
 def _interval(recipe: Recipe, kimg: float, wanted: float | None) -> float:
-    """Return the kimg between reports, which must hold a generator step."""
+    """Return the kimg between reports: at least one generator step."""
     cycle = recipe.training.batch * recipe.objective.n_critic / 1000
     if wanted is None:
         return max(min(kimg / REPORTS_PER_TRAINING, LONGEST_INTERVAL), CYCLES_PER_REPORT * cycle)
@@ -124,7 +124,7 @@ def _interval(recipe: Recipe, kimg: float, wanted: float | None) -> float:
 
 
 def _train(run: TrainingRun, folder: TrainingFolder, kimg: float, json: bool) -> None:
-    """Train to the end, then print and draw what came of it."""
+    """Train to the end, then print and draw the result."""
     from gan.plots.pictures import write_real
     from gan.storage.storage import writing
     from gan.training.training_folder import REPORTS
@@ -160,7 +160,7 @@ def _continue(
 
 
 def _line(report: dict[str, Any], short: str) -> str:
-    """Return a report as a line for people; `short` names its distance."""
+    """Return a report as one line; `short` is the name of its distance."""
     parts = [f"{report['kimg']:8.2f} kimg"]
     for label, name, form in (
         (short, "fid", "8.2f"),
