@@ -8,7 +8,7 @@ import struct
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 import google_crc32c
 from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -29,7 +29,7 @@ class EventFolder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._path: Path | None = None
+        self._path = self._new_path()
 
     def write(self, events: Iterable[tuple[int, Sequence[Value]]], at: float) -> None:
         """Append events, each a step and its values, and flush them to the file.
@@ -43,22 +43,18 @@ class EventFolder:
             for step, values in events
         ]
         try:
-            with self._open(at) as file:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                if not file.tell():
+                    records.insert(0, record(event_pb2.Event(wall_time=at, file_version=_VERSION)))
                 file.write(b"".join(records))
         except OSError:
-            self._path = None
+            self._path = self._new_path()
             raise
 
-    def _open(self, at: float) -> BinaryIO:
-        if self._path is not None:
-            return self._path.open("ab")
-        self._folder.mkdir(parents=True, exist_ok=True)
+    def _new_path(self) -> Path:
         # TensorBoard reads files in the order of their names.
-        name = f"events.out.tfevents.{int(time.time()):010d}.{next(_serial):06d}.{os.getpid()}"
-        self._path = self._folder / name
-        file = self._path.open("xb")
-        file.write(record(event_pb2.Event(wall_time=at, file_version=_VERSION)))
-        return file
+        return self._folder / f"events.out.tfevents.{int(time.time()):010d}.{next(_serial):06d}.{os.getpid()}"
 
 
 def record(event: event_pb2.Event) -> bytes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
@@ -22,25 +21,6 @@ INACTIVE_TEXT = "inactive"
 _ALWAYS = ("recipe", "source")
 
 
-@dataclass(frozen=True)
-class Column:
-    """One parameter.
-
-    Attributes:
-        texts: the values of a text column; none for a column of numbers.
-        inactive: shown for a trial in which the parameter has no effect. TensorBoard leaves trials without a value
-            out of most of its plots.
-        leads: whether it is shown first, because every recipe searches it over orders of magnitude. By default
-            TensorBoard shows the five that come first in the alphabet.
-    """
-
-    name: str
-    help: str
-    texts: tuple[str, ...] = ()
-    inactive: str | float = ""
-    leads: bool = False
-
-
 class Table:
     """The columns and rows of one run.
 
@@ -50,21 +30,23 @@ class Table:
     """
 
     def __init__(self, recipes: Recipes, evaluation: Mapping[str, Any] | None) -> None:
-        self.columns = [_column(name, recipes) for name in _names(recipes)]
-        self._recipes = recipes
+        columns = [_column(name, recipes) for name in _names(recipes)]
+        self._inactive = {info.name: inactive for info, inactive in columns}
+        self._infos = [
+            _text_column("recipe", "the kind of GAN", recipes, leads=True),
+            _text_column("source", "where its settings come from", ("published", "sampled")),
+            *(info for info, _ in columns),
+        ]
         self._distance = label(evaluation)
 
     def head(self) -> summary_pb2.Summary.Value:
         """Return the summary that declares the columns. TensorBoard takes that of any trial, so each has the same."""
-        recipe = Column("recipe", "the kind of GAN", tuple(self._recipes), leads=True)
-        source = Column("source", "where its settings come from", ("published", "sampled"))
-        infos = [_info(column) for column in (recipe, source, *self.columns)]
         names = [name if tag.startswith("state") else f"{name} {self._distance}" for tag, name in METRICS.items()]
         metrics = [
             api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
             for tag, name in zip(METRICS, names, strict=True)
         ]
-        experiment = api_pb2.Experiment(hparam_infos=infos, metric_infos=metrics)
+        experiment = api_pb2.Experiment(hparam_infos=self._infos, metric_infos=metrics)
         return _summary(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(experiment=experiment))
 
     def row(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
@@ -72,12 +54,12 @@ class Table:
         start = plugin_data_pb2.SessionStartInfo(start_time_secs=at)
         start.hparams["recipe"].string_value = trial.recipe
         start.hparams["source"].string_value = trial.source
-        for column in self.columns:
-            value = _value(column, trial.settings)
+        for name, inactive in self._inactive.items():
+            value = _value(name, inactive, trial.settings)
             if isinstance(value, str):
-                start.hparams[column.name].string_value = value
+                start.hparams[name].string_value = value
             else:
-                start.hparams[column.name].number_value = value
+                start.hparams[name].number_value = value
         return _summary(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_start_info=start))
 
     def end(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
@@ -102,27 +84,45 @@ def _names(recipes: Recipes) -> list[str]:
     return [name for name in names if name in wanted and name not in _ALWAYS]
 
 
-def _column(name: str, recipes: Recipes) -> Column:
-    values = values_of(name, recipes)
-    if all(map(is_number, values)):
-        # A number that the parameter itself cannot have.
-        inactive = min(-1.0, math.floor(float(min(values))) - 1.0)
-        return Column(name, _help(name, recipes), inactive=inactive, leads=_is_broad(name, recipes))
-    return Column(name, _help(name, recipes), tuple(dict.fromkeys(map(_text, values))), INACTIVE_TEXT)
+def _column(name: str, recipes: Recipes) -> tuple[api_pb2.HParamInfo, str | float]:
+    """Return the column of a setting, and what it shows for a trial in which the setting has no effect.
+
+    TensorBoard leaves trials without a value out of most of its plots.
+    """
+    values, about = values_of(name, recipes), _help(name, recipes)
+    if not all(map(is_number, values)):
+        return _text_column(name, about, [*map(_text, values), INACTIVE_TEXT]), INACTIVE_TEXT
+    info = api_pb2.HParamInfo(name=name, display_name=name, description=about, type=api_pb2.DATA_TYPE_FLOAT64)
+    info.differs = _is_broad(name, recipes)
+    # A number that the setting itself cannot have.
+    return info, min(-1.0, math.floor(float(min(values))) - 1.0)
+
+
+def _text_column(name: str, about: str, texts: Iterable[str], *, leads: bool = False) -> api_pb2.HParamInfo:
+    """Return a column of texts.
+
+    Args:
+        leads: whether it is shown first. By default TensorBoard shows the five first ones in the alphabet.
+    """
+    info = api_pb2.HParamInfo(name=name, display_name=name, description=about, type=api_pb2.DATA_TYPE_STRING)
+    info.differs = leads
+    info.domain_discrete.values.extend(struct_pb2.Value(string_value=text) for text in dict.fromkeys(texts))
+    return info
 
 
 def _is_broad(name: str, recipes: Recipes) -> bool:
+    """Tell whether every recipe searches a setting over orders of magnitude; then it is shown first."""
     spaces = [(recipe.get("space") or {}).get(name) for recipe in recipes.values()]
     return all(isinstance(space, Mapping) and bool(space.get("log")) for space in spaces)
 
 
-def _value(column: Column, settings: Mapping[str, Any]) -> str | float:
-    if column.name not in settings or not has_effect(column.name, settings):
-        return column.inactive
-    value = settings[column.name]
-    if isinstance(column.inactive, str):
+def _value(name: str, inactive: str | float, settings: Mapping[str, Any]) -> str | float:
+    if name not in settings or not has_effect(name, settings):
+        return inactive
+    value = settings[name]
+    if isinstance(inactive, str):
         return _text(value)
-    return float(value) if is_number(value) else column.inactive
+    return float(value) if is_number(value) else inactive
 
 
 def _text(value: Any) -> str:
@@ -132,18 +132,6 @@ def _text(value: Any) -> str:
 def _help(name: str, recipes: Recipes) -> str:
     parameters = (declared(recipe.get("settings") or {}).get(name) for recipe in recipes.values())
     return next((parameter.help for parameter in parameters if parameter is not None), "")
-
-
-def _info(column: Column) -> api_pb2.HParamInfo:
-    info = api_pb2.HParamInfo(name=column.name, display_name=column.name, description=column.help)
-    info.differs = column.leads
-    if isinstance(column.inactive, str):
-        info.type = api_pb2.DATA_TYPE_STRING
-        values = dict.fromkeys([*column.texts, *([column.inactive] if column.inactive else [])])
-        info.domain_discrete.values.extend(struct_pb2.Value(string_value=value) for value in values)
-    else:
-        info.type = api_pb2.DATA_TYPE_FLOAT64
-    return info
 
 
 def _summary(tag: str, content: plugin_data_pb2.HParamsPluginData) -> summary_pb2.Summary.Value:

@@ -14,8 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from gan.errors import InputError
@@ -56,7 +55,7 @@ def serve_tensorboard(run: Storage, port: int, announce: Announce) -> None:
         InputError: the run has nothing to show yet, or the port is taken.
     """
     record, follower = _read(run), Follower(run)
-    with _Interrupt() as interrupt, tempfile.TemporaryDirectory(prefix="gan-search-tensorboard-") as folder:
+    with _polls(run) as polls, tempfile.TemporaryDirectory(prefix="gan-search-tensorboard-") as folder:
         files = EventFiles(run, Path(folder), record if record.trials else follower.record)
 
         def write_numbers() -> None:
@@ -65,11 +64,11 @@ def serve_tensorboard(run: Storage, port: int, announce: Announce) -> None:
 
         write_numbers()
         announce(_launch_tensorboard(Path(folder), port))
-        while not interrupt.came:
-            # After the numbers: over a network the grids take their time.
-            files.write_grids()
-            interrupt.pause(run)
+        # After the numbers: over a network the grids take their time.
+        files.write_grids()
+        for _ in polls:
             write_numbers()
+            files.write_grids()
 
 
 def _launch_tensorboard(folder: Path, port: int) -> str:
@@ -120,12 +119,11 @@ def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
             pass
         copy.update(follower.record, times_of(follower.record), driven=is_driven(run))
 
-    with _Interrupt() as interrupt:
+    with _polls(run) as polls:
         update()
         with _http_server(make_app(storage), port) as address:
             announce(address)
-            while not interrupt.came:
-                interrupt.pause(run)
+            for _ in polls:
                 update()
 
 
@@ -181,35 +179,34 @@ def _read(run: Storage) -> SweepRecord:
     return record
 
 
-class _Interrupt:
-    """A context that ends in order on Ctrl-C, which is how a server is meant to end, and on SIGTERM.
+@contextmanager
+def _polls(run: Storage) -> Iterator[Iterator[None]]:
+    """Yield an iterator that returns whenever the journal is to be read again, until Ctrl-C or SIGTERM.
 
-    Either raises KeyboardInterrupt at once. Code that swallows every exception (a finaliser, a callback of the
-    interpreter) may lose it, so a loop must look at `came` as well.
+    Ctrl-C is how a server is meant to end. Both signals raise KeyboardInterrupt at once, which ends this context. Code
+    that swallows every exception (a finaliser, a callback of the interpreter) may lose it; then the iterator ends.
     """
+    interrupted = False
 
-    def __init__(self) -> None:
-        self.came = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def _receive(self, *_: object) -> None:
-        self.came = True
+    def receive(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
         raise KeyboardInterrupt
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        return kind is KeyboardInterrupt
+    def poll() -> Iterator[None]:
+        while True:
+            end = time.monotonic() + (_POLL_REMOTE_SECONDS if run.local_path is None else _POLL_SECONDS)
+            while time.monotonic() < end:
+                if interrupted:
+                    return
+                time.sleep(_LOOK_SECONDS)
+            yield
 
-    def pause(self, run: Storage) -> None:
-        """Wait until the journal is to be read again."""
-        end = time.monotonic() + (_POLL_REMOTE_SECONDS if run.local_path is None else _POLL_SECONDS)
-        while not self.came and time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS)
+    handlers = {number: signal.signal(number, receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield poll()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
