@@ -79,7 +79,7 @@ SKIPPED: dict[str, str] = {
     r"make .*": "sets up an environment from the network; tests/test_make.py checks what it runs",
     r"source .*": "of the shell alone",
     r"pip install (?!-e my-parts$).*": "downloads packages",
-    r"gan-search tensorboard .*": "serves until it is stopped; tests/search runs it",
+    r"(gan-search )?tensorboard .*": "serves until it is stopped; tests/search runs it",
     r"gan-search dashboard .*": "serves until it is stopped; tests/search runs it",
     r"gan-search .*--address .*": "needs a cluster",
     r"ray .*": "starts or stops a cluster on this machine",
