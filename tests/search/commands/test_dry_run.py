@@ -68,6 +68,14 @@ def test_verbose_shows_the_log_on_stderr(tiny_data: str, tmp_path: Path, capsys:
     assert "INFO" not in quiet.err
 
 
+def test_a_file_whose_settings_are_no_mapping_is_refused_with_set_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec.yaml").write_text("settings: 3\n")
+    assert run_app(app, ["sweep", str(tmp_path / "spec.yaml"), "--set", "lr_g=1e-3", "--dry-run"]) == 2
+    assert "settings: Input should be a valid dictionary" in capsys.readouterr().err
+
+
 def test_grey_images_are_told_of_before_anything_starts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
