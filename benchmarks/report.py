@@ -1,15 +1,15 @@
-"""How long the report of a long sweep takes to build and to load, against a plain styled table of the same trials.
+"""Time to build and to load the report of a long sweep, against a plain styled table of the same trials.
 
     python benchmarks/report.py                   # 1,000 fabricated trials
     python benchmarks/report.py --trials 300 --repeats 5 --json
 
 The run is fabricated once (`fabricated_run.py`). Ours is the whole command `gan-search report`: leaderboard, plots and
-page. The peer is what a script would do: read the journal with pandas, and write each trial's last report and settings
-as a styled HTML table, with bars under the distances; no chart, no pictures. Both start a fresh process and take turns.
+page. The peer is a typical script: it reads the journal with pandas, and writes each trial's last report and settings
+as a styled HTML table, with bars under the distances; no charts, no pictures. Both start fresh processes, in turns.
 
-Loading is measured where a Chromium is found: from the start of navigation until everything has loaded and all charts
-are drawn, on a desktop and on a phone whose processor is four times slower. Beside each time stand the seconds that the
-processor was busy with it: of the whole process, of the page's main thread. On a busy machine they are what to look at.
+Loading is measured if there is a Chromium: from the start of navigation until everything has loaded and all charts are
+drawn, on a desktop and on a phone with a processor four times slower. Beside each time stands the processor time: of
+the whole process, or of the page's main thread. On a busy machine, compare processor times.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-# The browser that tests drive.
+# For the browser of the tests.
 sys.path += [str(ROOT), str(ROOT / "tests")]  # tests/gan must not pass for the package.
 
 TARGETS = {"build_seconds": 10.0, "load_seconds": 3.0, "megabytes": 10.0}
 SCREENS = {"desktop": (1280, 900, 1), "phone": (390, 844, 4)}
-"""Width, height, and how much slower the processor is made."""
+"""Width, height, and factor by which the processor is slowed down."""
 
 DRAWN = """new Promise((done) => {
   const wait = () => performance.getEntriesByName("charts-drawn").length ? done() : requestAnimationFrame(wait);
@@ -60,7 +60,7 @@ open(sys.argv[2], "w").write(table.style.format(precision=4, na_rep="").bar(subs
 
 
 Timing = tuple[float, float]
-"""Seconds that passed, and seconds that the processor was busy."""
+"""Wall seconds, and processor seconds."""
 
 
 def timed(command: list[str]) -> Timing:
@@ -100,7 +100,7 @@ def load(page: Path, repeats: int) -> dict[str, list[Timing]]:
                 before = busy(browser)
                 browser.open(page.resolve().as_uri())
                 browser.js(DRAWN)
-                # A page on its own is a process of its own, whose clock may begin anew.
+                # Each page may have a process of its own, whose clock begins at zero.
                 after = busy(browser)
                 passed = browser.js("performance.now()") / 1000
                 times[name].append((passed, after - before if after >= before else after))
@@ -128,17 +128,17 @@ def measure(trials: int, repeats: int) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {platform.system()}",
         "date": datetime.now(UTC).date().isoformat(),
         "trials": trials,
-        "build": told(ours),
-        "peer": told(peer),
+        "build": timings(ours),
+        "peer": timings(peer),
         "ratio_to_peer": summary([one[0] / other[0] for one, other in zip(ours, peer, strict=True)]),
-        "load": {name: told(times) for name, times in loads.items()},
+        "load": {name: timings(times) for name, times in loads.items()},
         "megabytes": round(size, 2),
         "peer_megabytes": round(peer_size, 2),
         "targets": TARGETS,
     }
 
 
-def told(times: list[Timing]) -> dict[str, list[float]]:
+def timings(times: list[Timing]) -> dict[str, list[float]]:
     passed, used = zip(*times, strict=True)
     return {"seconds": summary(passed), "busy_seconds": summary(used)}
 
@@ -151,21 +151,21 @@ def summary(values: Sequence[float]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--repeats", type=int, default=3, help="of each measurement; median, minimum, maximum are told")
+    parser.add_argument("--repeats", type=int, default=3, help="of each measurement; prints median, minimum, maximum")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     options = parser.parse_args()
-    found = measure(options.trials, options.repeats)
+    result = measure(options.trials, options.repeats)
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(result))
         return
-    times = {"build": found["build"], "peer": found["peer"]}
-    times |= {f"load on a {name}": known for name, known in found["load"].items()}
+    times = {"build": result["build"], "peer": result["peer"]}
+    times |= {f"load on a {name}": known for name, known in result["load"].items()}
     for name, known in times.items():
         print("{}: {} s ({} to {}); busy {} s ({} to {})".format(name, *known["seconds"], *known["busy_seconds"]))
-    if not found["load"]:
+    if not result["load"]:
         print("load: not measured, there is no Chromium here")
-    print("build against the peer: {} ({} to {})".format(*found["ratio_to_peer"]))
-    print(f"size: {found['megabytes']} MB (peer: {found['peer_megabytes']} MB)")
+    print("build against the peer: {} ({} to {})".format(*result["ratio_to_peer"]))
+    print(f"size: {result['megabytes']} MB (peer: {result['peer_megabytes']} MB)")
 
 
 if __name__ == "__main__":

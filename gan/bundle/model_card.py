@@ -1,4 +1,4 @@
-"""The README.md of a bundle: a model card that people and model hubs read."""
+"""The README.md of a bundle: a model card for people and model hubs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def model_card(config: dict[str, Any]) -> str:
     """Return the model card, Markdown with YAML front matter, for a bundle's config.
 
     The front matter follows the Hugging Face Hub's specification. It names no licence: that depends on
-    the data, and is for whoever publishes the bundle to say.
+    the data, and is for the publisher of the bundle to say.
     """
     sections = [
         _front_matter(config),
@@ -51,7 +51,7 @@ def _front_matter(config: dict[str, Any]) -> str:
 
 
 def _results(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the scores as the Hub's model index has them."""
+    """Return the score in the format of the Hub's model index."""
     data = str(config.get("data", "unknown"))
     return {
         "name": _title(config),
@@ -66,7 +66,7 @@ def _results(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _metric(config: dict[str, Any]) -> dict[str, str]:
-    """Return what the score is called. Bundles from before the name was kept do not tell."""
+    """Return type and name of the score. Bundles of early versions do not have its name."""
     name = config.get("metric", "Fréchet distance")
     type_ = "fid" if name == FID else "frechet-distance"
     return {"type": type_, "name": f"{name}, {_counts(config.get('evaluation') or {})}"}
@@ -81,33 +81,33 @@ def _quality(config: dict[str, Any]) -> str:
         return ""
     score = f"{_metric(config)['name']}: **{config['fid']:.2f}** after {config.get('kimg', 0):g} kimg."
     if config.get("metric") != FID:
-        score += " This is not FID as published: compare it only with distances that were measured alike."
+        score += " This is not FID as published: compare it only with distances measured in the same way."
     identity = _table(config.get("evaluation") or {}, ("evaluation", "value"))
     return f"## Quality\n\n{_rescored(config)}{score}\n\nHow it was measured:\n\n{identity}"
 
 
 def _rescored(config: dict[str, Any]) -> str:
-    """Say what better features or more samples said after the search, where it was judged again."""
-    found = config.get("rescored")
-    if not found or found["fid"] is None:
+    """Return the score by better features or more samples, if the bundle was judged again after the search."""
+    rescored = config.get("rescored")
+    if not rescored or rescored["fid"] is None:
         return ""
-    std = "" if found["fid_std"] is None else f" ± {found['fid_std']:.2f}"
-    label = f"{found['metric']}, {_counts(found['evaluation'])}"
-    identity = _table(found["evaluation"], ("evaluation", "value"))
+    std = "" if rescored["fid_std"] is None else f" ± {rescored['fid_std']:.2f}"
+    label = f"{rescored['metric']}, {_counts(rescored['evaluation'])}"
+    identity = _table(rescored["evaluation"], ("evaluation", "value"))
     return (
-        f"{label}, mean over {found['draws']} draws of latents: **{found['fid']:.2f}**{std}.\n\n{identity}\n\n"
-        "The search itself went by another number:\n\n"
+        f"{label}, mean over {rescored['draws']} draws of latents: **{rescored['fid']:.2f}**{std}.\n\n{identity}\n\n"
+        "The search itself ranked by another number:\n\n"
     )
 
 
 def _usage(config: dict[str, Any]) -> str:
-    made = f"uint8, 16×{_shape(config)}" if _is_image(config) else f"float32, 16×{_shape(config)}"
+    array = f"{'uint8' if _is_image(config) else 'float32'}, 16×{_shape(config)}"
     form = "samples.png --grid" if _is_image(config) else "samples.npy"
     return (
         "## Use\n\nWith the packages `gan` (of gan-search) and PyTorch, from a folder that holds these files:\n\n"
         "```python\nfrom gan import load_bundle\n\n"
         'bundle = load_bundle("path/to/this/folder")\n'
-        f"images = bundle.sample(16, seed=0)  # {made}\n```\n\n"
+        f"images = bundle.sample(16, seed=0)  # {array}\n```\n\n"
         f"or `gan-search sample path/to/this/folder -n 16 --seed 0 --out {form}`.\n\n"
         "`generator.onnx` and `generator.pt2`, where they lie beside this file, hold the same generator for ONNX\n"
         "Runtime and `torch.export.load`; `gan-search convert path/to/this/folder --onnx --pt2` makes them."

@@ -1,4 +1,4 @@
-"""One training as published ones are shown: both losses, and the distance, against the images shown."""
+"""Plot of one training: both losses, and the distance, against the images shown."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gan.palette import COLOURS, SERIES
 from gan.tensors.images import encode_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _INCHES, _DPI = (10.0, 4.2), 100
-_COLOURS = {"g_loss": "#b5532a", "d_loss": "#1f6fb4", "fid": "#2f7d4f", "best_fid": "#8a8a8a"}
+_COLOURS = {"g_loss": SERIES[0][0], "d_loss": SERIES[1][0], "fid": SERIES[2][0], "best_fid": COLOURS["edge"][0]}
 
 
 def plot_training(reports: list[dict[str, Any]], metric: str) -> bytes:
-    """Draw a training's reports, with a mark where it was given up.
+    """Draw a training's reports, with a line where it diverged.
 
     Args:
-        reports: as `gan.training.run.Report.metrics` gives them, in order; what they lack is left out.
-        metric: what the distance is called.
+        reports: as `gan.training.run.Report.metrics` gives them, in order; missing values are left out.
+        metric: name of the distance.
 
     Returns:
         A PNG.
@@ -44,7 +45,7 @@ def _draw(axes: Axes, reports: list[dict[str, Any]], lines: dict[str, tuple[str,
         if points:
             axes.plot(*zip(*points, strict=True), style, color=_COLOURS[name], label=title)
     if reports[-1].get("diverged"):
-        axes.axvline(reports[-1]["kimg"], color="#a33", linestyle=":", label="diverged")
+        axes.axvline(reports[-1]["kimg"], color=COLOURS["bad"][0], linestyle=":", label="diverged")
     axes.set(xlabel="thousands of images shown (kimg)", ylabel=label)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.lines:

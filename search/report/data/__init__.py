@@ -1,1 +1,1 @@
-"""What there is to say of a run, read from its journal."""
+"""The data of a report, read from a run's journal."""

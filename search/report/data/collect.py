@@ -234,8 +234,8 @@ def _improvement(published: TrialRecord, record: SweepRecord) -> Improvement:
     known = [(fid, trial) for fid, trial in reached if fid is not None]
     if not known:
         return Improvement(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
-    fid, found = min(known)
-    return Improvement(published.recipe, published.id, found, kimg, published.best_fid_at(kimg), fid)
+    fid, best = min(known)
+    return Improvement(published.recipe, published.id, best, kimg, published.best_fid_at(kimg), fid)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

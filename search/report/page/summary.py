@@ -45,10 +45,10 @@ def gain_over_published(data: ReportData) -> str:
         return f"Published settings are the best so far, {where}: the search has found none better.{short}"
     best = min(published, key=lambda row: row.best_fid or 0.0)
     kimg = min(winner.kimg or 0.0, best.kimg or 0.0)
-    found, reference = (data.curves[row.id].best_at(kimg) for row in (winner, best))
-    if found is None or not reference:
+    best_fid, reference = (data.curves[row.id].best_at(kimg) for row in (winner, best))
+    if best_fid is None or not reference:
         return ""
-    share = f"{text.percent(abs(1 - found / reference))} {'lower' if found <= reference else 'higher'}"
+    share = f"{text.percent(abs(1 - best_fid / reference))} {'lower' if best_fid <= reference else 'higher'}"
     return (
         f"{share} than the best published settings ({best.recipe}: {text.number(reference)}),"
         f" both after {text.kimg(kimg)} kimg."

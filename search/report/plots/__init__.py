@@ -1,1 +1,1 @@
-"""Pictures of a run, drawn by Matplotlib."""
+"""Plots and sheets of samples of a run, as PNG files."""

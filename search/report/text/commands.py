@@ -1,4 +1,4 @@
-"""The exact commands that a report tells, ready to be pasted into a shell."""
+"""The exact commands that a report shows, ready to be pasted into a shell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRAM = "gan-search"
 
 
 def use(data: ReportData) -> str:
-    """Return how to export the winner and sample it."""
+    """Return the commands that export the winner and sample it."""
     return f"{export(data)}\n{PROGRAM} sample my-generator -n 64 --seed 0 --grid --out samples.png"
 
 
@@ -28,9 +28,9 @@ def report(data: ReportData) -> str:
 
 
 def retrain(data: ReportData, row: Row) -> str | None:
-    """Return the command that trains a trial again by itself, to the same numbers on the same kind of machine.
+    """Return the command that trains a trial alone, to the same numbers on the same kind of machine.
 
-    None where the run does not tell enough.
+    None if the run's records are incomplete.
     """
     settings = data.settings
     recipe = _recipe(data, row)
@@ -56,17 +56,16 @@ def retrain(data: ReportData, row: Row) -> str | None:
 
 
 def _recipe(data: ReportData, row: Row) -> str | None:
-    """Return what the sweep called a trial's recipe: its name, or the file that it came from."""
+    """Return the recipe as it was given to the sweep: its name, or its file."""
     given = data.settings.get("recipes")
     if not isinstance(given, list) or row.recipe is None:
         return None
     if row.recipe in given:
         return row.recipe
     names = list(data.spaces)
-    found = dict(zip(names, given, strict=True)) if len(names) == len(given) else {}
-    return found.get(row.recipe)
+    return dict(zip(names, given, strict=True)).get(row.recipe) if len(names) == len(given) else None
 
 
 def _word(value: Any) -> str:
-    """Write a setting so that it is read back as the same value: floats in full."""
+    """Write a setting so that reading it gives the same value: floats in full."""
     return repr(value) if isinstance(value, float) else str(value)

@@ -61,7 +61,7 @@ def params(values: dict[str, Any] | None) -> str:
 
 
 def state_label(state: str, kimg: float | None, *, exists: bool = True) -> str:
-    """Return a trial's state for people: pending trials are told apart."""
+    """Return a trial's state for people, with two more labels for pending trials."""
     if state != "pending":
         return state
     return (PAUSED if kimg else state) if exists else TO_COME
@@ -78,8 +78,8 @@ def reason_of(row: Row) -> str:
 
 def state_counts(data: ReportData) -> dict[str, int]:
     """Return state label → number of trials, in the order of `STATES`."""
-    found = Counter(map(state_of, data.rows))
-    return {state: found[state] for state in STATES if found[state]}
+    numbers = Counter(map(state_of, data.rows))
+    return {state: numbers[state] for state in STATES if numbers[state]}
 
 
 def counts(data: ReportData) -> str:

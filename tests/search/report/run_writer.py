@@ -62,7 +62,7 @@ class Writer:
         self.lines.append(json.dumps({"event": event, "time": self.now, **fields}))
 
     def begin(self, trials: int, **settings: Any) -> None:
-        made = {
+        values = {
             "name": "demo",
             "recipes": list(SPACES),
             "trials": trials,
@@ -70,12 +70,12 @@ class Writer:
             "data": "faces",
         } | settings
         identity = {"recipes": {name: {"space": dict.fromkeys(space)} for name, space in SPACES.items()}}
-        content = {"identity": identity, "settings": made, "versions": {"torch": "2"}}
+        content = {"identity": identity, "settings": values, "versions": {"torch": "2"}}
         self.run.write_bytes("sweep.yaml", yaml.safe_dump(content, sort_keys=False).encode())
         self.event(
             "sweep",
             format=FORMAT,
-            settings=made,
+            settings=values,
             evaluation=EVALUATION,
             versions={"torch": "2"},
             command="gan-search sweep --name demo <b>",

@@ -143,9 +143,9 @@ def test_a_point_tells_its_trial(opened: Browser) -> None:
     phone = opened.js("innerWidth") == PHONE[0]
     point = opened.tap if phone else opened.hover
     point(*opened.centre('[data-chart="scatter"] .plot:first-child .chosen'))
-    told = tooltip(opened)
-    assert "t0003 · dcgan" in told and "best FD 64.4 at 4 kimg" in told and "finished" in told
-    assert "lr_g" in told and "0.0004" in told
+    result = tooltip(opened)
+    assert "t0003 · dcgan" in result and "best FD 64.4 at 4 kimg" in result and "finished" in result
+    assert "lr_g" in result and "0.0004" in result
     inside = "(() => { const r = document.querySelector('.tooltip').getBoundingClientRect();"
     inside += "return r.left >= 0 && r.right <= innerWidth && r.top >= 0 && r.bottom <= innerHeight; })()"
     assert opened.js(inside)
@@ -269,7 +269,7 @@ def test_odd_runs_open_without_a_complaint(browser: Browser, tmp_path: Path, fat
     assert browser.messages == []
     assert browser.js("document.title") != "broken"
     assert browser.js("document.documentElement.scrollWidth <= innerWidth")
-    told = browser.js("document.querySelector('main').innerText")
+    result = browser.js("document.querySelector('main').innerText")
     wanted = {
         "none": "has not begun a trial yet",
         "lost": "All 6 trials diverged, before a single evaluation.",
@@ -277,7 +277,7 @@ def test_odd_runs_open_without_a_complaint(browser: Browser, tmp_path: Path, fat
         "hostile": hostile,
         "one": "a longer grace_kimg gives them a chance",
     }
-    assert wanted[fate] in told
+    assert wanted[fate] in result
     if fate == "hostile":
         browser.js("document.querySelector('[data-chart=\"curves\"] .plot').focus()")
         browser.press("Home", 36)

@@ -168,23 +168,23 @@ def test_a_recipe_with_a_training_that_never_had_a_fid_is_behind_those_that_all_
 
 
 def test_json_names_both_spreads(comparison: ComparisonResult) -> None:
-    told = as_json(comparison)
-    json.dumps(told, allow_nan=False)
-    assert (told["winner"], told["seeds"], told["draws"], told["kimg"]) == ("dcgan", 3, 3, KIMG)
-    first = told["recipes"][0]
+    result = as_json(comparison)
+    json.dumps(result, allow_nan=False)
+    assert (result["winner"], result["seeds"], result["draws"], result["kimg"]) == ("dcgan", 3, 3, KIMG)
+    first = result["recipes"][0]
     assert first["best_fid"]["std_over_seeds"] == 5.0
     assert first["redrawn_fid"]["std_over_draws"] == pytest.approx(1.0)
-    assert {"low", "high"} <= told["recipes"][1]["behind_first"].keys()
+    assert {"low", "high"} <= result["recipes"][1]["behind_first"].keys()
     assert [trial["trial"] for trial in first["trials"]] == ["t0000", "t0002", "t0004"]
 
 
 def test_a_report_writes_tables_that_agree_and_plots(writer: Any) -> None:
     run = compare(writer, TRAININGS)
     data = build_report(run)
-    told = json.loads(run.read_bytes("compare.json"))
-    assert told["evaluation"]["features"] == "random-conv"
+    result = json.loads(run.read_bytes("compare.json"))
+    assert result["evaluation"]["features"] == "random-conv"
     rows = list(csv.DictReader(io.StringIO(run.read_bytes("compare.csv").decode())))
-    for row, recipe in zip(rows, told["recipes"], strict=True):
+    for row, recipe in zip(rows, result["recipes"], strict=True):
         assert (row["recipe"], row["features"]) == (recipe["name"], "random-conv")
         assert float(row["best_fid_mean"]) == recipe["best_fid"]["mean"]
         assert float(row["final_fid_std_over_seeds"]) == recipe["final_fid"]["std_over_seeds"]
@@ -203,11 +203,11 @@ def test_a_report_writes_tables_that_agree_and_plots(writer: Any) -> None:
             assert image.width > 400
 
 
-def test_status_tells_it_too_and_counts_what_is_planned(writer: Any) -> None:
+def test_status_shows_it_too_and_counts_what_is_planned(writer: Any) -> None:
     run = compare(writer, TRAININGS[:3])
-    told = status(run)
-    assert told["comparison"]["winner"] == "wgan"
-    assert [trial["state"] for trial in told["trials"]] == ["finished"] * 3 + ["pending"] * 3
+    result = status(run)
+    assert result["comparison"]["winner"] == "wgan"
+    assert [trial["state"] for trial in result["trials"]] == ["finished"] * 3 + ["pending"] * 3
     data = collect(run)
     assert data.improvements == []
     text = "\n".join(plain(data))
@@ -228,7 +228,7 @@ def test_a_comparison_that_has_hardly_begun(writer: Any) -> None:
         assert as_json(data.comparison)["winner"] is None
 
 
-def test_finalists_are_told_in_the_sweeps_report(writer: Any, run: Storage) -> None:
+def test_finalists_are_shown_in_the_sweeps_report(writer: Any, run: Storage) -> None:
     assert collect(run).finalists is None
     inner = type(writer)(writer.run.local_path / "finalists")
     compare(inner, TRAININGS)

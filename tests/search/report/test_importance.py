@@ -1,4 +1,4 @@
-"""Importance: what decided is found, what did not is told from chance, and few trials are not made much of."""
+"""Importance: parameters with an effect are found, others are within chance, and few trials are not trusted."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def sample(chance: random.Random) -> dict[str, Any]:
 
 def rows(count: int, law, state: str = "finished", recipe: str = "wgan") -> list[Row]:
     chance = random.Random(1)
-    made = []
+    trials = []
     for index in range(count):
         params = sample(chance)
         fid = law(params)
         ended = state if fid is not None else "diverged"
-        made.append(Row(f"t{index:04d}", index + 1, recipe, "wgan", "sampled", ended, params, 6.0, fid, fid, 6.0))
-    return made
+        trials.append(Row(f"t{index:04d}", index + 1, recipe, "wgan", "sampled", ended, params, 6.0, fid, fid, 6.0))
+    return trials
 
 
 def judge(writer: Writer, trials: list[Row], **options: Any):
@@ -56,7 +56,7 @@ def far(params: dict[str, Any]) -> float:
     return 50 + 40 * abs(math.log10(params["lr_g"] / 3e-4))
 
 
-def test_what_decided_is_found_and_the_rest_is_chance(writer):
+def test_the_decisive_parameter_is_found_and_the_rest_is_chance(writer):
     (judged,) = judge(writer, rows(200, far))
     assert (judged.recipe, judged.trials, judged.top) == ("wgan", 200, 20)
     first, *others = judged.influences
@@ -83,7 +83,7 @@ def test_a_diverged_trial_is_the_worst(writer):
 
 
 @pytest.mark.parametrize("count", [0, 1, FEWEST - 1])
-def test_few_trials_are_not_made_much_of(writer, count):
+def test_few_trials_are_not_trusted(writer, count):
     judged = judge(writer, rows(count, far))
     assert len(judged) == (count > 0)
     assert all(one.influences == [] and one.missing.startswith("Too few") for one in judged)

@@ -147,10 +147,10 @@ def test_names_cannot_break_out(writer: Writer):
     run = writer.write()
     html = page(run, collect(run), {})
     checked = check(html)
-    told = json.loads(checked.blocks["data"][0])
-    assert told["recipes"] == [HOSTILE]
-    assert told["trials"][0]["reason"] == " ".join(HOSTILE.split())
-    assert HOSTILE in told["trials"][1]["shown"]
+    result = json.loads(checked.blocks["data"][0])
+    assert result["recipes"] == [HOSTILE]
+    assert result["trials"][0]["reason"] == " ".join(HOSTILE.split())
+    assert HOSTILE in result["trials"][1]["shown"]
     assert "<script>alert" not in html and "<!--" not in html
     assert f"gan-search resume '{run.uri}'" in html or f"gan-search resume {run.uri}" in html
 
@@ -284,9 +284,9 @@ def test_of_very_many_trials_the_best_are_shown(writer, monkeypatch):
         writer.trial(index, "dcgan", "sampled", "stopped", 1, 50.0 + 10 * ((index + 4) % 8))
     run = writer.write()
     html = page(run, collect(run), {})
-    told = json.loads(check(html).blocks["data"][0])
-    assert [trial["id"] for trial in told["trials"]] == ["t0004", "t0005", "t0006", "t0007", "t0000"]
-    assert len(told["evaluations"]) == 5
+    result = json.loads(check(html).blocks["data"][0])
+    assert [trial["id"] for trial in result["trials"]] == ["t0004", "t0005", "t0006", "t0007", "t0000"]
+    assert len(result["evaluations"]) == 5
     assert "These are the best 5; the other 3 are in leaderboard.csv" in html
 
 
@@ -295,15 +295,15 @@ def test_of_very_many_trials_the_best_are_shown(writer, monkeypatch):
 
 def test_chart_data_agrees_with_the_journal(run):
     data = collect(run)
-    told = chart_data(data)
-    assert [trial["id"] for trial in told["trials"]] == [row.id for row in data.leaderboard]
-    assert told["recipes"] == ["dcgan", "l2", "wgan"]
-    best = told["trials"][0]
+    result = chart_data(data)
+    assert [trial["id"] for trial in result["trials"]] == [row.id for row in data.leaderboard]
+    assert result["recipes"] == ["dcgan", "l2", "wgan"]
+    best = result["trials"][0]
     assert (best["id"], best["rank"], best["state"], best["published"]) == ("t0003", 1, "finished", False)
     assert best["best"] == pytest.approx(data.winner.best_fid, rel=1e-4)
     assert best["params"]["lr_g"] == pytest.approx(4e-4)
-    assert len(told["evaluations"]) == len(data.evaluations)
-    assert [loss["why"] for loss in told["losses"]] == ["winner", *["published"] * 3, "diverged"]
+    assert len(result["evaluations"]) == len(data.evaluations)
+    assert [loss["why"] for loss in result["losses"]] == ["winner", *["published"] * 3, "diverged"]
 
 
 def test_axes_follow_what_is_searched(writer):

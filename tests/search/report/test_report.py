@@ -10,10 +10,12 @@ import pytest
 from pyarrow import parquet
 
 from gan.metric import REFERENCE_INCEPTION
+from gan.palette import SERIES
 from search.report.data.collect import collect
 from search.report.data.pictures import over_training
+from search.report.page.chart_data import chart_data
 from search.report.page.page import page
-from search.report.plots.drawing import log_ticks
+from search.report.plots.drawing import colours_of, log_ticks
 from search.report.plots.plots import draw_plots
 from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
 from search.report.text.status import plain
@@ -90,21 +92,21 @@ def test_published_settings_that_lead_say_how_far_the_others_came(writer):
     writer.trial(0, "dcgan", "published", "finished", 6, 50.0)
     writer.trial(1, "dcgan", "sampled", "running", 2, 60.0)
     run = writer.write()
-    told = "after 6 kimg: the search has found none better. Its trials have had 2 kimg at most."
-    assert told in page(run, collect(run), {})
+    sentence = "after 6 kimg: the search has found none better. Its trials have had 2 kimg at most."
+    assert sentence in page(run, collect(run), {})
 
 
-@pytest.mark.parametrize(("reports", "told"), [(6, False), (4, True)])
-def test_nothing_saved_is_not_told_as_nought_beside_a_full_bar(writer, reports, told):
+@pytest.mark.parametrize(("reports", "saves"), [(6, False), (4, True)])
+def test_nothing_saved_is_not_shown_as_nought_beside_a_full_bar(writer, reports, saves):
     writer.begin(trials=2)
     writer.trial(0, "dcgan", "published", "finished", 6, 50.0)
     writer.trial(1, "dcgan", "sampled", "finished" if reports == 6 else "stopped", reports, 60.0)
     run = writer.write()
     html = page(run, collect(run), {})
-    assert ("17% of the training" in html) == told
-    assert ('class="share"' in html) == told
-    assert ("every trial that has ended ran to its full length" in html) != told
-    assert ("17% saved by stopping" in plain(collect(run))[2]) == told
+    assert ("17% of the training" in html) == saves
+    assert ('class="share"' in html) == saves
+    assert ("every trial that has ended ran to its full length" in html) != saves
+    assert ("17% saved by stopping" in plain(collect(run))[2]) == saves
     assert not re.search(r"\b0%", html)
 
 
@@ -133,6 +135,16 @@ def test_losses_show_winner_published_and_diverged(run):
     ]
 
 
+def test_a_recipe_has_the_same_colour_in_plots_and_on_the_page(run):
+    data = collect(run)
+    places = {recipe: place for place, recipe in enumerate(chart_data(data)["recipes"])}
+    assert colours_of(data.recipe_names) == {recipe: SERIES[place][0] for recipe, place in places.items()}
+    html = page(run, data, {})
+    for recipe, place in places.items():
+        assert f'<span class="swatch c{place}" aria-hidden="true"></span>{recipe}' in html
+        assert f"--c{place}: light-dark({SERIES[place][0]}, {SERIES[place][1]})" in html
+
+
 def test_names_that_are_no_formula(writer):
     writer.begin(trials=1)
     writer.trial(0, "dcgan", "published", "finished", 2, 50.0)
@@ -141,12 +153,12 @@ def test_names_that_are_no_formula(writer):
 
 
 def test_only_the_reference_network_measures_fid(run):
-    told = collect(run)
-    assert told.metric == "Fréchet distance in random-conv features"
+    data = collect(run)
+    assert data.metric == "Fréchet distance in random-conv features"
     content = run.read_bytes(JOURNAL).replace(b'"features": "random-conv"', b'"features": "inception"')
     run.write_bytes(JOURNAL, content)
     assert (collect(run).metric.startswith("Fréchet distance"), collect(run).metric_short) == (True, "FD")
-    run.write_bytes(JOURNAL, content.replace(told.evaluation["weights_sha256"].encode(), REFERENCE_INCEPTION.encode()))
+    run.write_bytes(JOURNAL, content.replace(data.evaluation["weights_sha256"].encode(), REFERENCE_INCEPTION.encode()))
     assert (collect(run).metric, collect(run).metric_short) == ("FID", "FID")
 
 

@@ -35,16 +35,16 @@ def own(run: Storage, **changes: object) -> None:
 
 
 def test_keys_are_those_of_the_contract(run):
-    told = status(run)
-    assert list(told) == ["name", "state", "metric", "evaluation", "trials", "best", "budget", "rescoring"]
-    assert all(list(trial) == TRIAL_KEYS for trial in told["trials"])
-    assert told["metric"] == "best_fid"
-    assert told["name"] == "demo"
-    assert list(told["best"]) == ["trial", "best_fid", "bundle", "rescored_fid"]
-    assert list(told["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction", "overhead_fraction"]
+    result = status(run)
+    assert list(result) == ["name", "state", "metric", "evaluation", "trials", "best", "budget", "rescoring"]
+    assert all(list(trial) == TRIAL_KEYS for trial in result["trials"])
+    assert result["metric"] == "best_fid"
+    assert result["name"] == "demo"
+    assert list(result["best"]) == ["trial", "best_fid", "bundle", "rescored_fid"]
+    assert list(result["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction", "overhead_fraction"]
     wanted = {"features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size"}
-    assert wanted <= told["evaluation"].keys()
-    json.dumps(told, allow_nan=False)
+    assert wanted <= result["evaluation"].keys()
+    json.dumps(result, allow_nan=False)
 
 
 def test_trials_are_all_there(run):
@@ -96,9 +96,9 @@ def test_budget(run):
 def test_state_follows_the_owner(run):
     assert status(run)["state"] == "interrupted"
     own(run)
-    told = status(run)
-    assert told["state"] == "running"
-    assert Counter(trial["state"] for trial in told["trials"])["running"] == 2
+    result = status(run)
+    assert result["state"] == "running"
+    assert Counter(trial["state"] for trial in result["trials"])["running"] == 2
     own(run, pid=2**22 + 1)
     assert status(run)["state"] == "interrupted"
 
@@ -118,8 +118,8 @@ def test_a_run_that_its_time_budget_ended(writer, budget, written):
     writer.trial(2, "l2", "sampled", "running", 3, 80.0)
     writer.event("end", state="interrupted", cause=TIME_BUDGET)
     run = writer.write()
-    told = status(run)
-    assert (told["state"], told["trials"][2]["state"]) == ("interrupted", "pending")
+    result = status(run)
+    assert (result["state"], result["trials"][2]["state"]) == ("interrupted", "pending")
     data = collect(run)
     lines = plain(data)
     assert lines[0] == f"demo: ended by its time budget of {written}; go on with: gan-search resume {run.uri}"
@@ -161,18 +161,18 @@ def test_torn_and_foreign_lines_are_passed_over(run):
 
 def test_a_run_that_has_no_trial_yet(writer):
     writer.begin(trials=3)
-    told = status(writer.write())
-    assert [trial["state"] for trial in told["trials"]] == ["pending"] * 3
-    assert told["best"] is None
-    assert told["budget"]["saved_fraction"] is None
+    result = status(writer.write())
+    assert [trial["state"] for trial in result["trials"]] == ["pending"] * 3
+    assert result["best"] is None
+    assert result["budget"]["saved_fraction"] is None
 
 
 def test_a_driver_killed_before_its_first_event(writer):
     writer.begin(trials=3)
-    told = status(writer.run)
-    assert told["name"] == "demo"
-    assert len(told["trials"]) == 3
-    assert told["evaluation"]["features"] is None
+    result = status(writer.run)
+    assert result["name"] == "demo"
+    assert len(result["trials"]) == 3
+    assert result["evaluation"]["features"] is None
 
 
 def test_a_folder_that_is_no_run(tmp_path):

@@ -1,11 +1,11 @@
-// A chart: a drawing that is made anew for its width, with points that pointer and keyboard can reach.
+// A chart: a drawing that is redrawn when its width changes, with points that pointer and keyboard can reach.
 //
 // `draw(width)` returns a scene:
 //   height    of the drawing
 //   children  its elements
-//   find      (x, y) → the hit nearest to a place, or null
-//   stops     the hits that the keyboard goes through, in order
-// A hit has x and y in pixels, `tip()`, and perhaps `trace`: a path that is emphasised with it.
+//   find      (x, y, reach) → the hit nearest to a place, or null
+//   stops     the hits that the arrow keys visit, in order
+// A hit has x and y in pixels, `tip()`, and optionally `trace`: a path that is highlighted with it.
 
 const KEYS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
@@ -22,7 +22,7 @@ class Chart {
     });
     host.append(this.box);
     this.listen();
-    // It reports once the page has been laid out: to ask for the width now would lay it out again for every chart.
+    // It is called once the page is laid out. Asking for the width now would lay the page out again for each chart.
     new ResizeObserver(([entry]) => this.render(Math.floor(entry.contentRect.width))).observe(this.box);
   }
 
@@ -40,10 +40,10 @@ class Chart {
 
   paint(width) {
     this.scene = this.draw(width);
-    this.trace = drawn("path", { class: "trace" });
-    this.ring = drawn("circle", { class: "ring", r: 7, visibility: "hidden" });
+    this.trace = svg("path", { class: "trace" });
+    this.ring = svg("circle", { class: "ring", r: 7, visibility: "hidden" });
     const size = { width, height: this.scene.height, viewBox: `0 0 ${width} ${this.scene.height}`, "aria-hidden": "true" };
-    this.svg = drawn("svg", size, ...this.scene.children, this.trace, this.ring);
+    this.svg = svg("svg", size, ...this.scene.children, this.trace, this.ring);
     this.box.replaceChildren(this.svg);
   }
 
@@ -52,7 +52,7 @@ class Chart {
     this.box.addEventListener("pointermove", point);
     this.box.addEventListener("pointerdown", point);
     this.box.addEventListener("pointerleave", (event) => {
-      // A finger that is lifted leaves too, and what it has found stays to be read.
+      // Lifting a finger also sends this event; the tooltip must stay to be read.
       if (event.pointerType !== "touch") this.clear();
     });
     this.box.addEventListener("blur", () => this.clear());
@@ -99,20 +99,20 @@ class Chart {
   }
 }
 
-/** Return how to find the hit that is nearest to a place, within a reach; of a curve's points by their x alone. */
+/** Return a function that finds the hit nearest to a place, within a reach; with `onlyX`, by x alone at any distance. */
 function nearest(hits, onlyX = false) {
   return (x, y, reach) => {
-    let found = null;
+    let closest = null;
     let least = onlyX ? Infinity : reach * reach;
     for (const hit of hits) {
       const away = (hit.x - x) ** 2 + (onlyX ? 0 : (hit.y - y) ** 2);
-      if (away < least) [found, least] = [hit, away];
+      if (away < least) [closest, least] = [hit, away];
     }
-    return found;
+    return closest;
   };
 }
 
-/** Return the room that a drawing with these ticks has, and its axes. `rail` keeps a strip free along the top. */
+/** Return the plot area beside these ticks, its scales and axes. `rail` keeps a strip free along the top. */
 function frame(width, height, { y, x, titles, rail = 0 }) {
   const probe = y([height, 0]).ticks.map(({ label }) => label.length);
   const room = { left: Math.max(...probe, 2) * 7 + 12, right: width - 14, top: 26 + rail, bottom: height - 44 };
@@ -120,19 +120,19 @@ function frame(width, height, { y, x, titles, rail = 0 }) {
   const up = y([room.bottom - 6, room.top]);
   const children = [
     ...up.ticks.flatMap(({ value, label }) => [
-      drawn("line", { class: "grid", x1: room.left, x2: room.right, y1: up.to(value), y2: up.to(value) }),
-      drawn("text", { class: "tick", x: room.left - 6, y: up.to(value) + 4, "text-anchor": "end" }, label),
+      svg("line", { class: "grid", x1: room.left, x2: room.right, y1: up.to(value), y2: up.to(value) }),
+      svg("text", { class: "tick", x: room.left - 6, y: up.to(value) + 4, "text-anchor": "end" }, label),
     ]),
-    drawn("line", { class: "axis", x1: room.left, x2: room.right, y1: room.bottom, y2: room.bottom }),
+    svg("line", { class: "axis", x1: room.left, x2: room.right, y1: room.bottom, y2: room.bottom }),
     ...spaced(across).map(({ value, label }) =>
-      drawn("text", { class: "tick", x: across.to(value), y: room.bottom + 17, "text-anchor": "middle" }, label)),
-    drawn("text", { class: "title", x: 0, y: 13 }, titles.y),
-    drawn("text", { class: "title", x: room.right, y: height - 8, "text-anchor": "end" }, titles.x),
+      svg("text", { class: "tick", x: across.to(value), y: room.bottom + 17, "text-anchor": "middle" }, label)),
+    svg("text", { class: "title", x: 0, y: 13 }, titles.y),
+    svg("text", { class: "title", x: room.right, y: height - 8, "text-anchor": "end" }, titles.x),
   ];
   return { across, up, room, children };
 }
 
-/** Return the ticks of a horizontal scale whose labels do not run into one another. */
+/** Return the ticks of a horizontal scale, without those whose labels would overlap. */
 function spaced(scale) {
   let end = -Infinity;
   return scale.ticks.filter(({ value, label }) => {

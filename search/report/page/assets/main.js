@@ -1,4 +1,4 @@
-// Brings the page to life: charts, tables, theme.
+// Starts everything: charts, tables, theme.
 
 const THEME_KEY = "gan-search-theme"; // As in theme.js, which runs on its own.
 const VIEWS = { "over-time": overTime, curves, parallel, scatter, losses };
@@ -20,26 +20,26 @@ function chooseTheme() {
       try {
         localStorage.setItem(THEME_KEY, radio.value);
       } catch {
-        // Storage may be forbidden; the choice then holds for this page alone.
+        // Storage may be forbidden; the choice is then not remembered.
       }
     });
   }
 }
 
-/** Have the keyboard stop at a region only while there is something to scroll, and show where more lies to the right. */
-function tellWhereItScrolls(region) {
-  const look = () => {
+/** Make a region focusable only while it can scroll, and show a shadow while there is more to the right. */
+function markScrolling(region) {
+  const update = () => {
     region.tabIndex = region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight ? 0 : -1;
     region.classList.toggle("beyond", region.scrollLeft + region.clientWidth < region.scrollWidth - 1);
   };
-  new ResizeObserver(look).observe(region);
-  region.addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(update).observe(region);
+  region.addEventListener("scroll", update, { passive: true });
 }
 
 recipeChoice(document.getElementById("recipe-choice"), () => drawCharts(["parallel", "scatter"]));
 drawCharts();
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
-document.querySelectorAll(".scroll[tabindex]").forEach(tellWhereItScrolls);
+document.querySelectorAll(".scroll[tabindex]").forEach(markScrolling);
 chooseTheme();
 // Charts are drawn as soon as the page is laid out, which is before the second frame.
 requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("charts-drawn")));

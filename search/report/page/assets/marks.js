@@ -1,4 +1,4 @@
-// Marks: many points as one path, each recipe with its colour and its shape, so that neither alone has to tell.
+// Marks: many points as one path. Each recipe has a colour and a shape, so that neither alone has to be recognised.
 
 const RADIUS = 4;
 const SHAPES = [
@@ -30,7 +30,7 @@ function round(value) {
   return Math.round(value * 10) / 10;
 }
 
-/** Collects path data by class, to be drawn as one element for each. */
+/** Collects path data by class, to draw one element for each class. */
 class Paths {
   constructor() {
     this.parts = new Map();
@@ -41,19 +41,19 @@ class Paths {
     this.parts.get(kind).push(path);
   }
 
-  /** Return the elements, in the order in which their classes came. */
+  /** Return the elements, in the order in which their classes were first added. */
   elements() {
-    return [...this.parts].map(([kind, paths]) => drawn("path", { class: kind, d: paths.join("") }));
+    return [...this.parts].map(([kind, paths]) => svg("path", { class: kind, d: paths.join("") }));
   }
 }
 
-/** Make lines fainter where there are many: only what they have in common, and the emphasised ones, can be seen. */
+/** Make lines fainter if there are many, so that their common trend and the highlighted ones stand out. */
 function fade(host, long, short) {
   host.style.setProperty("--long", Math.max(0.3, Math.min(1, 30 / long)));
   host.style.setProperty("--short", Math.max(0.12, Math.min(0.6, 30 / short)));
 }
 
-/** Return the class of a trial's mark: full, hollow where it has not come to its end, or a cross where it was lost. */
+/** Return the class of a trial's mark: full, hollow before its full length, a cross if it diverged or failed. */
 function markClass(trial) {
   if (LOST.includes(trial.state)) return "mark lost";
   return `mark ${trial.state === "finished" ? "full" : "hollow"} ${colour(trial.recipe)}`;
@@ -67,8 +67,8 @@ function markPath(trial, x, y) {
 
 function legend(entries) {
   return element("ul", { class: "legend" }, ...entries.map(({ label, kind, path }) => {
-    const swatch = drawn("svg", { viewBox: "0 0 24 14", width: 24, height: 14, "aria-hidden": "true" },
-      drawn("path", { class: kind, d: path }));
+    const swatch = svg("svg", { viewBox: "0 0 24 14", width: 24, height: 14, "aria-hidden": "true" },
+      svg("path", { class: kind, d: path }));
     return element("li", {}, swatch, label);
   }));
 }

@@ -1,4 +1,4 @@
-// All settings of each trial on axes side by side, and the choice of recipe that goes with it.
+// All settings of each trial on parallel axes, and the choice of a recipe.
 
 const CHOICE = { recipe: null };
 
@@ -11,7 +11,7 @@ function chosenTrials() {
   return DATA.trials.map((trial, place) => ({ ...trial, place })).filter((trial) => recipes.includes(trial.recipe));
 }
 
-/** Offer the recipes, the winner's chosen; `changed` is called at each choice. */
+/** Offer the recipes, with the winner's selected; `changed` is called at each choice. */
 function recipeChoice(host, changed) {
   if (!host || DATA.recipes.length < 2) return;
   CHOICE.recipe = DATA.trials.find((trial) => trial.rank === 1)?.recipe ?? null;
@@ -47,7 +47,7 @@ function parallel(host) {
   new Chart(inner, "All settings of each trial", (width) => drawParallel(width, 340, trials, axes, good));
 }
 
-/** Return the axes: the parameters that these trials use, between their recipe and their result. */
+/** Return the axes: the recipe, the parameters that these trials use, the result. */
 function parallelAxes(trials) {
   const axes = DATA.params
     .map((parameter) => ({
@@ -73,33 +73,33 @@ function drawParallel(width, height, trials, axes, good) {
     axis.place = (trial) => [x, axis.value(trial) === undefined ? room.bottom + 22 : scale.to(axis.value(trial))];
     children.push(...axisElements(axis.name, x, scale, room, index % 2 === 1));
     if (values.length < trials.length) {
-      children.push(drawn("text", { class: "tick halo", x: x + 5, y: room.bottom + 26 }, index === axes.length - 1 ? "none" : "unused"));
+      children.push(svg("text", { class: "tick halo", x: x + 5, y: room.bottom + 26 }, index === axes.length - 1 ? "none" : "unused"));
     }
   });
   const lines = [...trials].reverse().map((trial) => ({ trial, points: axes.map((axis) => axis.place(trial)) }));
-  const paths = lines.map(({ trial, points }) => drawn("path", { class: parallelClass(trial, good), d: line(points) }));
+  const paths = lines.map(({ trial, points }) => svg("path", { class: parallelClass(trial, good), d: line(points) }));
   const hit = ({ trial, points }, x, y) => ({ x, y, trace: line(points), tip: () => trialTip(trial.place) });
   const find = (x, y, reach) => {
     const segment = Math.max(0, Math.min(axes.length - 2, Math.floor((x - room.left) / step)));
     const share = (x - room.left - segment * step) / step;
-    let found = null;
+    let closest = null;
     let least = reach;
     for (const one of lines) {
       const at = one.points[segment][1] * (1 - share) + one.points[segment + 1][1] * share;
-      if (Math.abs(at - y) < least) [found, least] = [hit(one, x, at), Math.abs(at - y)];
+      if (Math.abs(at - y) < least) [closest, least] = [hit(one, x, at), Math.abs(at - y)];
     }
-    return found;
+    return closest;
   };
   const stops = [...lines].reverse().map((one) => hit(one, ...one.points.at(-1)));
   return { height, children: [...paths, ...children], find, stops };
 }
 
-/** Draw an axis with its name above; names of neighbours stand at two heights, so that long ones do not meet. */
+/** Draw an axis with its name above; neighbours' names are at two heights, so that long ones do not overlap. */
 function axisElements(name, x, scale, room, higher) {
   return [
-    drawn("line", { class: "axis", x1: x, x2: x, y1: room.top, y2: room.bottom }),
-    drawn("text", { class: "title", x: x - 8, y: room.top - (higher ? 28 : 12) }, name),
-    ...scale.ticks.map(({ value, label }) => drawn("text", { class: "tick halo", x: x + 5, y: scale.to(value) + 4 }, label)),
+    svg("line", { class: "axis", x1: x, x2: x, y1: room.top, y2: room.bottom }),
+    svg("text", { class: "title", x: x - 8, y: room.top - (higher ? 28 : 12) }, name),
+    ...scale.ticks.map(({ value, label }) => svg("text", { class: "tick halo", x: x + 5, y: scale.to(value) + 4 }, label)),
   ];
 }
 

@@ -1,4 +1,4 @@
-// Scales: from values to pixels, and the ticks that tell which is where.
+// Scales: from values to pixels, with ticks.
 // A scale has `to(value)`, and `ticks`: [{value, label}].
 
 function linearScale([low, high], [from, to]) {
@@ -14,7 +14,7 @@ function logScale([low, high], [from, to]) {
   return { to: (value) => inner.to(Math.log10(value)), ticks: logTicks(low, high, ticksFor(from, to)) };
 }
 
-/** Linear about zero and logarithmic beyond: for losses that explode to either side. */
+/** Linear near zero and logarithmic beyond, for losses that explode in either direction. */
 function symlogScale([low, high], [from, to]) {
   const bend = (value) => Math.sign(value) * Math.log10(1 + Math.abs(value));
   const inner = linearScale([bend(low), bend(high)], [from, to]);
@@ -36,7 +36,7 @@ function choiceScale(choices, [from, to]) {
   };
 }
 
-/** Return a scale that suits measured values: logarithmic where they span more than an eye can follow. */
+/** Return a scale for measured values: logarithmic if the largest is at least three times the smallest. */
 function measuredScale(values, range) {
   const [low, high] = extent(values);
   if (low > 0 && high >= 3 * low) return logScale([low / 1.06, high * 1.06], range);
@@ -60,7 +60,7 @@ function parameterScale(parameter, values, range) {
   return linearScale([low, high], range);
 }
 
-/** Return how many ticks there is room for: a vertical range runs upwards, from more pixels to fewer. */
+/** Return how many ticks there is room for. A vertical range goes upwards, from more pixels to fewer. */
 function ticksFor(from, to) {
   const room = Math.floor(Math.abs(to - from) / (to < from ? 36 : 70));
   return Math.max(2, Math.min(8, room));
@@ -93,7 +93,7 @@ function logTicks(low, high, count) {
   return [];
 }
 
-/** Add a round number near either end of a logarithmic axis that lacks one: from 28 to 480 it would begin at 50. */
+/** Add a round number near each end of a logarithmic axis that lacks one: from 28 to 480 it would begin at 50. */
 function withEnds(values, low, high, count) {
   const near = Math.log(high / low) / (2 * count);
   const [first, last] = [twoDigits(low, Math.ceil), twoDigits(high, Math.floor)];

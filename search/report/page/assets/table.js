@@ -1,4 +1,4 @@
-// Tables that sort by any column and can be narrowed. They show the first rows until asked for all.
+// Tables that can be sorted by any column and filtered. They show the first rows until all are asked for.
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
@@ -43,7 +43,7 @@ function sortable(table) {
   offer(DATA.trials.length);
 }
 
-/** Return how to get all rows: the later ones are made when they are first asked for, of the page's own HTML. */
+/** Return a function that returns all rows; it creates the later ones from the page's HTML at its first call. */
 function laterRows(table) {
   let rows = null;
   return () => {
@@ -62,7 +62,7 @@ function filter(changed) {
     element("span", { class: "soft sideways", "aria-hidden": "true" }, "more columns to the right →"));
 }
 
-/** Return rows sorted by a column: numbers as numbers, the empty last in either direction. */
+/** Return rows sorted by a column: numbers as numbers, empty cells last in both directions. */
 function sorted(rows, column, rising) {
   const keyed = rows.map((row, place) => ({ row, place, key: sortKey(row.cells[column]) }));
   const numbers = keyed.every(({ key }) => key === "" || !Number.isNaN(Number(key)));

@@ -1,10 +1,10 @@
-// One box for all charts that tells what is under the pointer, or where the keyboard is.
+// The tooltip of all charts: describes the point under the pointer or at the keyboard's position.
 
 const TOOLTIP = element("div", { class: "tooltip", role: "tooltip", hidden: "" });
 const LIVE = document.getElementById("live");
 document.body.append(TOOLTIP);
 
-/** Show what a hit tells, beside a place in the window. */
+/** Show a hit's text beside a place in the window. */
 function showTip(tip, x, y) {
   const settings = Object.entries(tip.settings || {}).flatMap(([name, value]) => [
     element("dt", {}, name),
@@ -28,13 +28,13 @@ function hideTip() {
   TOOLTIP.hidden = true;
 }
 
-/** Have a screen reader say what a hit tells. */
+/** Have a screen reader read a hit's text. */
 function announce(tip) {
   const settings = Object.entries(tip.settings || {}).map(([name, value]) => `${name} ${value}`);
   LIVE.textContent = [tip.head, ...tip.lines, ...settings].join(", ");
 }
 
-/** Return what there is to say of a trial, after lines of the chart's own. */
+/** Return the text of a trial, below the chart's own lines. */
 function trialTip(place, ...lines) {
   const trial = DATA.trials[place];
   const best = trial.best === null ? "never evaluated" : `best ${DATA.short} ${fixed(trial.best)} at ${trial.at} kimg`;

@@ -1,28 +1,28 @@
 // The charts: the sweep over time, trials over training, results against parameters, losses.
 
-/** Every evaluation, and the best so far. The keyboard goes through the improvements. */
+/** Every evaluation, and the best so far. The arrow keys visit the improvements. */
 function overTime(host) {
   const last = DATA.evaluations.at(-1)[0];
   const [unit, per] = last < 180 ? ["seconds", 1] : last < 10800 ? ["minutes", 60] : ["hours", 3600];
-  const found = DATA.evaluations.map(([seconds, trial, fid]) => ({ time: seconds / per, trial, fid }));
+  const evaluations = DATA.evaluations.map(([seconds, trial, fid]) => ({ time: seconds / per, trial, fid }));
   const improved = [];
-  for (const one of found) if (!improved.length || one.fid < improved.at(-1).fid) improved.push(one);
+  for (const one of evaluations) if (!improved.length || one.fid < improved.at(-1).fid) improved.push(one);
   host.append(legend([...recipeEntries(), { label: "best so far", kind: "winner", path: "M1 11h8v-7h14" }]));
   new Chart(host, `Best ${DATA.short} against time`, (width) => {
     const { across, up, children } = frame(width, chartHeight(width), {
       x: (range) => linearScale([0, last / per || 1], range),
-      y: (range) => measuredScale(found.map(({ fid }) => fid), range),
+      y: (range) => measuredScale(evaluations.map(({ fid }) => fid), range),
       titles: { x: `time spent (${unit})`, y: DATA.metric },
     });
     const paths = new Paths();
-    const hits = found.map((one) => {
+    const hits = evaluations.map((one) => {
       const [x, y] = [across.to(one.time), up.to(one.fid)];
       paths.add(`dot ${colour(DATA.trials[one.trial].recipe)}`, dot(x, y));
       const when = () => `${DATA.short} ${fixed(one.fid)} after ${fixed(one.time)} ${unit}`;
       return { x, y, one, tip: () => trialTip(one.trial, when()) };
     });
     const stairs = improved.map((one, index) => `${index ? "H" : "M"}${round(across.to(one.time))}${index ? "V" : " "}${round(up.to(one.fid))}`);
-    const best = drawn("path", { class: "winner", d: `${stairs.join("")}H${round(across.to(last / per))}` });
+    const best = svg("path", { class: "winner", d: `${stairs.join("")}H${round(across.to(last / per))}` });
     const better = new Set(improved);
     return {
       height: chartHeight(width),
@@ -33,7 +33,7 @@ function overTime(host) {
   });
 }
 
-/** Best FID so far of each trial against what it was shown. The keyboard goes through the trials, best first. */
+/** Best FID so far of each trial against images shown. The arrow keys visit the trials, best first. */
 function curves(host) {
   const trials = DATA.trials.map((trial, place) => ({ ...trial, place })).filter((trial) => trial.curve.length);
   host.append(legend([
@@ -57,10 +57,10 @@ function curves(host) {
     for (const trial of [...trials].reverse()) {
       const points = trial.curve.map(([kimg, fid]) => [across.to(kimg), up.to(fid)]);
       const trace = line(points);
-      // A trial that was stopped at the first rung is one point, and no line.
+      // A trial that was stopped at the first rung is a point, not a line.
       const [single, d] = points.length > 1 ? ["", trace] : [" single", `${trace}h0`];
-      paths.push(drawn("path", { class: curveClass(trial) + single, d }));
-      if (LOST.includes(trial.state)) paths.push(drawn("path", { class: "mark lost", d: cross(...points.at(-1)) }));
+      paths.push(svg("path", { class: curveClass(trial) + single, d }));
+      if (LOST.includes(trial.state)) paths.push(svg("path", { class: "mark lost", d: cross(...points.at(-1)) }));
       points.forEach(([x, y], index) => {
         const [kimg, fid] = trial.curve[index];
         hits.push({ x, y, trace, tip: () => trialTip(trial.place, `${DATA.short} ${fixed(fid)} so far, after ${kimg} kimg`) });
@@ -77,7 +77,7 @@ function curveClass(trial) {
   return `curve ${["finished", "running"].includes(trial.state) ? "long" : "short"} ${colour(trial.recipe)}`;
 }
 
-/** One panel a parameter. */
+/** One panel for each parameter. */
 function scatter(host) {
   const trials = chosenTrials();
   if (trials.every((trial) => trial.best === null)) {
@@ -105,7 +105,7 @@ function scatterPanel(panels, parameter, trials) {
       rail,
     });
     const paths = new Paths();
-    // Many marks of one choice lie side by side, as far as there is room.
+    // Marks of the same choice are placed side by side, as far as there is room.
     const aside = (place) => (parameter.choices ? (((place * 0.618) % 1) - 0.5) * Math.min(across.step * 0.7, trials.length) : 0);
     const hits = [...trials].reverse().map((trial) => {
       const x = across.to(value(trial)) + aside(trial.place);
@@ -118,7 +118,7 @@ function scatterPanel(panels, parameter, trials) {
   });
 }
 
-/** Both losses, one panel a trial: losses of different objectives have no scale in common. */
+/** Both losses, one panel for each trial: losses of different objectives have no common scale. */
 function losses(host) {
   host.append(legend([
     { label: "generator", kind: "curve long c0", path: "M1 7h22" },
@@ -132,8 +132,8 @@ function losses(host) {
 function lossPanel(panels, place, why, points) {
   const trial = DATA.trials[place];
   const lost = trial.state === "diverged";
-  const told = { winner: "winner, diverged later", published: "published, diverged" }[lost ? why : ""] || why;
-  const title = `${trial.id} · ${DATA.recipes[trial.recipe]} · ${told}`;
+  const label = { winner: "winner, diverged later", published: "published, diverged" }[lost ? why : ""] || why;
+  const title = `${trial.id} · ${DATA.recipes[trial.recipe]} · ${label}`;
   const panel = element("div", {}, element("h3", lost ? { class: "diverged" } : {}, title));
   panels.append(panel);
   new Chart(panel, `Losses of ${title}`, (width) => {
@@ -148,8 +148,8 @@ function lossPanel(panels, place, why, points) {
       tip: () => ({ head: title, lines: [`${kimg} kimg`, `generator ${short(g)}`, `discriminator or critic ${short(d)}`] }),
     }));
     const lines = [1, 2].map((loss) => line(points.map((point) => [across.to(point[0]), up.to(point[loss])])));
-    const end = lost ? [drawn("line", { class: "end", x1: hits.at(-1).x, x2: hits.at(-1).x, y1: room.top, y2: room.bottom })] : [];
-    const drawnLines = lines.map((d, index) => drawn("path", { class: `curve long c${index}`, d: points.length > 1 ? d : `${d}h0` }));
+    const end = lost ? [svg("line", { class: "end", x1: hits.at(-1).x, x2: hits.at(-1).x, y1: room.top, y2: room.bottom })] : [];
+    const drawnLines = lines.map((d, index) => svg("path", { class: `curve long c${index}`, d: points.length > 1 ? d : `${d}h0` }));
     return { height: 220, children: [...children, ...end, ...drawnLines], find: nearest(hits, true), stops: hits };
   });
 }

@@ -197,7 +197,7 @@ def test_the_page_holds_everything_and_loads_nothing(honestly: Assessment, tmp_p
     ]
     html = (tmp_path / "evaluation.html").read_text()
     assert "&lt;mine&gt;" in html and "<mine>" not in html
-    assert "no FID as published" in html
+    assert "not FID as published" in html
     assert html.count("data:image/png") == 2
     assert "http" not in html.replace("http-equiv", "") and "<script" not in html
     for name, value, meaning in lines(honestly.as_dict()):
