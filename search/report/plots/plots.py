@@ -55,7 +55,7 @@ def _time_unit(seconds: float) -> tuple[str, float]:
 
 
 def _fid(figure: Figure, data: ReportData) -> None:
-    """Draw the FID of each evaluation: in colour for trials whose losses are shown, faintly for others."""
+    """Draw the FID of each evaluation: in the recipe's colour for trials whose losses are shown, faintly for others."""
     from matplotlib.collections import LineCollection
     from matplotlib.lines import Line2D
 
@@ -65,13 +65,13 @@ def _fid(figure: Figure, data: ReportData) -> None:
     others = [curve.fid for trial, curve in data.curves.items() if trial not in shown and curve.fid]
     # As one collection: a thousand lines of their own would take seconds.
     axes.add_collection(LineCollection(others, colors=SOFT, alpha=0.25, linewidths=0.9))
-    handles = []
-    for index, (why, row) in enumerate(shown.values()):
+    handles, colours = [], colours_of(data.recipe_names)
+    for why, row in shown.values():
         points = data.curves[row.id].fid
         if not points:
             continue
-        look: dict[str, Any] = {"color": SERIES[index % len(SERIES)], "linewidth": 2.6 if why == "winner" else 1.5}
-        look["linestyle"] = "--" if why == "published" else "-"
+        look: dict[str, Any] = {"color": colours[str(row.recipe)], "linewidth": 3.0 if why == "winner" else 1.5}
+        look["linestyle"] = {"published": "--", "diverged": ":"}.get(why, "-")
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, **look)
         if row.state in ("diverged", "failed"):
             axes.plot(*points[-1], "x", color=BAD, markersize=8, markeredgewidth=2, zorder=4)
