@@ -34,11 +34,11 @@ from search.algorithm.asha import Asha
 from search.algorithm.space import RECIPE, label, suggest
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
+from search.run.outcome import Outcome
 from search.run.record import SweepRecord, TrialRecord
 from search.sweep import futility_rule
 from search.trials.scheduler import AshaScheduler
 from search.trials.searcher import StudySearcher
-from search.trials.trial import DIVERGED
 
 
 class Pool:
@@ -298,16 +298,16 @@ class Ours(Contender):
         trial: TrialRecord = running.handle
         lost = running.verdict is not None and running.verdict.report == running.reported - 1
         score = DIVERGED_SCORE if lost or running.best is None else running.best
-        outcome = DIVERGED if lost else ""
+        outcome = Outcome.DIVERGED if lost else None
         told = {"trial": trial.id, "kimg": kimg, "score": score, "source": trial.source, "outcome": outcome}
         self.scheduler.on_trial_result(None, None, told)  # type: ignore[arg-type]
         trial.add_report({"kimg": kimg, "fid": fid, "best_fid": running.best, "score": score})
         if lost:
-            trial.state, trial.reason = "diverged", running.verdict.reason if running.verdict else None
+            trial.conclude(Outcome.DIVERGED, running.verdict.reason if running.verdict else None)
         elif trial.id in self.scheduler.stopped:
-            trial.state, trial.reason = "stopped", self.scheduler.stopped[trial.id]
+            trial.conclude(Outcome.STOPPED, self.scheduler.stopped[trial.id])
         elif kimg >= self._kimg - 1e-6:
-            trial.state = "finished"
+            trial.conclude(Outcome.FINISHED, None)
         else:
             return True
         self.searcher.conclude(trial)

@@ -16,7 +16,8 @@ from search.plan.contestants import resolve
 from search.plan.spec import CompareSpec, Contestant
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
-from search.trials.launch import Launch, RunContext
+from search.trials.context import RunContext
+from search.trials.launch import Launch
 from search.trials.planner import Planner
 from search.trials.rejudge import bundles_to_rejudge, rejudge
 
@@ -53,7 +54,7 @@ class Compare(Launch):
         return not bundles_to_rejudge(self.run_storage, record, self.spec.draws)
 
     def conclude(self, context: RunContext) -> None:
-        rejudge(self.run_storage, context, self.spec.draws, quiet=self.quiet)
+        rejudge(context, self.spec.draws, quiet=self.quiet)
 
 
 class FixedPlanner(Planner):

@@ -15,7 +15,8 @@ from search.plan.spec import CompareSpec, Contestant, RunSpec, SweepSpec, valida
 from search.run.journal import JOURNAL
 from search.run.record import SweepRecord, read_record
 from search.run.run_folder import FINALISTS, SETTINGS, read_settings
-from search.trials.launch import Launch, RunContext
+from search.trials.context import RunContext
+from search.trials.launch import Launch
 from search.trials.rejudge import bundles_to_rejudge
 from search.trials.searcher import SEEDS_APART
 

@@ -14,7 +14,8 @@ from search.plan.spec import SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
 from search.run.run_folder import kind_of
-from search.trials.launch import Launch, RunContext
+from search.trials.context import RunContext
+from search.trials.launch import Launch
 from search.trials.searcher import StudySearcher
 
 

@@ -12,15 +12,20 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def imports(file: Path) -> set[str]:
-    """Return the top-level packages that a file imports, anywhere in it."""
-    found: set[str] = set()
+def imported_modules(file: Path) -> set[str]:
+    """Return the modules that a file imports, anywhere in it."""
+    modules: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
+            modules.add(node.module)
+    return modules
+
+
+def imports(file: Path) -> set[str]:
+    """Return the top-level packages that a file imports, anywhere in it."""
+    return {module.partition(".")[0] for module in imported_modules(file)}
 
 
 def sources(package: str) -> list[Path]:
@@ -32,6 +37,14 @@ def sources(package: str) -> list[Path]:
 def test_gan_never_imports_what_belongs_to_search() -> None:
     for file in sources("gan"):
         assert not imports(file) & {"ray", "optuna", "pydantic", "search"}, file
+
+
+def test_the_algorithm_knows_nothing_of_ray_storage_or_runs() -> None:
+    for file in sources("search/algorithm"):
+        assert "ray" not in imports(file), file
+        modules = imported_modules(file)
+        ours = {module for module in modules if module.startswith(("search.", "gan.storage"))}
+        assert all(module.startswith("search.algorithm.") for module in ours), file
 
 
 def test_search_does_no_tensor_mathematics() -> None:

@@ -1,8 +1,8 @@
-"""A worker that is lost costs its trial a retry, however it was lost.
+"""A worker that is lost costs its trial a retry, whatever the cause.
 
-Tune 2.60 knows one way: `RayActorError`. Any other error of Ray's own (its memory monitor ended the
-process, a node went with the object that held the result) it takes for a fault of its own, and ends
-the whole sweep (`RayActorManager._actor_task_failed`).
+Tune 2.60 expects one kind of loss: `RayActorError`. It takes any other error of Ray (the memory monitor ended the
+process, a node went down with the object that held the result) for a fault of its own, and ends the whole sweep
+(`RayActorManager._actor_task_failed`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,20 @@ from typing import Any
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
-OUT_OF_MEMORY = "out of memory: Ray ended the process as its machine's memory ran low"
+from search.run.outcome import Outcome
+
+_OUT_OF_MEMORY = "out of memory: Ray ended the process as its machine's memory ran low"
+_RAY_ON_MEMORY = "running low on memory"
+"""In Ray's message about an actor whose process its memory monitor ended; the error has no type of its own."""
+
+
+class WorkerOutOfMemory(RayActorError):  # type: ignore[misc]
+    """Ray ended a worker because its node ran out of memory."""
+
+    outcome = Outcome.NODE_OUT_OF_MEMORY
+
+    def __init__(self) -> None:
+        super().__init__(error_msg=_OUT_OF_MEMORY)
 
 
 @contextmanager
@@ -33,20 +46,29 @@ def lost_workers_are_retried() -> Iterator[None]:
         manager._actor_task_failed = original
 
 
-def as_lost_worker(exception: Exception) -> Exception:
-    """Return an error that Tune knows how to recover from; what it knows already, or is no error of Ray's, stays."""
-    if not isinstance(exception, RayError) or isinstance(exception, (RayActorError, RayTaskError)):
-        return exception
-    if isinstance(exception, OutOfMemoryError):
-        return RayActorError(error_msg=OUT_OF_MEMORY)
-    first = (str(exception).strip().splitlines() or [""])[0]
-    return RayActorError(error_msg=f"{type(exception).__name__}: {first}")
+def as_lost_worker(error: Exception) -> Exception:
+    """Return an error that Tune can recover from. Errors that it knows, or that are not Ray's, stay as they are."""
+    if not isinstance(error, RayError) or isinstance(error, (RayActorError, RayTaskError)):
+        return error
+    if isinstance(error, OutOfMemoryError):
+        return WorkerOutOfMemory()
+    first = (str(error).strip().splitlines() or [""])[0]
+    return RayActorError(error_msg=f"{type(error).__name__}: {first}")
 
 
-def why(text: str) -> str:
-    """Return, in one line, why a trial's process failed, from the traceback that Tune keeps."""
-    if "running low on memory" in text:
-        # Ray follows it up with a page of advice.
-        return OUT_OF_MEMORY
+def describe_failure(error: Exception | None, text: str) -> tuple[Outcome, str]:
+    """Return the outcome of a trial whose process failed, and the reason in one line.
+
+    Args:
+        error: as Tune keeps it; None if it kept none. An error may name its outcome by an attribute.
+        text: the traceback that Tune keeps. Its last line tells about any other error.
+    """
+    if isinstance(error, RayActorError) and _RAY_ON_MEMORY in str(error):
+        error = WorkerOutOfMemory()
+    # The task's error wraps the one that the worker raised.
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    outcome = getattr(cause, "outcome", None)
+    if isinstance(outcome, Outcome):
+        return outcome, str(cause)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "its process ended"
+    return Outcome.FAILED, lines[-1][:300] if lines else "its process ended"

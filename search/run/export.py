@@ -1,4 +1,4 @@
-"""Taking a generator out of a run."""
+"""Copies a generator out of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TRIES = 5
 def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str, Any]:
     """Copy the bundle of the `rank`-th best trial; return {"bundle", "trial", "best_fid", "metric", "rescored"}.
 
-    Trials that were re-scored go first, by that; `rescored` is null for the others.
+    Re-scored trials come first, ranked by their new scores; `rescored` is null for the others.
 
     Raises:
         InputError: no such trial or its bundle was not kept, or the destination holds something.
@@ -42,11 +42,12 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
         try:
             copy_bundle(run.child(bundle), destination, facts)
         except FileNotFoundError:
-            # The run goes on, and has just put a better one in its place.
+            # The run goes on, and has just replaced it by a better one.
             continue
-        told = {"bundle": destination.uri, "trial": trial.id, "best_fid": trial.best_fid}
         return {
-            **told,
+            "bundle": destination.uri,
+            "trial": trial.id,
+            "best_fid": trial.best_fid,
             "metric": metric_of(record.evaluation),
             "rescored": None if rescore is None else rescore.as_dict(),
         }

@@ -1,11 +1,11 @@
-"""The sweep's own record: every trial, report, verdict and event, on storage, append-only.
+"""A run's own record on storage, append-only: every trial, report, verdict and other event.
 
-People and tools read this, and nothing else: `status`, `report`, `export`, the rungs and the study
-of a resumed sweep. One JSON object a line:
+It is the only source for `status`, `report`, `export`, and for the rungs and the study of a resumed sweep. It has one
+JSON object a line:
 
     {"event": "trial", "trial": "t0007", "recipe": "wgan", "objective": "wgan", "source": "sampled", …}
     {"event": "report", "trial": "t0007", "kimg": 10.0, "fid": 81.2, "best_fid": 79.9, …}
-    {"event": "verdict", "trial": "t0007", "state": "stopped", "reason": "rung 10 kimg: …"}
+    {"event": "verdict", "trial": "t0007", "state": "stopped", "outcome": "stopped", …}
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gan.storage.storage import Storage
 
 JOURNAL = "journal.jsonl"
 SEGMENT_BYTES = 256 << 10
-"""After so much the journal on an object store begins a new segment."""
+"""Size after which the journal on an object store begins a new segment."""
 
 FORMAT = 1
 _FIELDS = {
@@ -37,7 +37,7 @@ _FIELDS = {
     "rescored": {"trials", "evaluation"},
     "end": {"state"},
 }
-"""What an event of each kind has at the least; a line without it is not of ours."""
+"""Fields that an event of each kind must have; a line without them is passed over."""
 
 
 class Journal:
@@ -45,7 +45,7 @@ class Journal:
 
     Args:
         storage: the run's folder.
-        allowed: raises an error if this process may no longer write; asked before every attempt.
+        allowed: called before every attempt; raises an error if this process may no longer write.
     """
 
     def __init__(self, storage: Storage, allowed: Callable[[], None] = lambda: None) -> None:
@@ -54,15 +54,15 @@ class Journal:
         self._begun = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Tune pickles those who hold a journal with its own state, which nothing here reads.
+        # Tune pickles objects that hold a journal, with its own state, which nothing here reads.
         return Journal, (self._storage,)
 
     def append(self, event: str, **fields: Any) -> None:
-        """Write one event, on storage before this returns."""
+        """Write one event; it is on storage when this returns."""
         self.append_all([(event, fields)])
 
     def append_all(self, events: list[tuple[str, dict[str, Any]]], retry_seconds: float = RETRY_SECONDS) -> None:
-        """Write events that belong together (a report and the verdict that follows from it) at once.
+        """Write events that belong together, such as a report and the verdict that follows from it, at once.
 
         Args:
             retry_seconds: for how long a failed write is tried again.
@@ -87,20 +87,20 @@ class Journal:
         self._begun = True
 
     def _put(self, lines: bytes) -> None:
-        """Append on an object store, which cannot: the journal's end is written anew, whole or not at all.
+        """Append on an object store, which has no appending: write the journal's end anew, whole or not at all.
 
-        An end that has grown long becomes a segment, so that an event costs as much at the last trial as at the
-        first. The new end, written last, says how many segments precede it: one written by a driver that was
-        killed before that is not counted, and is written again.
+        An end that has grown long becomes a segment, so that the last event costs no more than the first. The new end
+        is written after it, and says how many segments precede it. If the driver is killed in between, the segment
+        does not count, and is written again.
         """
         try:
             segments, end = _take_apart(self._storage.read_bytes(JOURNAL))
         except FileNotFoundError:
             segments, end = 0, b""
         if self._begun and not (segments or end):
-            raise OSError(errno.EPERM, "what was written has vanished: nothing is written in its place")
+            raise OSError(errno.EPERM, "earlier events have vanished: nothing is written in their place")
         if end.endswith(lines):
-            return  # An earlier attempt had written it, and its answer was lost.
+            return  # An earlier attempt has written them, and only the answer was lost.
         if len(end) > SEGMENT_BYTES:
             self._storage.write_bytes(_segment(segments), end)
             segments, end = segments + 1, b""
@@ -108,10 +108,10 @@ class Journal:
 
 
 def _append(path: Path, lines: bytes, *, new: bool) -> None:
-    """Append to a file, whole or not at all: a disk that fills up may take a part of a write and raise nothing.
+    """Append to a file, whole or not at all. A full disk may take a part of a write and raise no error.
 
     Args:
-        new: whether it may not be there yet.
+        new: whether the file may be missing.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if new else 0), 0o644)
     try:
@@ -129,7 +129,7 @@ def _append(path: Path, lines: bytes, *, new: bool) -> None:
 
 
 def _mend_torn_end(descriptor: int) -> bytes:
-    """Return the line break that a writer killed in mid-line still owes."""
+    """Return the line break that is missing if a writer was killed in the middle of a line."""
     size = os.fstat(descriptor).st_size
     return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
 
@@ -143,7 +143,7 @@ def _head(segments: int) -> bytes:
 
 
 def _take_apart(content: bytes) -> tuple[int, bytes]:
-    """Return how many segments precede what a journal's file holds, and what comes after the line that says so."""
+    """Return the number of segments before a journal's file, and the file without the line that gives it."""
     first, _, rest = content.partition(b"\n")
     try:
         head = json.loads(first)
@@ -155,7 +155,7 @@ def _take_apart(content: bytes) -> tuple[int, bytes]:
 
 
 def _read(storage: Storage) -> bytes:
-    """Return a run's whole journal, as one file; of one that was copied from an object store, too.
+    """Return a run's whole journal as one file, also if it was copied from an object store.
 
     Raises:
         FileNotFoundError: there is none, or a part of it is missing.
@@ -168,7 +168,7 @@ def _read(storage: Storage) -> bytes:
 
 
 def read_events(storage: Storage) -> list[dict[str, Any]]:
-    """Return a run's events in order; a line cut short by a killed writer is passed over.
+    """Return a run's events in order. A line that a killed writer cut short is passed over.
 
     Raises:
         InputError: there is no journal, so this is no run; or a part of it is missing.

@@ -19,7 +19,9 @@ from gan.storage.storage import Storage
 OWNER = "owner.json"
 HEARTBEAT_SECONDS = 5.0
 ABANDONED_SECONDS = 60.0
-SETTLE_SECONDS = 0.2
+"""After so long without a heartbeat, another driver may take the run over."""
+_RACE_SECONDS = 0.2
+"""Two drivers that start at the same moment have both written by then."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,11 +30,11 @@ class Owner:
     """Holds a run for this process, with a heartbeat, so that a second driver is refused.
 
     Attributes:
-        lost: whether another driver has taken the run over, because this one showed no sign of life
-            for a minute (a suspended machine). It must stop then.
+        lost: whether another driver has taken the run over, because this one gave no sign of life for a minute (on a
+            suspended machine). This one must stop then.
 
     Raises:
-        InputError: a live driver has it; the message says which.
+        InputError: a live driver owns the run; the message says which.
     """
 
     def __init__(self, run: Storage) -> None:
@@ -48,8 +50,8 @@ class Owner:
         }
         require_free(run)
         self._beat()
-        # Of two drivers that start in the same moment, the one whose file stands wins.
-        time.sleep(SETTLE_SECONDS)
+        # Of two drivers that start at the same moment, the one that wrote last wins.
+        time.sleep(_RACE_SECONDS)
         if not self._is_mine():
             require_free(run)
             raise InputError(f"{run.uri}: another driver has just started on it; wait for it or end it first")
@@ -57,15 +59,15 @@ class Owner:
         self._thread.start()
 
     def release(self) -> None:
-        """Let go of the run, at the end of a sweep or an orderly interruption."""
+        """Let go of the run, at the end of a launch or an orderly interruption."""
         self._stop.set()
         self._thread.join(timeout=HEARTBEAT_SECONDS)
-        with suppress(OSError):  # What stays says that this process is dead, or grows old.
+        with suppress(OSError):  # A file that stays does no harm: this process will be dead, its heartbeat old.
             if self._is_mine():
                 self._run.delete(OWNER)
 
     def require_mine(self) -> None:
-        """Raise `PermissionError` if another driver has taken the run over, or may have, unseen by this one."""
+        """Raise `PermissionError` if another driver has taken the run over, or may have done so unnoticed."""
         if self.lost or _clock() - self._last_beat > ABANDONED_SECONDS - HEARTBEAT_SECONDS:
             reason = "this driver could give no sign of life for a minute, so that another may have taken the run over"
             raise PermissionError(errno.EPERM, reason, f"{self._run.uri}/{OWNER}")
@@ -74,15 +76,16 @@ class Owner:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             try:
                 if not self._is_mine():
+                    _log.info("%s: another driver has taken it over", self._run.uri)
                     self.lost = True
                     return
                 self._beat()
             except OSError:
-                # A missed beat is made good by the next; only a minute without any loses the run.
-                continue
+                # The next heartbeat makes up for it. Only a minute without any loses the run.
+                _log.debug("%s: no heartbeat", self._run.uri, exc_info=True)
 
     def _is_mine(self) -> bool:
-        """Tell whether the file is this process's. That it cannot be read says nothing: then OSError is raised."""
+        """Tell whether the file is this process's. If it cannot be read, OSError is raised: nobody knows."""
         try:
             holder = json.loads(self._run.read_bytes(OWNER))
         except (FileNotFoundError, ValueError):
@@ -96,12 +99,12 @@ class Owner:
 
 
 def _clock() -> float:
-    """Return seconds that go on while the machine sleeps, where the system has such a clock."""
+    """Return seconds of a clock that runs on while the machine sleeps, where the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def require_free(run: Storage) -> None:
-    """Raise `InputError`, saying who, if a live driver owns the run."""
+    """Raise `InputError`, with the process and host, if a live driver owns the run."""
     holder = read_owner(run)
     if holder is not None and is_alive(holder):
         raise InputError(
@@ -110,7 +113,7 @@ def require_free(run: Storage) -> None:
 
 
 def read_owner(run: Storage) -> dict[str, Any] | None:
-    """Return who last owned the run, or None."""
+    """Return the last owner of the run, or None."""
     try:
         holder = json.loads(run.read_bytes(OWNER))
     except (OSError, ValueError):
@@ -128,16 +131,15 @@ def is_alive(holder: dict[str, Any]) -> bool:
 
 
 def is_driven(run: Storage) -> bool:
-    """Tell whether a driver is at work on a run at this moment."""
+    """Tell whether a driver is at work on a run now."""
     owner = read_owner(run)
     return owner is not None and is_alive(owner)
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process of this host began, in ticks since boot; None if it does not run or
-    this system does not tell.
+    """Return the start of a process of this host, in ticks since boot; None if it does not run or has no /proc entry.
 
-    The number tells a process from a later one of the same pid.
+    The start tells a process from a later one with the same pid.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -1,7 +1,8 @@
-"""A run as its journal tells it: its events, folded in order into what is known of each trial and of the whole."""
+"""The record of a run: the events of its journal, folded in order into the state of each trial and of the whole."""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -10,12 +11,13 @@ from typing import Any
 from gan.errors import InputError
 from gan.storage.storage import Storage
 from search.run.journal import FORMAT, read_events
+from search.run.outcome import Outcome
 
 RESCORE_EVENTS = ("rescore", "rescored")
-"""Events of no driver: they may come days after the sweep has ended, and take none of its time."""
+"""Events that no launch wrote. They may come days after the sweep, and its wall-clock time leaves them out."""
 
 TIME_BUDGET = "time budget"
-"""The cause of an end that the run's own time budget brought."""
+"""Cause of an end: the run's own time budget."""
 
 FINAL = ("finished", "stopped", "diverged", "failed")
 """States of a trial that is never trained again."""
@@ -23,13 +25,13 @@ FINAL = ("finished", "stopped", "diverged", "failed")
 
 @dataclass(frozen=True)
 class Rescore:
-    """A trial's best generator, judged again by better features or more samples than the search had.
+    """A trial's best generator, judged again by better features or with more samples than in the search.
 
     Attributes:
-        fid: mean over the draws; None where samples were not finite.
+        fid: mean over the draws; None if samples were not finite.
         fids: of each draw of latents.
-        metric: what the distance is called.
-        kimg: after which the generator was taken.
+        metric: name of the distance.
+        kimg: age of the generator.
         evaluation: identity of the measurement.
         generator_sha256: of the weights that were judged.
     """
@@ -48,12 +50,12 @@ class Rescore:
         return statistics.stdev(known) if len(known) > 1 and len(known) == len(self.fids) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what a bundle and a report tell of it."""
-        told = {"metric": self.metric, "fid": self.fid, "fid_std": self.std, "draws": len(self.fids)}
-        return told | {"evaluation": self.evaluation}
+        """Return the fields that a bundle and a report show."""
+        score = {"metric": self.metric, "fid": self.fid, "fid_std": self.std, "draws": len(self.fids)}
+        return score | {"evaluation": self.evaluation}
 
     def is_like(self, evaluation: dict[str, Any]) -> bool:
-        """Tell whether two measurements can be compared; the data's name is no part of that."""
+        """Tell whether two measurements can be compared. The data's name may differ."""
         return _without_name(self.evaluation) == _without_name(evaluation)
 
 
@@ -63,17 +65,18 @@ def _without_name(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class TrialRecord:
-    """What the journal tells of one trial.
+    """One trial, as far as the journal knows it.
 
     Attributes:
         id: short, and the name of the trial's folder.
-        params: what was sampled (nothing, for published settings).
+        params: the sampled settings; empty for published ones.
         settings: all settings it trains with.
-        reports: by kimg, the last told of each.
+        reports: by kimg, the last one of each.
         state: pending, running, finished, stopped, diverged or failed.
+        outcome: of its verdict, finer than the state; None before it.
         draws: FID of its best generator on each of several latent draws, taken after its training;
             None where the samples were not finite.
-        rescores: what re-scoring said of it, the last of each measurement.
+        rescores: results of re-scoring, the last of each measurement.
     """
 
     id: str
@@ -85,6 +88,7 @@ class TrialRecord:
     seed: int
     state: str = "pending"
     reason: str | None = None
+    outcome: Outcome | None = None
     reports: list[dict[str, Any]] = field(default_factory=list)
     draws: list[float | None] = field(default_factory=list)
     rescores: list[Rescore] = field(default_factory=list)
@@ -108,31 +112,37 @@ class TrialRecord:
         return self.state in FINAL
 
     def rescored(self, evaluation: dict[str, Any]) -> Rescore | None:
-        """Return what a measurement said of its best generator; None if it has found a better one since."""
-        alike = (found for found in self.rescores if found.is_like(evaluation))
-        return next((found for found in alike if found.kimg == self.last.get("best_kimg")), None)
+        """Return the result of a measurement of its best generator; None if a better generator followed."""
+        alike = (rescore for rescore in self.rescores if rescore.is_like(evaluation))
+        return next((rescore for rescore in alike if rescore.kimg == self.last.get("best_kimg")), None)
 
     def best_fid_at(self, kimg: float) -> float | None:
         """Return its best FID within its first `kimg`."""
         within = [report.get("best_fid") for report in self.reports if report["kimg"] <= kimg + 1e-6]
         return within[-1] if within else None
 
+    def conclude(self, outcome: Outcome, reason: str | None) -> None:
+        """Take in the verdict."""
+        self.outcome, self.reason = outcome, reason
+        # The state comes last: other threads read the record meanwhile.
+        self.state = outcome.state
+
     def add_report(self, report: dict[str, Any]) -> None:
-        """Append a report; what a resumed trial reports again replaces what it reported then."""
+        """Append a report. A resumed trial repeats reports: they replace the earlier ones."""
         self.reports = [old for old in self.reports if old["kimg"] < report["kimg"]] + [report]
 
 
 @dataclass
 class SweepRecord:
-    """A run as its journal tells it.
+    """A run, as far as its journal knows it.
 
     Attributes:
-        settings: of the last launch: the resolved spec.
-        trials: by id, in the order of their making.
-        wall_seconds: that drivers have spent, over all launches.
+        settings: the resolved spec of the last launch.
+        trials: by id, in order of creation.
+        wall_seconds: the time of all launches together.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
         cause: `TIME_BUDGET` if that ended the last launch, else None.
-        rescoring: the last re-scoring that came to its end: {"trials", "evaluation"}.
+        rescoring: the last complete re-scoring: {"trials", "evaluation"}.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -152,18 +162,17 @@ class SweepRecord:
         return sorted(judged, key=lambda trial: (trial.best_fid, trial.id))
 
     def by_evidence(self) -> list[TrialRecord]:
-        """Return the trials of `ranked`, those that were re-scored first, among themselves by that.
+        """Return the trials of `ranked`; the re-scored ones come first, ranked by their new scores.
 
-        It is the order in which generators are shown and exported. The search, its rungs and what is
-        kept go by `ranked`: all trials have that number, measured alike.
+        Generators are shown and exported in this order. The search, its rungs and the retention go by `ranked`: all
+        trials have that number, measured alike.
         """
-        judged = [(trial, self.rescored(trial)) for trial in self.ranked()]
-        known = [(found.fid, trial) for trial, found in judged if found is not None and found.fid is not None]
-        others = [trial for trial, found in judged if found is None or found.fid is None]
-        return [trial for _, trial in sorted(known, key=lambda entry: entry[0])] + others
+        rescores = {trial.id: self.rescored(trial) for trial in self.ranked()}
+        scores = {name: rescore.fid for name, rescore in rescores.items() if rescore and rescore.fid is not None}
+        return sorted(self.ranked(), key=lambda trial: scores.get(trial.id, math.inf))
 
     def rescored(self, trial: TrialRecord) -> Rescore | None:
-        """Return what the last re-scoring said of a trial, if it took part."""
+        """Return the result of a trial in the last re-scoring, if it took part."""
         if self.rescoring is None or trial.id not in self.rescoring["trials"]:
             return None
         return trial.rescored(self.rescoring["evaluation"])
@@ -194,7 +203,7 @@ def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
 
 
 def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None:
-    """Take one event into a record; the seconds that drivers have spent are not counted.
+    """Apply one event to a record, except for `wall_seconds`.
 
     Raises:
         InputError: a newer version wrote it.
@@ -211,7 +220,7 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
     elif kind == "rescored":
         record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
     elif event.get("trial") in record.trials:
-        _tell(record.trials[event["trial"]], kind, event)
+        _apply_to_trial(record.trials[event["trial"]], kind, event)
     if kind not in ("trial", "report"):
         record.events.append(event)
 
@@ -221,7 +230,7 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
         raise InputError(f"{name}: made by a newer gan-search (journal format {event['format']}); upgrade to read it")
     record.settings, record.evaluation = event["settings"], event["evaluation"]
     record.versions = event["versions"]
-    # The first launch's: "gan-search resume …" makes nothing by itself.
+    # The first launch's command: "gan-search resume …" alone reproduces nothing.
     record.command = record.command or event["command"]
     record.ended = record.cause = None
     for trial in record.trials.values():
@@ -229,15 +238,15 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
             trial.state = "pending"
 
 
-def _tell(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
+def _apply_to_trial(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
     if kind == "start" and not trial.final:
         trial.state = "running"
     elif kind == "report":
         trial.add_report({key: value for key, value in event.items() if key not in ("event", "trial")})
     elif kind == "verdict" and not trial.final:
-        trial.state, trial.reason = event["state"], event.get("reason")
+        trial.state, trial.reason, trial.outcome = event["state"], event.get("reason"), Outcome.of_verdict(event)
     elif kind == "draws":
         trial.draws = event["fids"]
     elif kind == "rescore":
-        found = Rescore(**{entry.name: event[entry.name] for entry in fields(Rescore)})
-        trial.rescores = [old for old in trial.rescores if not old.is_like(found.evaluation)] + [found]
+        new = Rescore(**{entry.name: event[entry.name] for entry in fields(Rescore)})
+        trial.rescores = [old for old in trial.rescores if not old.is_like(new.evaluation)] + [new]

@@ -1,6 +1,6 @@
-"""Which files stay: bundles of the best K trials of the whole sweep, and what running trials need.
+"""Which files stay: the bundles of the whole sweep's best K trials, and what running trials need.
 
-After a re-scoring that is the winner's as well, should it not be among the K by the sweep's own numbers.
+After a re-scoring the winner's bundle stays too, even if the winner is not among the K by the sweep's own numbers.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ def trial_folder(run: Storage, trial: str) -> Storage:
 
 
 def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | None:
-    """Return the path, within the run, of a trial's best bundle; None if it keeps none.
+    """Return the path, within the run, of a trial's best bundle; None if it has none.
 
     Args:
-        kimg: after which it was the best; another may be there that was written as its process was cut off.
+        kimg: when it was the best. There may be another bundle, from a process that was cut off before it reported.
     """
     kept = f"{BEST}/{trial}"
     if is_bundle(run.child(kept)):
@@ -35,12 +35,15 @@ def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | N
 
 
 def apply_retention(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
-    """After a trial's final verdict: keep its bundle if it is among the best, drop what is not needed.
+    """After a trial's verdict: keep its bundle if it is among the best, delete what is not needed.
 
-    The order matters. A bundle is copied to `best/` before the trial's own files go, and others go
-    after it is there: killed at any point, a sweep has its best K, and doing this again ends well.
+    The order matters: first the bundle is copied to `best/`, then the trial's own files and other bundles are deleted.
+    A sweep that is killed in between has its best K, and may do this again.
     """
-    winners = {winner.id for winner in _finals(record)[:top_k]} | _rescored_best(record)
+    finals = [final for final in record.ranked() if final.final]
+    # The best by a re-scoring may not be among the best by the search's own numbers.
+    rescored = {best.id for best in record.by_evidence()[:1] if record.rescored(best) is not None}
+    winners = {winner.id for winner in finals[:top_k]} | rescored
     bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
     if trial.id in winners and bundle is not None and bundle.startswith("trials/"):
         copy_bundle(run.child(bundle), run.child(f"{BEST}/{trial.id}"))
@@ -51,12 +54,3 @@ def apply_retention(run: Storage, record: SweepRecord, trial: TrialRecord, top_k
     for name in run.list(BEST) if run.exists(BEST) else []:
         if name not in winners:
             run.delete(f"{BEST}/{name}")
-
-
-def _rescored_best(record: SweepRecord) -> set[str]:
-    """Return the best trial by better evidence than the search had, which its own numbers may not tell."""
-    return {trial.id for trial in record.by_evidence()[:1] if record.rescored(trial) is not None}
-
-
-def _finals(record: SweepRecord) -> list[TrialRecord]:
-    return [trial for trial in record.ranked() if trial.final]

@@ -24,7 +24,7 @@ from gan.terminal import warn
 
 SETTINGS = "sweep.yaml"
 EVIDENCE = "evidence"
-"""Folder of what an evaluation found of a sweep's winner."""
+"""Folder of the assessment of a sweep's winner: whether it collapsed or copied."""
 FINALISTS = "finalists"
 
 
@@ -47,7 +47,7 @@ def write_settings(run: Storage, settings: dict[str, Any], identity: dict[str, A
 
 
 def warn_of_a_program(settings: dict[str, Any]) -> None:
-    """Say so where a run's settings have a program of somebody's evaluate generators: the run may be from elsewhere."""
+    """Warn if a run's settings evaluate generators by a program: the run may come from somebody else."""
     features = str(settings.get("features") or "")
     if features.startswith("exported:"):
         warn(f"this run's features are a program, {features.partition(':')[2]}, which runs with your rights")
@@ -78,7 +78,7 @@ def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple
 
     Args:
         identity: of the run that is wanted.
-        growing: its parts that may have gained something since, such as a comparison's recipes.
+        growing: its parts that may have gained entries since, such as a comparison's recipes.
     """
     saved = read_settings(run)["identity"]
     wanted = json.loads(json.dumps(identity))
@@ -94,17 +94,16 @@ def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple
 def _differences(saved: Any, wanted: Any, where: str = "") -> list[str]:
     """Return "field is X there, Y here" for each leaf in which two settings differ."""
     if isinstance(saved, dict) and isinstance(wanted, dict):
-        found = []
-        for key in sorted(saved.keys() | wanted.keys()):
-            found += _differences(saved.get(key), wanted.get(key), f"{where}.{key}" if where else str(key))
-        return found
+        keys = sorted(saved.keys() | wanted.keys())
+        paths = {key: f"{where}.{key}" if where else str(key) for key in keys}
+        return [line for key in keys for line in _differences(saved.get(key), wanted.get(key), paths[key])]
     if saved == wanted:
         return []
     return [f"{where} is {_shown(saved, wanted)} there, {_shown(wanted, saved)} here"]
 
 
 def _shown(value: Any, other: Any) -> Any:
-    """Return how a setting is written where it differs from another: a whole recipe would fill the screen."""
+    """Return how a setting is shown that differs from another. A whole recipe would fill the screen."""
     if isinstance(value, dict):
         return "set"
     return "missing" if value is None and isinstance(other, dict) else value

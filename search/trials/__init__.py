@@ -1,1 +1,1 @@
-"""Trials under Ray Tune: what hands them out, runs them, stops them and records them."""
+"""The trial loop under Ray Tune: trials are handed out, run, stopped and recorded."""

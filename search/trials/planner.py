@@ -1,7 +1,7 @@
-"""What hands trials to Tune: one interface, whether they are sampled or listed.
+"""Hands trials to Tune: one interface for sampled trials and for a fixed list.
 
-Tune asks a searcher for configurations and tells it how trials end. Each new trial is written down
-before it starts; those that an earlier launch left unfinished go first.
+Tune asks a searcher for configurations and tells it how trials end. Each new trial is written to the journal before it
+starts. Trials that an earlier launch left unfinished go first.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ METRIC = "score"
 
 
 class Planner(Searcher, ABC):
-    """Hands out trials, in our own ids.
+    """Hands out trials, under ids of our own.
 
     Args:
-        record: what the journal tells of earlier launches; empty for a new run.
-        journal: where new trials are written down before they start.
+        record: of earlier launches; empty for a new run.
+        journal: new trials are written to it before they start.
 
     Attributes:
         trials: all that were handed out so far, by id.
-        room: tells how many trials run side by side at most.
+        room: returns how many trials can run at once.
     """
 
     def __init__(self, record: SweepRecord, journal: Journal) -> None:
@@ -37,16 +37,16 @@ class Planner(Searcher, ABC):
         self.trials: dict[str, TrialRecord] = dict(record.trials)
         self.room: Callable[[], int] = lambda: sys.maxsize
         self._unfinished = [trial for trial in record.trials.values() if not trial.final]
-        self._out: set[str] = set()
+        self._handed_out: set[str] = set()
 
-    # ---- what differs
+    # ---- what differs between planners
 
     @abstractmethod
     def new_trial(self) -> TrialRecord | None:
-        """Return a trial that was not there before; None when there are to be no more."""
+        """Return a new trial; None if there are to be no more."""
 
     def conclude(self, trial: TrialRecord) -> None:
-        """Learn from a trial that has reached its final verdict."""
+        """Learn from a trial that has its verdict."""
 
     @property
     def next_id(self) -> str:
@@ -55,23 +55,23 @@ class Planner(Searcher, ABC):
     # ---- what Tune calls
 
     def suggest(self, trial_id: str) -> Any:
-        """Return a trial's configuration; None where it should wait for what others will have taught.
+        """Return a trial's configuration; None if Tune should ask again later, when more trials have ended.
 
-        One more than there is room for is handed out: where none waits, Tune ends the process of a trial that ends,
-        and starts another, which takes seconds, for the next.
+        One trial more than can run is handed out. If none waited when a trial ends, Tune would end its process and
+        start another for the next trial, which takes seconds.
         """
-        if len(self._out) > self.room():
+        if len(self._handed_out) > self.room():
             return None
-        trial = self._unfinished.pop(0) if self._unfinished else self._begin()
+        trial = self._unfinished.pop(0) if self._unfinished else self._write_new_trial()
         if trial is None:
             return str(Searcher.FINISHED)
-        self._out.add(trial_id)
-        handed = ("recipe", "source", "settings", "seed")
-        return {"trial": trial.id, **{name: getattr(trial, name) for name in handed}}
+        self._handed_out.add(trial_id)
+        fields = ("recipe", "source", "settings", "seed")
+        return {"trial": trial.id, **{name: getattr(trial, name) for name in fields}}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Make room. The verdict is the recorder's, and `conclude` brings it here."""
-        self._out.discard(trial_id)
+        """Make room. The verdict comes from the recorder, through `conclude`."""
+        self._handed_out.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: the journal holds all that a resumed run needs."""
@@ -80,10 +80,10 @@ class Planner(Searcher, ABC):
         """Do nothing, as `save`."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing: Tune pickles its searcher with its own state, and the journal holds all that is needed."""
+        """Return nothing: Tune pickles its searcher with its own state, from which nothing is resumed."""
         return {}
 
-    def _begin(self) -> TrialRecord | None:
+    def _write_new_trial(self) -> TrialRecord | None:
         trial = self.new_trial()
         if trial is not None:
             self.trials[trial.id] = trial

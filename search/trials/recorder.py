@@ -1,45 +1,51 @@
-"""What the driver does as trials report and end: journal, study, retention, trackers, progress."""
+"""What the driver does when trials report and end: journal, study, retention, trackers, progress."""
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
 from gan.errors import InputError
 from gan.settings import to_images
-from gan.storage.storage import Storage
 from gan.terminal import one_line
-from search.cluster.lost_workers import why
+from gan.training.run import Report
+from search.cluster.lost_workers import describe_failure
 from search.cluster.watch import ClusterWatch
-from search.run.journal import Journal
+from search.run.outcome import Outcome
 from search.run.owner import Owner
-from search.run.record import SweepRecord, TrialRecord
+from search.run.record import TrialRecord
 from search.run.retention import apply_retention
 from search.trackers.listener import Listener
+from search.trials.context import RunContext
 from search.trials.planner import Planner
 from search.trials.scheduler import AshaScheduler
-from search.trials.trial import DIVERGED, HALT, INFEASIBLE, NO_GPU
+
+REPORTED = (*(field.name for field in fields(Report) if field.name != "reason"), "host", "pid")
+"""Fields of a trial's report that the journal keeps. The reason is part of the verdict."""
+
+_log = logging.getLogger(__name__)
 
 
 class Recorder(Callback):  # type: ignore[misc]
-    """Writes each report and verdict to the journal, then tells everyone else.
+    """Writes each report and verdict to the journal, then tells the others about it.
 
-    The journal comes first and in order: a report, then the verdict that follows from it. Tune calls
-    an ASHA stop, a full budget and a trial that ended itself by one name; here the cause is written
-    down when it is known.
+    The journal comes first and in order: a report, then the verdict that follows from it. Tune does not tell an ASHA
+    stop from a full budget or a trial that ended itself. Here the cause is written down where it is known.
 
     Args:
-        run: the run's folder.
-        record: what is known so far; kept up to date.
+        context: its record is kept up to date.
         planner, scheduler: of this run.
-        listeners: trackers and progress; one that fails is reported in the journal, and ends nothing.
-        watch: of the cluster: nodes that come and go are written down.
-        notice: told of them, in words.
+        listeners: trackers and progress. If one fails, the journal says so, and the run goes on.
+        watch: of the cluster; nodes that come and go are written down.
+        notice: called with a line about each of them.
 
     Attributes:
         halted: why no trial can go on (a full disk, data that has changed); None while all is well.
@@ -47,30 +53,24 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def __init__(
         self,
-        run: Storage,
-        record: SweepRecord,
-        journal: Journal,
+        context: RunContext,
         planner: Planner,
         scheduler: AshaScheduler,
-        total_kimg: float,
-        top_k: int,
         listeners: list[Listener],
         *,
         watch: ClusterWatch | None = None,
         notice: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._run = run
-        self._record = record
-        self._journal = journal
+        self._context = context
+        self._trials = context.record.trials
         self._planner = planner
         self._scheduler = scheduler
-        self._total_images = to_images(total_kimg)
-        self._top_k = top_k
+        self._total_images = to_images(context.spec.kimg)
         self._listeners = listeners
         self._watch = watch
         self._notice = notice
         self._problems: set[str] = set()
-        self._torn = False
+        self._journal_failed = False
         self.halted: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -81,6 +81,7 @@ class Recorder(Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         for change, node in self._watch.changes() if self._watch else ():
+            _log.info("node %s: %s", node, change)
             self._write(("node", {"node": node, "state": change}))
             self._notice(f"node {node}: {change}")
 
@@ -91,107 +92,104 @@ class Recorder(Callback):  # type: ignore[misc]
             self._tell("start", record)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        record = self._find(trial)
-        if self._write(("retry", {"trial": record.id, "reason": _reason(trial)})):
+        record, (_, reason) = self._find(trial), _failure(trial)
+        _log.info("%s: tried again: %s", record.id, reason)
+        if self._write(("retry", {"trial": record.id, "reason": reason})):
             self._tell("retry", record)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         record = self._find(trial)
-        if result["outcome"] == HALT:
-            self._halt(record, str(result["reason"]))
-            return
-        if result["outcome"] == INFEASIBLE:
-            self._conclude(record, "failed", result["reason"])
+        if result["outcome"] in (Outcome.HALT, Outcome.INFEASIBLE):
+            self._end(record, result["outcome"], result["reason"])
             return
         report = {key: result[key] for key in REPORTED}
         verdict = self._verdict(record, result)
         events = [("report", {"trial": record.id, **report})]
         if verdict is not None:
-            events.append(("verdict", {"trial": record.id, "state": verdict[0], "reason": verdict[1]}))
+            events.append(_verdict_event(record, *verdict))
         if not self._write(*events):
             return
         if report["kimg"] > record.last.get("kimg", 0.0):
-            # Retries are for a trial that does not get on: in days, any will lose some nodes.
+            # Retries are counted from the last progress: over days, any trial loses some nodes.
             trial.run_metadata.num_failures = 0
         record.add_report(report)
         self._tell("report", record)
         if verdict is not None:
-            self._settle(record, *verdict)
+            self._conclude(record, *verdict)
 
-    def _verdict(self, record: TrialRecord, result: dict[str, Any]) -> tuple[str, str | None] | None:
-        """Return the state that a report puts an end to its trial with, and why; None if it goes on."""
-        if result["outcome"] == DIVERGED:
-            return "diverged", result["reason"]
+    def _verdict(self, record: TrialRecord, result: dict[str, Any]) -> tuple[Outcome, str | None] | None:
+        """Return the outcome of a trial that ends with this report, and the reason; None if it goes on."""
+        if result["outcome"] == Outcome.DIVERGED:
+            return Outcome.DIVERGED, result["reason"]
         if record.id in self._scheduler.stopped:
-            return "stopped", self._scheduler.stopped[record.id]
+            return Outcome.STOPPED, self._scheduler.stopped[record.id]
         if to_images(result["kimg"]) >= self._total_images:
-            return "finished", None
+            return Outcome.FINISHED, None
         return None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        record, reason = self._find(trial), _reason(trial)
-        if NO_GPU in reason:
-            # A trial that the node has failed is not final: it goes on when the node is mended.
-            self._halt(record, reason)
-        else:
-            self._conclude(record, "failed", reason)
+        self._end(self._find(trial), *_failure(trial))
 
     # ---- helpers
 
     def _find(self, trial: Trial) -> TrialRecord:
         name = trial.config["trial"]
-        if name not in self._record.trials:
-            self._record.trials[name] = self._planner.trials[name]
-            self._tell("trial", self._record.trials[name])
-        return self._record.trials[name]
+        if name not in self._trials:
+            self._trials[name] = self._planner.trials[name]
+            self._tell("trial", self._trials[name])
+        return self._trials[name]
 
-    def _halt(self, record: TrialRecord, reason: str) -> None:
-        self.halted = reason
-        self._write(("problem", {"trial": record.id, "reason": reason}))
+    def _end(self, record: TrialRecord, outcome: Outcome, reason: str) -> None:
+        """End a trial without a report; halt the run instead, with no verdict, if the trial is not to blame."""
+        if outcome == Outcome.HALT:
+            _log.info("%s halts the run: %s", record.id, reason)
+            self.halted = reason
+            self._write_problem(record, reason)
+        elif not record.final and self._write(_verdict_event(record, outcome, reason)):
+            self._conclude(record, outcome, reason)
 
-    def _conclude(self, record: TrialRecord, state: str, reason: str | None) -> None:
-        if not record.final and self._write(("verdict", {"trial": record.id, "state": state, "reason": reason})):
-            self._settle(record, state, reason)
-
-    def _settle(self, record: TrialRecord, state: str, reason: str | None) -> None:
+    def _conclude(self, record: TrialRecord, outcome: Outcome, reason: str | None) -> None:
         """Do all that follows from a verdict, once it is in the journal."""
-        # The state last: other threads read the record meanwhile.
-        record.reason, record.state = reason, state
+        _log.info("%s: %s%s", record.id, outcome, f": {reason}" if reason else "")
+        record.conclude(outcome, reason)
         self._planner.conclude(record)
         self._tell("verdict", record)
         try:
-            apply_retention(self._run, self._record, record, self._top_k)
+            apply_retention(self._context.run, self._context.record, record, self._context.spec.bundles_kept)
         except (OSError, InputError) as error:
-            self._write(("problem", {"trial": record.id, "reason": f"clearing up failed: {error}"}))
+            self._write_problem(record, f"clearing up failed: {error}")
 
     def _tell(self, event: str, record: TrialRecord) -> None:
         for listener in self._listeners:
             try:
                 listener(event, record)
             except Exception as error:
+                _log.debug("a tracker failed", exc_info=True)
                 last = traceback.extract_tb(error.__traceback__)[-1]
-                self._note_problem(record, f"tracker: {error} ({last.name}, line {last.lineno})")
+                reason = f"tracker: {error} ({last.name}, line {last.lineno})"
+                # Written once: it may fail at every report.
+                if reason not in self._problems:
+                    self._problems.add(reason)
+                    self._write_problem(record, reason)
 
-    def _note_problem(self, record: TrialRecord, reason: str) -> None:
-        """Write down what is wrong with a tracker, once: it may be wrong at every report."""
-        if reason not in self._problems:
-            self._problems.add(reason)
-            self._write(("problem", {"trial": record.id, "reason": reason}))
+    def _write_problem(self, record: TrialRecord, reason: str) -> None:
+        self._write(("problem", {"trial": record.id, "reason": reason}))
 
     def _write(self, *events: tuple[str, dict[str, Any]]) -> bool:
-        """Write events to the journal; tell whether they are there, and are to be acted on.
+        """Write events to the journal; return whether they are there, so that they may be acted on.
 
-        If they cannot be written, no trial can go on, and nothing is written after them: the journal has no gaps. Tune
-        would hide an error that is raised here in one of its own.
+        If they cannot be written, no trial can go on. Nothing is written after them, so that the journal has no gaps.
+        No error is raised: Tune would hide it in one of its own.
         """
-        if self._torn:
+        if self._journal_failed:
             return False
         try:
-            self._journal.append_all(list(events))
+            self._context.journal.append_all(list(events))
         except OSError as error:
-            self._torn = True
+            _log.info("the journal cannot be written", exc_info=True)
+            self._journal_failed = True
             self.halted = self.halted or f"the journal cannot be written: {one_line(error)}"
             return False
         return True
@@ -211,38 +209,19 @@ class Halt(Stopper):  # type: ignore[misc]
         return self._recorder.halted is not None or self._owner.lost
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pickled with Tune's own state, which nothing here reads.
+        # Tune pickles it with its own state, which nothing here reads.
         return {}
 
 
-REPORTED = (
-    "kimg",
-    "fid",
-    "best_fid",
-    "best_kimg",
-    "score",
-    "g_loss",
-    "d_loss",
-    "penalty",
-    "diverged",
-    "images_per_second",
-    "eval_seconds",
-    "checkpoint_seconds",
-    "train_seconds",
-    "seconds",
-    "spread",
-    "real_score",
-    "fake_score",
-    "grad_norm_g",
-    "grad_norm_d",
-    "curve",
-    "wasserstein",
-    "host",
-    "pid",
-)
-"""Fields of a trial's report that the journal keeps."""
+def _verdict_event(record: TrialRecord, outcome: Outcome, reason: str | None) -> tuple[str, dict[str, Any]]:
+    return "verdict", {"trial": record.id, "state": outcome.state, "reason": reason, "outcome": outcome}
 
 
-def _reason(trial: Trial) -> str:
+def _failure(trial: Trial) -> tuple[Outcome, str]:
+    """Return the outcome and the reason of a process that failed, from what Tune keeps of its last error."""
+    try:
+        error = cloudpickle.loads(Path(trial.pickled_error_file or "").read_bytes())
+    except Exception:  # There is none, or its class cannot be unpickled.
+        error = None
     path = trial.error_file
-    return why(Path(path).read_text(errors="replace") if path and Path(path).is_file() else "")
+    return describe_failure(error, Path(path).read_text(errors="replace") if path and Path(path).is_file() else "")

@@ -1,7 +1,8 @@
-"""Stopping under Tune: an adapter that gives reports to ASHA and the futility rule, and keeps why a trial ended."""
+"""Stops trials under Tune: gives reports to ASHA and the futility rule, and keeps the reason of each stop."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial
@@ -17,23 +18,26 @@ if TYPE_CHECKING:
     from ray.tune.execution.tune_controller import TuneController
 
 
+_log = logging.getLogger(__name__)
+
+
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Stops what falls behind at a rung or cannot win any more, and ends what has ended itself.
+    """Stops trials that fall behind at a rung or can hardly win, and those whose training has ended by itself.
 
-    The latter Tune would do by itself, but later: a process that dies in between would be replaced by one that trains
-    anew what the journal has a verdict on.
+    Tune would stop the latter too, but later. If a process died in between, another would train a trial anew that
+    already has a verdict in the journal.
 
-    Published settings set the standard but run to full length, so that every sweep
-    tells how far it moved beyond them; divergence alone ends them early.
+    Published settings count at the rungs but train to full length, so that every sweep shows how far it moved beyond
+    them. Only divergence ends them early.
 
     Args:
         asha: the rungs.
-        futility: the rule about who may still win; None where there is none.
-        record: of earlier launches, whose reports are replayed into both.
+        futility: stops trials that can hardly win; None to do without.
+        record: of earlier launches; its reports are replayed into both.
         total_kimg: the length of a whole trial.
 
     Attributes:
-        stopped: our trial id → why it was stopped.
+        stopped: our trial id → the reason.
     """
 
     def __init__(self, asha: Asha, futility: Futility | None, record: SweepRecord, total_kimg: float) -> None:
@@ -56,17 +60,18 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         if result["outcome"]:
-            # It is no measure for others.
+            # The last report of a lost trial is no measure for others.
             return str(TrialScheduler.STOP)
         reason = self._judge(result["trial"], result["kimg"], result["score"])
         if reason is not None and result["source"] != "published":
+            _log.debug("%s stops: %s", result["trial"], reason)
             self.stopped[result["trial"]] = reason
             return str(TrialScheduler.STOP)
         ended = to_images(result["kimg"]) >= self._total_images
         return str(TrialScheduler.STOP if ended else TrialScheduler.CONTINUE)
 
     def _judge(self, trial: str, kimg: float, score: float) -> str | None:
-        """Take in a report; return why the trial should stop, or None."""
+        """Take in a report; return why the trial should stop, or None. Both rules see every report."""
         behind = self.asha.report(trial, kimg, score)
         futile = self.futility.report(trial, kimg, score) if self.futility is not None else None
         return behind or futile

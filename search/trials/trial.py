@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+import traceback
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +14,35 @@ import torch
 from ray import tune
 
 from gan.data.packed.opening import open_data
-from gan.errors import InputError
+from gan.errors import InputError, OutOfMemory
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import Recipe
 from gan.storage.storage import Storage
-from gan.training.report import DIVERGED_SCORE, Report
+from gan.tensors.device import free_memory
+from gan.training.report import Report
 from gan.training.run import TrainingRun
 from gan.training.trainer import Trainer
 from gan.versions import differing, versions
+from search.run.outcome import Outcome
 from search.run.run_folder import SETTINGS
 
-INFEASIBLE, DIVERGED, HALT = "infeasible", "diverged", "halt"
-NO_GPU = "PyTorch finds no GPU"
-"""Said in an error that the node is to blame for, not the trial."""
-"""How a trial ends itself; HALT: for a reason that would end every other trial as well."""
+NODE_SHORT = 0.05
+"""Share of a node's memory: with less free memory, the node is short of it. Ray ends processes at the same point."""
+
+
+class NoGpu(RuntimeError):
+    """PyTorch finds no GPU in a process that was given one.
+
+    Another process, or node, may well find its own, so the trial is tried again. If that does not help, the run halts.
+    """
+
+    outcome = Outcome.HALT
+
+
+class NodeOutOfMemory(RuntimeError):
+    """The node has no memory left, although this trial has freed its own."""
+
+    outcome = Outcome.NODE_OUT_OF_MEMORY
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class TrialContext:
         data, size, crop: as `open_data` takes them.
         evaluator: with the reference statistics, computed once.
         run: the run's folder.
-        gpus: a trial's share of one; of its memory it gets no more.
+        gpus: a trial's share of a GPU, and of its memory.
         versions: of the driver.
         provenance: further fields for bundles.
     """
@@ -58,85 +75,106 @@ class TrialContext:
     versions: dict[str, str]
 
 
-def train_trial(config: dict[str, Any], shared: TrialContext) -> None:
-    """Train one trial, from its last checkpoint if it has one, reporting until it ends itself.
+def train_trial(config: dict[str, Any], context: TrialContext) -> None:
+    """Train one trial, from its last checkpoint if it has one, and report until it ends.
 
-    Running out of memory ends it with an outcome of its own: tried again it would fail again. Where
-    storage or data fail, the trial is not to blame: the sweep halts, to be resumed when they are mended.
+    A trial whose settings do not fit into memory ends with an outcome of its own: a retry would fail again. If storage
+    or data fail, the trial is not to blame: the sweep halts, and can be resumed once they are mended.
+
+    Raises:
+        NoGpu, NodeOutOfMemory: the node is to blame; Tune tries the trial again.
     """
-    # A reused worker process carries the thread count of its last trial.
-    torch.set_num_threads(shared.threads)
+    # A reused worker process has the thread count of its last trial.
+    torch.set_num_threads(context.threads)
     try:
-        if shared.gpus and (shared.device == "auto" or shared.device.startswith("cuda")):
-            _require_gpu(shared.gpus)
-            # What PyTorch allocates beyond its share fails there, and does not take it from the neighbours.
-            torch.cuda.set_per_process_memory_fraction(min(1.0, shared.gpus))
-        _train(config, shared)
+        if context.gpus and (context.device == "auto" or context.device.startswith("cuda")):
+            _require_gpu(context.gpus)
+            # An allocation beyond the share fails, instead of taking memory from the neighbours.
+            torch.cuda.set_per_process_memory_fraction(min(1.0, context.gpus))
+        _train(config, context)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        out_of_memory = _as_out_of_memory(error)
+        if out_of_memory is None:
             raise
-        _give_up(config, INFEASIBLE, f"out of memory: {_first_line(error)}")
+        if not isinstance(out_of_memory, (OutOfMemory, torch.OutOfMemoryError)):
+            _require_node_memory(error)
+        _give_up(config, Outcome.INFEASIBLE, f"out of memory: {_first_line(out_of_memory)}")
     except (InputError, OSError) as error:
-        _give_up(config, HALT, _first_line(error))
+        _give_up(config, Outcome.HALT, _first_line(error))
     finally:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
 def _require_gpu(share: float) -> None:
-    """Raise `RuntimeError` where this process, which was given a GPU, would train on the CPU and hardly be noticed.
-
-    Another process, or node, may well open its own: the trial is tried again, and if that does not help either, the
-    sweep halts.
-    """
+    """Raise `NoGpu` if this process would train on the CPU instead of the GPU that it was given."""
     if not torch.cuda.is_available():
-        raise RuntimeError(
+        raise NoGpu(
             f"node {ray.util.get_node_ip_address()}: PyTorch finds no GPU in a process that was given {share:g} of one;"
             " does nvidia-smi find it, and does CUDA MPS, if it was started there, still run?"
         )
 
 
-def _train(config: dict[str, Any], shared: TrialContext) -> None:
-    # What lies on the GPU is this function's: when it has returned, the process can go on with another trial.
-    _require_fit(shared)
-    run = _make(config, shared)
+def _as_out_of_memory(error: Exception) -> Exception | None:
+    """Return an error that means out of memory; None for others. On the CPU PyTorch raises a plain RuntimeError."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return error
+    return MemoryError(*error.args) if "can't allocate memory" in str(error) else None
+
+
+def _require_node_memory(error: Exception) -> None:
+    """Raise `NodeOutOfMemory` if the node still lacks memory after the failed trial has freed its own."""
+    traceback.clear_frames(error.__traceback__)
+    gc.collect()
+    free = free_memory(torch.device("cpu"))
+    if free is not None and free < NODE_SHORT * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise NodeOutOfMemory(
+            f"out of memory: node {ray.util.get_node_ip_address()} has {free / 2**30:.1f} GiB left without this trial"
+        ) from None
+
+
+def _train(config: dict[str, Any], context: TrialContext) -> None:
+    # This function owns what is on the GPU: after its return the process can train another trial.
+    _require_fit(context)
+    run = _training_run(config, context)
     run.resume()
     for report in run.reports():
-        _report(config, report.metrics(), DIVERGED if report.diverged else "")
+        _report(config, report, Outcome.DIVERGED if report.diverged else None)
 
 
-def _require_fit(shared: TrialContext) -> None:
-    """Raise `InputError` where this node cannot serve the run; it may have joined after the others were checked.
+def _require_fit(context: TrialContext) -> None:
+    """Raise `InputError` if this node cannot serve the run; it may have joined after the others were checked.
 
-    A folder that only looks like the run's would take checkpoints and best generators that nobody finds again.
+    Nobody would find the checkpoints and best generators in a folder that only looks like the run's.
     """
-    problem = differing(shared.versions, versions())
-    if problem is None and not shared.run.exists(SETTINGS):
-        problem = f"it does not see the run's folder {shared.run.uri}; mount there what the other nodes share"
+    problem = differing(context.versions, versions())
+    if problem is None and not context.run.exists(SETTINGS):
+        problem = f"it does not see the run's folder {context.run.uri}; mount there what the other nodes share"
     if problem is not None:
         raise InputError(f"node {ray.util.get_node_ip_address()}: {problem}")
 
 
-def _make(config: dict[str, Any], shared: TrialContext) -> TrainingRun:
-    recipe = shared.recipes[config["recipe"]].with_settings(config["settings"])
-    data = open_data(shared.data, shared.size, crop=shared.crop)
-    if data.content_hash != shared.evaluator.identity.data_hash:
-        raise InputError(f"{shared.data}: its images are not those that this sweep began with")
-    trainer = Trainer(recipe, data, seed=config["seed"], device=shared.device, precision=shared.precision)
+def _training_run(config: dict[str, Any], context: TrialContext) -> TrainingRun:
+    recipe = context.recipes[config["recipe"]].with_settings(config["settings"])
+    data = open_data(context.data, context.size, crop=context.crop)
+    if data.content_hash != context.evaluator.identity.data_hash:
+        raise InputError(f"{context.data}: its images are not those that this sweep began with")
+    trainer = Trainer(recipe, data, seed=config["seed"], device=context.device, precision=context.precision)
     return TrainingRun(
         trainer,
-        shared.evaluator.to(trainer.device),
-        shared.run.child(f"trials/{config['trial']}"),
-        total_kimg=shared.total_kimg,
-        interval_kimg=shared.interval_kimg,
-        provenance={**shared.provenance, "trial": config["trial"]},
+        context.evaluator.to(trainer.device),
+        context.run.child(f"trials/{config['trial']}"),
+        total_kimg=context.total_kimg,
+        interval_kimg=context.interval_kimg,
+        provenance={**context.provenance, "trial": config["trial"]},
     )
 
 
-def _report(config: dict[str, Any], metrics: dict[str, Any], outcome: str) -> None:
+def _report(config: dict[str, Any], report: Report, outcome: Outcome | None) -> None:
+    """Report to Tune, with the same fields each time: Tune ends a sweep over a missing one."""
     tune.report(
         {
-            **metrics,
+            **report.metrics(),
             "trial": config["trial"],
             "source": config["source"],
             "outcome": outcome,
@@ -146,40 +184,8 @@ def _report(config: dict[str, Any], metrics: dict[str, Any], outcome: str) -> No
     )
 
 
-def _give_up(config: dict[str, Any], outcome: str, reason: str) -> None:
-    """Report once more, with the same fields as ever: Tune ends a sweep over a missing one."""
-    _report(config, empty_report(reason).metrics(), outcome)
-
-
-def empty_report(reason: str) -> Report:
-    """Return a report that tells nothing but why there is none."""
-    return Report(
-        kimg=0.0,
-        fid=None,
-        best_fid=None,
-        best_kimg=None,
-        score=DIVERGED_SCORE,
-        g_loss=None,
-        d_loss=None,
-        penalty=None,
-        diverged=0,
-        reason=reason,
-        images_per_second=None,
-        eval_seconds=0.0,
-        checkpoint_seconds=0.0,
-        train_seconds=0.0,
-        seconds=0.0,
-        spread=None,
-        real_score=None,
-        fake_score=None,
-        grad_norm_g=None,
-        grad_norm_d=None,
-    )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On the CPU PyTorch raises a plain RuntimeError.
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+def _give_up(config: dict[str, Any], outcome: Outcome, reason: str) -> None:
+    _report(config, Report(reason=reason), outcome)
 
 
 def _first_line(error: BaseException) -> str:

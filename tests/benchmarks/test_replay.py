@@ -25,7 +25,7 @@ from gan.data.packed.opening import open_data
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.training.divergence import DOMINATED_CHECKS
-from search.trials.searcher import is_infeasible
+from search.run.outcome import Outcome
 
 COMMON = {
     "format": 1,
@@ -211,7 +211,7 @@ def test_the_study_is_told_of_what_was_trained(recorded: TraceSet) -> None:
     simulate(contender, slots=2, budget=100.0)
     told = {t.user_attrs["trial"]: t for t in contender.searcher.study.trials if "trial" in t.user_attrs}
     sampled = [t for t in contender.record.trials.values() if t.source == "sampled" and t.final]
-    assert len(sampled) > 5 and not any(is_infeasible(t) for t in sampled)
+    assert len(sampled) > 5 and not any(t.outcome is Outcome.INFEASIBLE for t in sampled)
     for trial in sampled:
         trained = contender.searcher.recorded[trial.id].params
         assert {name: told[trial.id].params[f"{trial.recipe}.{name}"] for name in trained} == trained

@@ -24,6 +24,7 @@ from search.algorithm.asha import Asha
 from search.algorithm.futility import Futility
 from search.plan.spec import make_spec
 from search.run.journal import read_events
+from search.run.outcome import Outcome
 from search.run.record import FINAL, TIME_BUDGET, SweepRecord, read_record
 from search.sweep import futility_rule
 from search.trials.scheduler import AshaScheduler
@@ -284,6 +285,8 @@ def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -
         assert trial["state"] == "failed"
         assert trial["reason"].startswith("out of memory")
         assert sum(event["event"] == "start" and event["trial"] == trial["id"] for event in events) == 1
+    outcomes = {event["trial"]: event["outcome"] for event in events if event["event"] == "verdict"}
+    assert {outcomes[trial["id"]] for trial in failed} == {"infeasible"}
 
 
 def test_a_sweep_sets_the_futility_rule() -> None:
@@ -299,15 +302,15 @@ def test_a_sweep_sets_the_futility_rule() -> None:
 
 DYING = """
 import os
-import search.trials.launch
+import search.trials.tuner
 from search.commands.app import main
 from search.trials.trial import train_trial
 
-def dying(config, shared):
-    train_trial(config, shared)
+def dying(config, context):
+    train_trial(config, context)
     os._exit(1)
 
-search.trials.launch.train_trial = dying
+search.trials.tuner.train_trial = dying
 main()
 """
 
@@ -323,6 +326,43 @@ def test_a_process_that_dies_after_its_trial_has_ended_is_not_replaced(tiny_data
     events = read_events(Storage(tmp_path / "dying"))
     assert count(events, "verdict") == 3
     assert trained_after_its_verdict(events) == []
+
+
+NODE_AT_FAULT = """
+import search.trials.tuner
+from search.commands.app import main
+from search.trials.trial import NodeOutOfMemory, NoGpu
+
+def failing(config, context):
+    raise ERROR("node a: as a test says")
+
+search.trials.tuner.train_trial = failing
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("error", "state", "outcome"),
+    [("NoGpu", "pending", None), ("NodeOutOfMemory", "failed", Outcome.NODE_OUT_OF_MEMORY)],
+)
+def test_what_a_worker_says_of_its_node_reaches_the_journal_through_tune(
+    error: str, state: str, outcome: Outcome | None, tiny_data: str, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("retries: 1\n")
+    more = ("--name", "node", "--recipe", "dcgan", "--trials", "1", "--kimg", "0.4", "--interval-kimg", "0.2")
+    arguments = sweep_arguments(tiny_data, tmp_path, *more)
+    program = [sys.executable, "-c", NODE_AT_FAULT.replace("ERROR", error), arguments[0], str(spec), *arguments[1:]]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    trial = read_record(Storage(tmp_path / "node")).trials["t0000"]
+    assert (trial.state, trial.outcome) == (state, outcome)
+    events = read_events(Storage(tmp_path / "node"))
+    assert [event["reason"] for event in events if event["event"] in ("retry", "problem", "verdict")] == [
+        "node a: as a test says"
+    ] * 2
+    assert outcome is not None or "node a: as a test says" in done.stderr
 
 
 @pytest.mark.slow
@@ -341,7 +381,8 @@ def test_processes_that_memory_runs_out_on_cost_their_trials_retries_not_the_swe
     assert "Traceback" not in done.stderr
     events = read_events(Storage(tmp_path / "results" / "low"))
     trial = read_record(Storage(tmp_path / "results" / "low")).trials["t0000"]
-    assert (trial.state, str(trial.reason).startswith("out of memory")) == ("failed", True), trial.reason
+    assert (trial.state, trial.outcome) == ("failed", Outcome.NODE_OUT_OF_MEMORY), trial.reason
+    assert str(trial.reason).startswith("out of memory")
     assert count(events, "retry") == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from gan.settings import Choices, Range
 from gan.training.gpu_memory import CYCLES, memory_taken, train_and_judge
 from search.cluster import cluster
 from search.plan.spec import make_spec
-from search.trials import trial
 
 GIB = 2**30
 
@@ -161,39 +159,6 @@ def test_a_node_measures_with_what_a_trial_is_given(monkeypatch: pytest.MonkeyPa
     assert gpu_share._ask("a" * 56, spec, [], evaluator) == "answer"
     assert (asked["num_cpus"], asked["num_gpus"], asked["max_retries"]) == (2.0, spec.gpus, 0)
     assert asked["scheduling_strategy"].node_id == "a" * 56 and not asked["scheduling_strategy"].soft
-
-
-@pytest.mark.parametrize(
-    ("gpus", "device", "capped"),
-    [(0.25, "auto", 0.25), (2.0, "cuda", 1.0), (0.5, "cuda:0", 0.5), (0.25, "cpu", None), (0.0, "auto", None)],
-)
-def test_a_trial_allocates_no_more_than_its_share(
-    gpus: float, device: str, capped: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given: list[float] = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", given.append)
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(trial, "_train", lambda config, shared: given.append(-1.0))
-    shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
-    trial.train_trial({}, shared)
-    assert given == [*([] if capped is None else [capped]), -1.0]
-
-
-def test_a_trial_that_was_given_a_gpu_does_not_train_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[str] = []
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(trial.ray.util, "get_node_ip_address", lambda: "10.0.0.7")
-    monkeypatch.setattr(trial, "_train", lambda config, shared: trained.append(shared.device))
-    for gpus, device in ((0.25, "auto"), (1.0, "cuda")):
-        shared: Any = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
-        with pytest.raises(RuntimeError, match=r"node 10\.0\.0\.7: PyTorch finds no GPU in a process that was given"):
-            trial.train_trial({}, shared)
-    assert trial.NO_GPU == "PyTorch finds no GPU"
-    for gpus, device in ((0.0, "cpu"), (0.25, "cpu")):
-        shared = SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
-        trial.train_trial({}, shared)
-    assert trained == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from ray import cloudpickle
 from ray.air.execution._internal.actor_manager import RayActorManager
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayTaskError
 
-from search.cluster.lost_workers import as_lost_worker, lost_workers_are_retried, why
+from search.cluster.lost_workers import WorkerOutOfMemory, as_lost_worker, describe_failure, lost_workers_are_retried
+from search.run.outcome import Outcome
+from search.trials.trial import NodeOutOfMemory, NoGpu
 
 
 @pytest.mark.parametrize("error", [RayActorError(error_msg="gone"), RuntimeError("a fault of the program")])
@@ -51,13 +54,38 @@ def test_tune_takes_them_for_lost_actors_only_while_a_sweep_runs() -> None:
         Manager()._actor_task_failed(tracked_actor_task=task, exception=error)
 
 
+LOW = "The actor died: killed due to the node running low on memory.\nsee https://…"
+KILLED = "out of memory: Ray ended the process as its machine's memory ran low"
+
+
+def raised_by_a_worker(error: Exception) -> Exception:
+    """Return an error as the driver gets it from Ray."""
+    task_error: Exception = RayTaskError("train", f"Traceback …\n{type(error).__name__}: {error}", error)
+    return task_error.as_instanceof_cause()  # type: ignore[attr-defined, no-any-return]
+
+
 @pytest.mark.parametrize(
-    ("text", "reason"),
+    ("error", "text", "outcome", "reason"),
     [
-        ("Traceback …\n  line\nValueError: batch 0\n\n", "ValueError: batch 0"),
-        ("ray.exceptions.…: killed due to the node running low on memory.\nsee https://…", "out of memory: Ray ended"),
-        ("", "its process ended"),
+        (
+            raised_by_a_worker(ValueError("batch 0")),
+            "Traceback …\n  line\nValueError: batch 0\n\n",
+            "failed",
+            "ValueError: batch 0",
+        ),
+        (None, "TuneError: a fault of Tune", "failed", "TuneError: a fault of Tune"),
+        (None, "", "failed", "its process ended"),
+        (RayActorError(error_msg="SIGKILL"), "The actor died\nSIGKILL", "failed", "SIGKILL"),
+        (RayActorError(error_msg=LOW), LOW, "node-out-of-memory", KILLED),
+        (WorkerOutOfMemory(), KILLED, "node-out-of-memory", KILLED),
+        (raised_by_a_worker(NodeOutOfMemory("none left")), "…", "node-out-of-memory", "none left"),
+        (raised_by_a_worker(NoGpu("node a: none")), "…", "halt", "node a: none"),
+        # An earlier failure of the same trial, in Tune's text, is not the last.
+        (RayActorError(error_msg="SIGKILL"), f"{LOW}\nThe actor died\nSIGKILL", "failed", "SIGKILL"),
     ],
 )
-def test_why_a_process_failed_is_one_line(text: str, reason: str) -> None:
-    assert why(text).startswith(reason)
+def test_the_failure_of_a_process_has_an_outcome_and_a_reason_of_one_line(
+    error: Exception | None, text: str, outcome: str, reason: str
+) -> None:
+    # Tune pickles the error.
+    assert describe_failure(cloudpickle.loads(cloudpickle.dumps(error)), text) == (Outcome(outcome), reason)

@@ -162,7 +162,7 @@ def test_nothing_is_written_in_the_place_of_what_has_vanished(s3: S3, monkeypatc
     for state in ("one", "two"):
         journal.append("node", node="a", state=state)
     run.write_bytes(JOURNAL, b"")
-    with pytest.raises(OSError, match="has vanished"):
+    with pytest.raises(OSError, match="have vanished"):
         journal.append_all([("node", {"node": "a", "state": "three"})], retry_seconds=0)
     assert run.read_bytes(JOURNAL) == b""
     with pytest.raises(InputError, match="a part of its journal is missing"):

@@ -18,8 +18,8 @@ from search.cluster.watch import Use
 from search.plan.spec import RunSpec, make_spec
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
-from search.trials.launch import room_for_trials
 from search.trials.planner import Planner
+from search.trials.tuner import room_for_trials
 
 
 def trial(number: int, state: str = "pending") -> TrialRecord:

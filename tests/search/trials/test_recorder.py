@@ -7,23 +7,36 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from ray import cloudpickle
+from ray.exceptions import RayActorError
 from ray.tune.experiment.trial import Trial
 
 from gan.storage.storage import Storage
+from search.cluster.lost_workers import WorkerOutOfMemory
 from search.run.journal import Journal, read_events
+from search.run.outcome import Outcome
 from search.run.record import SweepRecord, TrialRecord
+from search.trials.context import RunContext
 from search.trials.planner import Planner
 from search.trials.recorder import REPORTED, Recorder
 from search.trials.scheduler import AshaScheduler
+from search.trials.trial import NoGpu
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
+def concluded() -> list[TrialRecord]:
+    """The trials that the planner was told the end of."""
+    return []
+
+
+@pytest.fixture
+def recorder(tmp_path: Path, concluded: list[TrialRecord]) -> Recorder:
     trial = TrialRecord("t0000", "dcgan", "non-saturating", "sampled", {}, {}, 0)
-    planner = cast(Planner, SimpleNamespace(trials={"t0000": trial}))
+    planner = cast(Planner, SimpleNamespace(trials={"t0000": trial}, conclude=concluded.append))
     scheduler = cast(AshaScheduler, SimpleNamespace(stopped={}))
-    run = Storage(tmp_path)
-    return Recorder(run, SweepRecord(), Journal(run), planner, scheduler, 10.0, 1, [])
+    run, spec = Storage(tmp_path), SimpleNamespace(kimg=10.0, bundles_kept=1)
+    context = SimpleNamespace(run=run, record=SweepRecord(), journal=Journal(run), spec=spec)
+    return Recorder(cast(RunContext, context), planner, scheduler, [])
 
 
 def trial(failures: int) -> Trial:
@@ -34,26 +47,52 @@ def trial(failures: int) -> Trial:
 
 
 def report(kimg: float) -> dict[str, Any]:
-    return {**dict.fromkeys(REPORTED, 0.0), "kimg": kimg, "outcome": "", "trial": "t0000"}
+    return {**dict.fromkeys(REPORTED, 0.0), "kimg": kimg, "outcome": None, "trial": "t0000"}
 
 
 @pytest.mark.parametrize(
-    ("error", "state", "halted"),
+    ("error", "text", "outcome", "reason"),
     [
-        ("ValueError: no such thing", "failed", False),
-        ("RuntimeError: node 10.0.0.7: PyTorch finds no GPU", "pending", True),
+        (None, "ValueError: no such thing", Outcome.FAILED, "ValueError: no such thing"),
+        (RayActorError(error_msg="SIGKILL"), "SIGKILL", Outcome.FAILED, "SIGKILL"),
+        (WorkerOutOfMemory(), "", Outcome.NODE_OUT_OF_MEMORY, str(WorkerOutOfMemory())),
+        (NoGpu("node 10.0.0.7: PyTorch finds no GPU"), "", Outcome.HALT, "node 10.0.0.7: PyTorch finds no GPU"),
+        # The text alone decides nothing.
+        (None, "ValueError: PyTorch finds no GPU", Outcome.FAILED, "ValueError: PyTorch finds no GPU"),
     ],
 )
-def test_a_trial_that_its_node_has_failed_is_not_final(
-    error: str, state: str, halted: bool, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_trial_whose_process_failed_is_final_unless_no_trial_can_go_on(
+    error: Exception | None,
+    text: str,
+    outcome: Outcome,
+    reason: str,
+    recorder: Recorder,
+    concluded: list[TrialRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "error.txt").write_text(f"Traceback …\n{error}\n")
+    (tmp_path / "error.txt").write_text(f"Traceback …\n{text}\n")
+    (tmp_path / "error.pkl").write_bytes(b"damaged" if error is None else cloudpickle.dumps(error))
     monkeypatch.setattr(Trial, "error_file", str(tmp_path / "error.txt"))
-    monkeypatch.setattr(recorder._planner, "conclude", lambda record: None, raising=False)
+    monkeypatch.setattr(Trial, "pickled_error_file", str(tmp_path / "error.pkl"))
     recorder.on_trial_error(1, [], trial(failures=3))
-    assert recorder._record.trials["t0000"].state == state
-    assert recorder.halted == (error if halted else None)
-    assert [event["event"] for event in read_events(Storage(tmp_path))] == ["problem" if halted else "verdict"]
+    (event,) = read_events(Storage(tmp_path))
+    halts = outcome == Outcome.HALT
+    assert (event["event"], event["reason"]) == ("problem" if halts else "verdict", reason)
+    assert event.get("outcome") == (None if halts else outcome)
+    assert [(ended.state, ended.outcome) for ended in concluded] == ([] if halts else [("failed", outcome)])
+    assert recorder.halted == (reason if halts else None)
+
+
+def test_settings_that_do_not_fit_are_final_at_once(
+    recorder: Recorder, concluded: list[TrialRecord], tmp_path: Path
+) -> None:
+    given_up = {**report(0.0), "outcome": Outcome.INFEASIBLE, "reason": "out of memory: 3 GiB"}
+    recorder.on_trial_result(1, [], trial(failures=0), given_up)
+    (event,) = read_events(Storage(tmp_path))
+    expected = {"state": "failed", "outcome": "infeasible", "reason": "out of memory: 3 GiB"}
+    assert {name: event[name] for name in expected} == expected
+    assert [ended.outcome for ended in concluded] == [Outcome.INFEASIBLE]
 
 
 def test_retries_are_counted_from_the_last_new_report(recorder: Recorder, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ray.tune.search import Searcher
 from gan.storage.storage import Storage
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
+from search.run.outcome import Outcome
 from search.run.record import SweepRecord, read_record
 from search.trials.searcher import StudySearcher
 
@@ -27,10 +28,10 @@ def make(run: Storage, record: SweepRecord | None = None, **settings: Any) -> tu
     return spec, StudySearcher(spec, spec.load_recipes(), record or SweepRecord(), Journal(run))
 
 
-def finish(searcher: StudySearcher, trial: str, fid: float | None, state: str = "finished", reason: str = "") -> None:
+def finish(searcher: StudySearcher, trial: str, fid: float | None, outcome: Outcome = Outcome.FINISHED) -> None:
     record = searcher.trials[trial]
     record.reports = [] if fid is None else [{"kimg": 12.0, "score": fid, "best_fid": fid}]
-    record.state, record.reason = state, reason
+    record.conclude(outcome, None)
     searcher.conclude(record)
 
 
@@ -81,12 +82,18 @@ def test_parameters_are_conditional_on_the_recipe(run: Storage) -> None:
 
 
 def test_the_study_is_told_what_became_of_each_trial(run: Storage) -> None:
-    _, searcher = make(run, published=False, trials=5)
-    fates = [("finished", 50.0, ""), ("stopped", 90.0, "rung"), ("diverged", 70.0, "NaN"), ("failed", None, "node")]
-    fates.append(("failed", None, "out of memory: 80 GiB"))
-    for state, fid, reason in fates:
-        config = searcher.suggest("x")
-        finish(searcher, config["trial"], fid, state, reason)
+    _, searcher = make(run, published=False, trials=7)
+    outcomes: list[tuple[Outcome, float | None]] = [
+        (Outcome.FINISHED, 50.0),
+        (Outcome.STOPPED, 90.0),
+        (Outcome.DIVERGED, 70.0),
+        (Outcome.FAILED, None),
+        (Outcome.INFEASIBLE, None),
+        (Outcome.NODE_OUT_OF_MEMORY, None),
+        (Outcome.NODE_OUT_OF_MEMORY, 80.0),
+    ]
+    for outcome, fid in outcomes:
+        finish(searcher, searcher.suggest("x")["trial"], fid, outcome)
     told = searcher.study.trials
     assert [trial.state for trial in told] == [
         TrialState.COMPLETE,
@@ -94,9 +101,31 @@ def test_the_study_is_told_what_became_of_each_trial(run: Storage) -> None:
         TrialState.COMPLETE,
         TrialState.FAIL,
         TrialState.COMPLETE,
+        TrialState.FAIL,
+        TrialState.PRUNED,
     ]
-    assert [bool(trial.constraints.get("lost")) for trial in told] == [False, False, True, False, True]
+    assert [bool(trial.constraints.get("lost")) for trial in told] == [False, False, True, False, True, False, False]
     assert told[1].intermediate_values == {12000: 90.0}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "lost"),
+    [
+        ({"outcome": "infeasible", "reason": "out of memory: 80 GiB"}, True),
+        ({"outcome": "node-out-of-memory", "reason": "out of memory: Ray ended the process"}, False),
+        ({"reason": "out of memory: 80 GiB"}, True),  # of an earlier version
+        ({"reason": "SIGKILL"}, False),
+    ],
+)
+def test_a_resumed_study_counts_only_infeasible_settings_as_lost(
+    verdict: dict[str, Any], lost: bool, run: Storage
+) -> None:
+    _, first = make(run, published=False, trials=1)
+    Journal(run).append("sweep", format=1, command="", settings={}, evaluation={}, versions={})
+    first.suggest("x")
+    Journal(run).append("verdict", trial="t0000", state="failed", **verdict)
+    _, second = make(run, read_record(run), published=False, trials=1)
+    assert [bool(trial.constraints.get("lost")) for trial in second.study.trials] == ([True] if lost else [])
 
 
 def test_a_resumed_study_knows_what_the_first_knew_and_unfinished_trials_go_first(run: Storage) -> None:
