@@ -1,4 +1,4 @@
-"""Ray: starting it on this machine alone or joining a cluster, and what Ctrl-C does meanwhile."""
+"""Starts Ray on this machine, or joins a cluster; handles Ctrl-C meanwhile."""
 
 from __future__ import annotations
 
@@ -24,56 +24,60 @@ from search.cluster.nodes import holds_a_trial
 from search.plan.spec import RunSpec
 
 _LOOK_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 
 OnShutdown = Callable[[Callable[[], None]], object]
-"""Takes what is to be done once Ray has ended."""
+"""Takes a function that is called after Ray has ended."""
 
 
 @contextmanager
 def connected(spec: RunSpec) -> Iterator[tuple[RunSpec, OnShutdown]]:
     """Connect to the cluster, or start Ray on this machine alone.
 
-    Yields the spec with GPUs filled in, and a function that takes what is to be done once Ray has ended.
+    Yields the spec with GPUs filled in, and a function that takes functions to be called after Ray has ended.
 
     Raises:
         InputError: the cluster cannot be reached, or lacks what a trial takes.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    mine = not ray.is_initialized()
-    # What Ray has to say of lost nodes it prints to stdout, where programs expect nothing but JSON.
-    with _signals() as ours, redirect_stdout(sys.stderr), ExitStack() as on_shutdown:
-        if mine and spec.address is None and mps.wanted(spec):
-            # Workers find it by what they inherit.
+    owned = not ray.is_initialized()
+    alone = owned and spec.address is None
+    # Ray prints messages about lost nodes to stdout, where programs expect nothing but JSON.
+    with _signals() as set_handlers, redirect_stdout(sys.stderr), ExitStack() as on_shutdown:
+        if alone and mps.wanted(spec):
+            # Workers find the service through the environment that they inherit.
             on_shutdown.enter_context(mps.service())
         try:
-            if mine:
+            if owned:
                 _connect(spec)
-            # Ray sets signal handlers of its own as it starts, and others as it ends.
-            ours()
+            _log.info("connected to Ray: %s", ray.cluster_resources())
+            # Ray sets signal handlers of its own when it starts, and again when it ends.
+            set_handlers()
             _await_a_node(spec)
-            yield _fill_gpus(spec, here=mine and spec.address is None), on_shutdown.callback
+            yield _fill_gpus(spec, alone), on_shutdown.callback
         finally:
-            # What is begun now is brought to its end.
-            ours(ignored=True)
+            # No signal may break off the shutdown.
+            set_handlers(ignored=True)
             try:
-                if mine:
+                if owned:
                     ray.shutdown()
+                    _log.info("Ray has ended")
             finally:
-                ours(ignored=True)
+                set_handlers(ignored=True)
 
 
 _ENVIRONMENT = {
     # We keep our own record: Tune's loggers would write each trial's history three more times.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Its snapshots are not what a sweep is resumed from.
+    # No sweep is resumed from Tune's snapshots.
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-    # Ctrl-C is ours: it ends Ray, and says how to resume.
+    # We handle Ctrl-C: it ends Ray, and the user is told how to resume.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Why a trial was tried again or failed is in the journal, in one line.
+    # The journal says in one line why a trial was tried again or failed.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-    # Workers start side by side; how many trials wait for one is the planner's to say. Left to itself, Tune would start
-    # one after the other, each some seconds after the last.
+    # Workers start side by side, and the planner limits how many trials wait. Tune alone would start them one by one,
+    # some seconds apart.
     "TUNE_MAX_PENDING_TRIALS_PG": "100000",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -85,7 +89,7 @@ _ENVIRONMENT = {
 def _connect(spec: RunSpec) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if spec.address is None:
-        # "local" starts a Ray of our own even where a stale or foreign cluster is advertised.
+        # "local" starts our own Ray, even if a stale or foreign cluster is advertised.
         with _on_loopback():
             ray.init(address="local", include_dashboard=False, object_store_memory=256 * 2**20, **quiet)
         return
@@ -99,9 +103,9 @@ def _connect(spec: RunSpec) -> None:
 
 @contextmanager
 def _on_loopback() -> Iterator[None]:
-    """Have Ray listen at 127.0.0.1 alone, as it does by itself on Windows and macOS.
+    """Have Ray listen on 127.0.0.1 only, as it does on Windows and macOS anyway.
 
-    Told `_node_ip_address="127.0.0.1"`, it takes the address that other machines see instead.
+    With `_node_ip_address="127.0.0.1"` it would still use the address that other machines see.
     """
     name = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
     before = os.environ.get(name), ray_constants.ENABLE_RAY_CLUSTER
@@ -117,10 +121,10 @@ def _on_loopback() -> Iterator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Raise `InputError` unless something listens at host:port: Ray itself would try for minutes."""
+    """Raise `InputError` unless something listens at host:port. Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        # "auto" and the like are Ray's to look up.
+        # Ray looks up "auto" and the like.
         return
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
@@ -129,41 +133,42 @@ def _require_answer(address: str) -> None:
 
 
 def _await_a_node(spec: RunSpec) -> None:
-    """Wait for a node that holds a trial, having asked the cluster's autoscaler for one.
+    """Ask the cluster's autoscaler for a node that holds a trial, and wait for it.
 
-    Tune asks by itself, but only once trials wait, and what a trial takes of the GPUs is settled before.
+    Tune asks too, but only once trials wait, and a trial's share of a GPU must be known before.
     """
     if spec.address is None or not spec.wait_for_nodes:
         return
     from ray.autoscaler.sdk import request_resources
 
-    end, told = time.monotonic() + spec.wait_for_nodes, False
+    end, asked = time.monotonic() + spec.wait_for_nodes, False
     while not any(node["Alive"] and holds_a_trial(node["Resources"], spec) for node in ray.nodes()):
         if time.monotonic() >= end:
-            break  # What is missing is told by the checks that follow.
-        if not told:
+            break  # The next checks name what is missing.
+        if not asked:
             note(f"no node holds a trial yet: waiting up to {spec.wait_for_nodes:,.0f} s for one")
             request_resources(bundles=[{"CPU": spec.cpus_per_trial, "GPU": spec.gpus}])
-            told = True
+            asked = True
         time.sleep(_LOOK_SECONDS)
-    if told:
-        request_resources(bundles=[])  # From here on waiting trials ask for nodes.
+    if asked:
+        request_resources(bundles=[])  # From here on, waiting trials ask for nodes.
 
 
-def _fill_gpus(spec: RunSpec, here: bool) -> RunSpec:
-    """Settle how much of a GPU a trial takes; `here` says that trials run on this machine alone."""
-    there = ray.cluster_resources()
-    gpus = there.get("GPU", 0.0)
+def _fill_gpus(spec: RunSpec, alone: bool) -> RunSpec:
+    """Fill in how many GPUs a trial takes.
+
+    Args:
+        alone: whether trials run on this machine only.
+    """
+    resources = ray.cluster_resources()
+    gpus = resources.get("GPU", 0.0)
     wanted = min(1.0, gpus) if spec.gpus_per_trial in (None, "auto") else spec.gpus
-    for name, need, have in (("gpus", wanted, gpus), ("cpus", spec.cpus_per_trial, there.get("CPU", 0.0))):
+    for name, need, have in (("gpus", wanted, gpus), ("cpus", spec.cpus_per_trial, resources.get("CPU", 0.0))):
         if need > have:
-            hint = (
-                "add a node"
-                if spec.address is None
-                else "add a node, or wait for an autoscaler's (--wait-for-nodes 15m)"
-            )
-            raise InputError(f"--{name}-per-trial {need:g}: the cluster has {have:g}; ask for less, or {hint}")
-    if wanted and here and spec.device == "auto" and choose_device().type == "cpu":
+            hint = "" if spec.address is None else ", or wait for an autoscaler's (--wait-for-nodes 15m)"
+            flag = f"--{name}-per-trial {need:g}"
+            raise InputError(f"{flag}: the cluster has {have:g}; ask for less, or add a node{hint}")
+    if wanted and alone and spec.device == "auto" and choose_device().type == "cpu":
         raise InputError(
             f"Ray finds {gpus:g} GPUs on this machine and PyTorch none: install a build of PyTorch for them, or"
             " train on the CPU (--device cpu --gpus-per-trial 0)"
@@ -173,31 +178,31 @@ def _fill_gpus(spec: RunSpec, here: bool) -> RunSpec:
 
 @contextmanager
 def _signals() -> Iterator[Callable[..., object]]:
-    """Treat SIGTERM as Ctrl-C, and the second signal as none.
+    """Treat SIGTERM like Ctrl-C, and ignore the second signal.
 
-    Yields what sets these handlers once more, where others may have been set meanwhile, or has signals ignored.
+    Yields a function that sets these handlers again, in case others have replaced them, or that ignores all signals.
     """
     ignoring = False
 
     def interrupt(*_: object) -> None:
-        # A second signal must not break off the clearing up that the first has begun.
-        ours(ignored=True)
+        # A second signal must not break off the clean-up that the first one began.
+        set_handlers(ignored=True)
         raise KeyboardInterrupt
 
-    def ours(ignored: bool = False) -> dict[int, Any]:
+    def set_handlers(ignored: bool = False) -> dict[int, Any]:
         nonlocal ignoring
         ignoring = ignoring or ignored
         handler = signal.SIG_IGN if ignoring else interrupt
         return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
 
     try:
-        before = ours()
+        before = set_handlers()
     except ValueError:
-        # Not the main thread: signals are the caller's.
+        # This is not the main thread: the caller handles signals.
         yield lambda ignored=False: None
         return
     try:
-        yield ours
+        yield set_handlers
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

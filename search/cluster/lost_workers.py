@@ -17,8 +17,8 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from search.run.outcome import Outcome
 
 _OUT_OF_MEMORY = "out of memory: Ray ended the process as its machine's memory ran low"
-_RAY_ON_MEMORY = "running low on memory"
-"""In Ray's message about an actor whose process its memory monitor ended; the error has no type of its own."""
+_RAY_ON_MEMORY = ("running low on memory", "address the out of memory issue")
+"""Parts of Ray's message about an actor whose process its memory monitor ended; the error has no type of its own."""
 
 
 class WorkerOutOfMemory(RayActorError):  # type: ignore[misc]
@@ -63,7 +63,7 @@ def describe_failure(error: Exception | None, text: str) -> tuple[Outcome, str]:
         error: as Tune keeps it; None if it kept none. An error may name its outcome by an attribute.
         text: the traceback that Tune keeps. Its last line tells about any other error.
     """
-    if isinstance(error, RayActorError) and _RAY_ON_MEMORY in str(error):
+    if isinstance(error, RayActorError) and any(part in str(error) for part in _RAY_ON_MEMORY):
         error = WorkerOutOfMemory()
     # The task's error wraps the one that the worker raised.
     cause = error.cause if isinstance(error, RayTaskError) else error

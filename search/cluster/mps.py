@@ -1,4 +1,4 @@
-"""CUDA's Multi-Process Service: with it, a GPU runs the kernels of several processes side by side, not in turns."""
+"""CUDA's Multi-Process Service, with which a GPU runs the kernels of several processes side by side, not in turns."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ USUAL_PIPES = "/tmp/nvidia-mps"
 
 _FOLDERS = "gan-search-mps-"
 _HOLD = "hold"
-"""File of a service's folder that is locked as long as the process that started it lives."""
+"""File in a service's folder, locked while the process that started it lives."""
 _SECONDS = 60
 _SECONDS_TO_QUIT = 5
-_NONE_THERE = "Cannot find MPS control daemon"
+_NOT_RUNNING = "Cannot find MPS control daemon"
 _OPEN_GPU = """
 import ctypes
 cuda, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
@@ -40,10 +40,10 @@ def runs() -> bool:
     try:
         if not (Path(os.environ.get(PIPES, USUAL_PIPES)) / "control").exists():
             return False
-    except OSError:  # Another user's, and not to be reached.
+    except OSError:  # It belongs to another user.
         return False
-    # One that was killed leaves its files. In a container only they may be there, and the tool that asks is not.
-    return shutil.which(CONTROL) is None or _NONE_THERE not in _told("get_server_list", os.environ)
+    # A service that was killed leaves its files. In a container there may be the files only, without the control tool.
+    return shutil.which(CONTROL) is None or _NOT_RUNNING not in _control("get_server_list", os.environ)
 
 
 def wanted(spec: RunSpec) -> bool:
@@ -53,23 +53,23 @@ def wanted(spec: RunSpec) -> bool:
 
 @contextmanager
 def service() -> Iterator[None]:
-    """Run the service for the processes that are started meanwhile, where the driver brings it.
+    """Run the service, if the driver brings it, for the processes that are started meanwhile.
 
-    One that runs already serves as well. Where none can be had, processes take turns on the GPU, as they do anyway.
+    A service that runs already is used. Without one, processes take turns on the GPU.
     """
     if shutil.which(CONTROL) is None or runs():
         yield
         return
     _end_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=_FOLDERS))
-    with _held(folder):
-        places = _places(folder)
-        for place in places.values():
-            Path(place).mkdir()
-        before = {name: os.environ.get(name) for name in places}
+    with _locked(folder):
+        variables = _variables(folder)
+        for path in variables.values():
+            Path(path).mkdir()
+        before = {name: os.environ.get(name) for name in variables}
         try:
-            if _starts(os.environ | places):
-                os.environ.update(places)
+            if _starts(os.environ | variables):
+                os.environ.update(variables)
             else:
                 note(f"{CONTROL} does not serve here: trials that share a GPU take turns")
             yield
@@ -82,29 +82,29 @@ def service() -> Iterator[None]:
             _quit(folder)
 
 
-def _places(folder: Path) -> dict[str, str]:
+def _variables(folder: Path) -> dict[str, str]:
     return {PIPES: f"{folder}/pipe", LOGS: f"{folder}/log"}
 
 
 def _starts(environment: dict[str, str]) -> bool:
-    # Whoever it serves counts devices among those that it sees itself: it must see all, for their numbers to hold.
+    # Processes number the devices among those that the service sees: it must see all of them.
     all_devices = {name: value for name, value in environment.items() if name != "CUDA_VISIBLE_DEVICES"}
     return _succeeds([CONTROL, "-d"], all_devices) and _succeeds([sys.executable, "-c", _OPEN_GPU], environment)
 
 
 def _quit(folder: Path) -> None:
-    """End the service of a folder; keep the folder, for the next to find, where it does not end."""
-    there = os.environ | _places(folder)
-    _told(f"quit -t {_SECONDS_TO_QUIT}", there)
-    if _NONE_THERE in _told("get_server_list", there):
+    """End the service of a folder. If it does not end, the folder stays for the next process to find."""
+    environment = os.environ | _variables(folder)
+    _control(f"quit -t {_SECONDS_TO_QUIT}", environment)
+    if _NOT_RUNNING in _control("get_server_list", environment):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder, until this process ends in whatever way."""
-    with locked_file(folder / "unheld"):
-        (folder / "unheld").rename(folder / _HOLD)
+def _locked(folder: Path) -> Iterator[None]:
+    """Lock a folder until this process ends, even if it is killed."""
+    with locked_file(folder / "unlocked"):
+        (folder / "unlocked").rename(folder / _HOLD)
         yield
 
 
@@ -123,12 +123,12 @@ def _succeeds(command: list[str], environment: dict[str, str]) -> bool:
         return False
 
 
-def _told(command: str, environment: Mapping[str, str]) -> str:
-    """Tell the service something; return what it, or who did not find it, says: nothing if that takes too long."""
+def _control(command: str, environment: Mapping[str, str]) -> str:
+    """Give the service a command; return the control tool's output, or "" if that takes too long."""
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [CONTROL], env=environment, input=f"{command}\n", text=True, capture_output=True, timeout=_SECONDS
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout + said.stderr
+    return done.stdout + done.stderr

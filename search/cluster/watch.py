@@ -1,4 +1,4 @@
-"""What a cluster is doing: how much of it is in use, and which nodes come and go."""
+"""Watches a cluster: how much of it is in use, and which nodes come and go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import ray
 
 _SECONDS = 2.0
-"""Between two looks at the cluster: less than a thousandth of a core, and as fresh as people look."""
+"""Between two looks at the cluster. They take less than a thousandth of a core."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Use:
     """How much of a cluster is taken.
 
     Attributes:
-        cpus, gpus: (taken, in all).
-        nodes: what each that is alive has, by Ray's names: {"CPU": 16.0, "GPU": 1.0, …}.
+        cpus, gpus: (taken, total).
+        nodes: resources of each live node, by Ray's names: {"CPU": 16.0, "GPU": 1.0, …}.
     """
 
     cpus: tuple[float, float]
@@ -31,7 +31,7 @@ class Sample:
     """A cluster at one moment.
 
     Attributes:
-        nodes: alive: Ray's id → address.
+        nodes: the live ones: Ray's id → address.
     """
 
     use: Use
@@ -39,10 +39,10 @@ class Sample:
 
 
 class ClusterWatch:
-    """Looks at the cluster now and then, from a thread of its own: its answer may be long in coming.
+    """Looks at the cluster now and then, in its own thread: the answer may take long.
 
     Args:
-        look: returns the cluster as it is.
+        look: returns the present state of the cluster.
         seconds: between two looks.
 
     Attributes:
@@ -64,11 +64,11 @@ class ClusterWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A look that hangs must not keep the driver from ending: the thread is a daemon.
+        # The thread is a daemon: a look that hangs does not keep the driver from ending.
         self._stop.set()
 
     def changes(self) -> list[tuple[str, str]]:
-        """Return what has changed since the last call: ("lost" or "joined", address of a node)."""
+        """Return the changes since the last call: ("lost" or "joined", address of a node)."""
         with self._lock:
             changes, self._changes = self._changes, []
         return changes
@@ -76,13 +76,13 @@ class ClusterWatch:
     def _keep_looking(self) -> None:
         while not self._stop.is_set():
             try:
-                self._take_in(self._look())
+                self._update(self._look())
             except Exception:
                 # The head does not answer, or Ray is being shut down.
                 self.use = None
             self._stop.wait(self._seconds)
 
-    def _take_in(self, sample: Sample) -> None:
+    def _update(self, sample: Sample) -> None:
         self.use = sample.use
         before, self._nodes = self._nodes, sample.nodes
         if before is not None:
@@ -94,11 +94,11 @@ class ClusterWatch:
 
 def look_at_ray() -> Sample:
     """Return the cluster that this process is connected to."""
-    there, free = ray.cluster_resources(), ray.available_resources()
+    total, free = ray.cluster_resources(), ray.available_resources()
     alive = [node for node in ray.nodes() if node["Alive"]]
 
     def taken(kind: str) -> tuple[float, float]:
-        return there.get(kind, 0.0) - free.get(kind, 0.0), there.get(kind, 0.0)
+        return total.get(kind, 0.0) - free.get(kind, 0.0), total.get(kind, 0.0)
 
     use = Use(taken("CPU"), taken("GPU"), tuple(node["Resources"] for node in alive))
     return Sample(use, {node["NodeID"]: node["NodeManagerAddress"] for node in alive})

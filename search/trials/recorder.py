@@ -16,7 +16,7 @@ from ray.tune.experiment import Trial
 from gan.errors import InputError
 from gan.settings import to_images
 from gan.terminal import one_line
-from gan.training.run import Report
+from gan.training.report import Report
 from search.cluster.lost_workers import describe_failure
 from search.cluster.watch import ClusterWatch
 from search.run.outcome import Outcome

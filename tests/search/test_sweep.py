@@ -344,7 +344,7 @@ main()
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "state", "outcome"),
-    [("NoGpu", "pending", None), ("NodeOutOfMemory", "failed", Outcome.NODE_OUT_OF_MEMORY)],
+    [("NoGpu", "running", None), ("NodeOutOfMemory", "failed", Outcome.NODE_OUT_OF_MEMORY)],
 )
 def test_what_a_worker_says_of_its_node_reaches_the_journal_through_tune(
     error: str, state: str, outcome: Outcome | None, tiny_data: str, tmp_path: Path

@@ -61,7 +61,7 @@ Answers = dict[str, tuple[int, int, bool] | Exception]
 def share(monkeypatch: pytest.MonkeyPatch, answers: Answers, nodes: dict[str, dict[str, float]], **given: Any) -> float:
     """Return what is settled on, where nodes (by address) answer so."""
 
-    def heard(address: str, *rest: Any) -> tuple[int, int, bool]:
+    def wait_for_answer(address: str, *rest: Any) -> tuple[int, int, bool]:
         answer = answers[address]
         if isinstance(answer, Exception):
             raise answer
@@ -72,7 +72,7 @@ def share(monkeypatch: pytest.MonkeyPatch, answers: Answers, nodes: dict[str, di
     ]
     monkeypatch.setattr("search.cluster.nodes.ray.nodes", lambda: told)
     monkeypatch.setattr(gpu_share, "_ask", lambda node, *rest: node)
-    monkeypatch.setattr(gpu_share, "heard", heard)
+    monkeypatch.setattr(gpu_share, "wait_for_answer", wait_for_answer)
     spec = make_spec({"gpus_per_trial": "auto", **given})
     evaluator: Any = None
     return gpu_share.with_measured_share(spec, {"wgan": load_recipe("wgan")}, evaluator).gpus
@@ -179,9 +179,9 @@ def test_a_gpu_that_pytorch_cannot_use_is_told_before_anything_begins(
     monkeypatch.setattr(cluster, "choose_device", lambda: torch.device("cpu"))
     if taken is None:
         with pytest.raises(InputError, match="Ray finds 1 GPUs on this machine and PyTorch none"):
-            cluster._fill_gpus(make_spec(given), here=True)
+            cluster._fill_gpus(make_spec(given), alone=True)
     else:
-        assert cluster._fill_gpus(make_spec(given), here="address" not in given).gpus_per_trial == taken
+        assert cluster._fill_gpus(make_spec(given), alone="address" not in given).gpus_per_trial == taken
 
 
 def test_two_cycles_and_an_evaluation_are_what_is_measured() -> None:

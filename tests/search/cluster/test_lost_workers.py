@@ -55,6 +55,7 @@ def test_tune_takes_them_for_lost_actors_only_while_a_sweep_runs() -> None:
 
 
 LOW = "The actor died: killed due to the node running low on memory.\nsee https://…"
+ADVICE = "The actor died: Memory on the node …\nRefer to the documentation on how to address the out of memory issue: …"
 KILLED = "out of memory: Ray ended the process as its machine's memory ran low"
 
 
@@ -77,6 +78,7 @@ def raised_by_a_worker(error: Exception) -> Exception:
         (None, "", "failed", "its process ended"),
         (RayActorError(error_msg="SIGKILL"), "The actor died\nSIGKILL", "failed", "SIGKILL"),
         (RayActorError(error_msg=LOW), LOW, "node-out-of-memory", KILLED),
+        (RayActorError(error_msg=ADVICE), ADVICE, "node-out-of-memory", KILLED),
         (WorkerOutOfMemory(), KILLED, "node-out-of-memory", KILLED),
         (raised_by_a_worker(NodeOutOfMemory("none left")), "…", "node-out-of-memory", "none left"),
         (raised_by_a_worker(NoGpu("node a: none")), "…", "halt", "node a: none"),
