@@ -1,7 +1,7 @@
 """A comparison: recipes at equal budget, each trained on several seeds; launched by `search.trials.launch`.
 
-The trials are a fixed list, nobody is stopped at a rung, and every generator is judged again on fresh
-latents at the end: so that neither a lucky seed nor a lucky draw decides.
+The list of trials is fixed, and no trial is stopped at a rung. At the end, every generator is judged again on fresh
+latents. So neither a lucky seed nor a lucky draw decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from search.trials.rejudge import bundles_to_rejudge, rejudge
 class Compare(Launch):
     """Recipes compared at equal budget; see `Launch`.
 
-    Launched again with more recipes or seeds, it trains what is new.
+    Launched again with more recipes or seeds, it trains the new ones only.
     """
 
     spec_type = CompareSpec
@@ -62,8 +62,8 @@ class FixedPlanner(Planner):
 
     Args:
         recipes: by name.
-        origins: by name; None for a recipe that ships.
-        seeds: to train each on.
+        origins: by name; None for a shipped recipe.
+        seeds: each recipe is trained on all of them.
         record, journal: as `Planner` takes them.
     """
 
@@ -96,7 +96,7 @@ def missing(
 ) -> list[tuple[str, int]]:
     """Return the pairs of recipe and seed that have no trial yet.
 
-    Seed by seed, so that a comparison cut short has tried every recipe about as often.
+    They go seed by seed: a comparison that is cut short has tried every recipe about as often.
     """
-    there = {(trial.recipe, trial.seed) for trial in trials.values()}
-    return [(name, seed) for seed in seeds for name in recipes if (name, seed) not in there]
+    existing = {(trial.recipe, trial.seed) for trial in trials.values()}
+    return [(name, seed) for seed in seeds for name in recipes if (name, seed) not in existing]

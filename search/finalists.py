@@ -1,7 +1,7 @@
 """A sweep's finalists: its best settings, and the published ones, on fresh seeds at equal budget.
 
-The best of many trials is partly luck. Trained anew, on seeds that no trial of the sweep had, the same
-settings show what they are worth. This is a comparison in a folder of the sweep's own.
+The best of many trials owes something to luck. Trained again, on seeds that no trial of the sweep had, the same
+settings show their worth. The finalists are a comparison in a folder inside the sweep's.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from search.trials.rejudge import bundles_to_rejudge
 from search.trials.searcher import SEEDS_APART
 
 _BEYOND_THE_SWEEP = 1_000_000
-"""Trials a sweep can have at most, each with a seed of its own: a seed this far on is fresh."""
+"""Most trials that a sweep can have, each with its own seed: a seed this far on is fresh."""
 
 _OWN = ("kind", "name", "recipes", "settings", "seed", "interval_kimg", "time_budget")
-"""What the comparison does not take over from its sweep as it is."""
+"""Fields that the comparison does not copy from its sweep."""
 
 
 def choose(recipes: dict[str, Recipe], record: SweepRecord, count: int) -> list[Contestant]:
-    """Return the published settings of a sweep's recipes, then its `count` best others that differ from each other.
+    """Return the published settings of a sweep's recipes, then its `count` best other settings, without repetition.
 
-    The published ones are there also where the sweep itself did without them, or ended before their turn.
+    The published ones take part even if the sweep itself did not train them.
     """
     if not count:
         return []
@@ -39,7 +39,7 @@ def choose(recipes: dict[str, Recipe], record: SweepRecord, count: int) -> list[
     for trial in record.ranked():
         if len(chosen) == len(recipes) + count:
             break
-        # What failed while it trained would fail again.
+        # Settings that failed in training would fail again.
         if trial.state != "failed" and trial.settings not in seen:
             chosen.append(of_trial(trial, f"{trial.recipe}:{trial.id}", f"trial {trial.id} of this sweep"))
             seen.append(trial.settings)
@@ -55,22 +55,22 @@ def finalists_done(spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRec
     folder = run.child(FINALISTS)
     if not folder.exists(JOURNAL):
         return False
-    there = read_record(folder)
+    finalists = read_record(folder)
     seeds = compare_spec(spec, chosen).training_seeds()
-    ended = all(trial.final for trial in there.trials.values())
+    ended = all(trial.final for trial in finalists.trials.values())
     draws = CompareSpec.model_fields["draws"].default
-    return ended and not missing(names, seeds, there.trials) and not bundles_to_rejudge(folder, there, draws)
+    return ended and not missing(names, seeds, finalists.trials) and not bundles_to_rejudge(folder, finalists, draws)
 
 
 def run_finalists(sweep: Launch, context: RunContext) -> None:
-    """Compare the finalists, going on with what an earlier launch has begun."""
-    spec, left = context.spec, sweep.time_left()
+    """Compare the finalists; resume their comparison if an earlier launch has begun it."""
+    spec, seconds = context.spec, sweep.time_left()
     assert isinstance(spec, SweepSpec)
     chosen = choose(sweep.plan.recipes, context.record, spec.finalists)
-    if not chosen or (left is not None and left <= 0):
+    if not chosen or (seconds is not None and seconds <= 0):
         return
     folder = sweep.plan.run.child(FINALISTS)
-    wanted = compare_spec(spec, chosen + _former(folder, chosen), time_budget=left)
+    wanted = compare_spec(spec, chosen + _former(folder, chosen), time_budget=seconds)
     names = [contestant.name for contestant in chosen]
     context.journal.append("finalists", recipes=names, seeds=wanted.training_seeds())
     if not sweep.quiet:
@@ -80,8 +80,8 @@ def run_finalists(sweep: Launch, context: RunContext) -> None:
 
 
 def compare_spec(spec: SweepSpec, contestants: list[Contestant], time_budget: float | None = None) -> CompareSpec:
-    """Return what the finalists' comparison is told: as its sweep, with seeds that no trial of it has had."""
-    shared = {name: getattr(spec, name) for name in RunSpec.model_fields if name not in _OWN}
+    """Return the spec of the finalists' comparison: its sweep's, with seeds that no trial of the sweep had."""
+    copied = {name: getattr(spec, name) for name in RunSpec.model_fields if name not in _OWN}
     own = {
         "name": f"{spec.name[:80]}-finalists",
         "recipes": contestants,
@@ -90,11 +90,11 @@ def compare_spec(spec: SweepSpec, contestants: list[Contestant], time_budget: fl
         "seeds": spec.finalist_seeds,
         "time_budget": time_budget,
     }
-    return validate(CompareSpec, shared | own, "finalists")
+    return validate(CompareSpec, copied | own, "finalists")
 
 
 def _former(folder: Storage, chosen: list[Contestant]) -> list[Contestant]:
-    """Return finalists of an earlier launch that are none any more: what they have shown stays."""
+    """Return finalists of an earlier launch that are no longer chosen: their results stay."""
     if not folder.exists(SETTINGS):
         return []
     names = {contestant.name for contestant in chosen}

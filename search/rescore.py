@@ -1,7 +1,7 @@
-"""Judging a sweep's best generators again, by better features or more samples than the search could afford.
+"""Judges a sweep's best generators again, by better features or with more samples than the search could afford.
 
-A sweep ranks hundreds of evaluations by light features; of its few best, standard FID then tells which
-to take. What it finds is in the run's journal beside the sweep's own numbers, which stay what they are.
+A sweep ranks hundreds of evaluations by light features. Standard FID then chooses among the few best. The results are
+added to the run's journal; the sweep's own scores stay as they are.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial to be judged, with its generator loaded: it is taken, whatever a later sweep does with its files."""
+    """A trial to be judged, with its generator loaded: a sweep may delete its files meanwhile."""
 
     trial: TrialRecord
     bundle: Bundle
@@ -71,12 +71,12 @@ class Finalist:
 
 
 class Rescoring:
-    """Finalists of a run and what judges them, all checked: nothing has been written yet.
+    """The finalists of a run and their evaluator, all checked. Nothing has been written yet.
 
     Args:
         run: the run's folder.
         request: how they are judged.
-        packing: told of rows packed, where the data is not packed on this machine.
+        packing: called with the rows packed so far, if the data is not packed on this machine yet.
 
     Raises:
         InputError: no sweep, one that a live driver owns, data that has changed or is gone, no bundles
@@ -90,7 +90,7 @@ class Rescoring:
         self.run, self.request = run, request
         record = read_record(run)
         self.finalists = _finalists(run, record, request)
-        # The same real images that the sweep judged by, but not the latents by which it chose the moments.
+        # The same real images as in the sweep, but other latents: on the sweep's, the best moments were chosen.
         seed = int((record.evaluation or {}).get("reference_seed") or 0)
         self.data, self.evaluator = self._prepare(seed, packing)
         self.identity = replace(self.evaluator.identity, latent_seed=fresh_seed(self.evaluator))
@@ -132,9 +132,9 @@ class Rescoring:
             raise InputError(f"{self.run.uri}: its data is not what it trained on; bring that back, or judge a bundle")
 
     def perform(self, progress: Progress = lambda done, total: None) -> SweepRecord:
-        """Judge each finalist, into the journal; look for copies by the winner; export it, and report anew.
+        """Judge each finalist, export the winner, look for copied training images among its samples, report anew.
 
-        What an interrupted re-scoring has found is not measured again.
+        Results go to the journal. Those of an interrupted re-scoring are not measured again.
 
         Raises:
             InputError: a driver has begun on the run meanwhile.
@@ -160,7 +160,7 @@ class Rescoring:
                     journal.append("rescore", **self._judge(finalist, evaluation, count))
             journal.append("rescored", trials=[each.trial.id for each in self.finalists], evaluation=evaluation)
             record = read_record(self.run)
-            # First what others take, then what takes longest: broken off there, the next call goes on with it.
+            # The export comes first: the rest takes longest, and if it is broken off, the next call goes on with it.
             export_winner(self.run)
             self._gather_evidence(record, evidence)
             build_report(self.run)
@@ -169,12 +169,12 @@ class Rescoring:
             owner.release()
 
     def _gather_evidence(self, record: SweepRecord, progress: Progress) -> None:
-        """Leave in the run what shows whether the winner collapsed or copied, unless that is there already."""
+        """Assess in the run's folder whether the winner collapsed or copied, unless that is there already."""
         winner = record.by_evidence()[0]
         rescore = record.rescored(winner)
         finalist = next((each for each in self.finalists if each.trial.id == winner.id), None)
         if finalist is None or rescore is None or rescore.fid is None:
-            return  # Its samples are not finite: there is nothing to look at.
+            return  # The samples are not finite: there is nothing to look at.
         folder = self.run.child(EVIDENCE)
         facts = {"trial": winner.id, "generator_sha256": finalist.hash, "searched": self.request.neighbours}
         known = {**facts, "evaluation": self.identity.as_dict()}
@@ -188,9 +188,10 @@ class Rescoring:
         write_assessment(folder, winner.id, found, facts)
 
     def _is_known(self, record: SweepRecord, finalist: Finalist, evaluation: dict[str, Any]) -> bool:
-        found: Rescore | None = record.trials[finalist.trial.id].rescored(evaluation)
-        enough = found is not None and len(found.fids) >= self.request.repeats
-        return enough and found is not None and found.generator_sha256 == finalist.hash
+        rescore: Rescore | None = record.trials[finalist.trial.id].rescored(evaluation)
+        if rescore is None or len(rescore.fids) < self.request.repeats:
+            return False
+        return rescore.generator_sha256 == finalist.hash
 
     def _judge(self, finalist: Finalist, evaluation: dict[str, Any], count: Callable[[int], None]) -> dict[str, Any]:
         """Return the fields of a "rescore" event."""
@@ -209,21 +210,21 @@ class Rescoring:
 
 
 def _finalists(run: Storage, record: SweepRecord, request: Request) -> list[Finalist]:
-    """Load the bundles of the best trials; those whose bundle was not kept give way to the next."""
-    found: list[Finalist] = []
+    """Load the bundles of the best trials; a trial whose bundle was not kept gives way to the next."""
+    finalists: list[Finalist] = []
     for trial in record.ranked():
         bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
         if bundle is not None and _is_its_best(run.child(bundle), trial):
-            found.append(Finalist(trial, load_bundle(run.child(bundle).uri, request.device)))
-        if len(found) == request.top:
+            finalists.append(Finalist(trial, load_bundle(run.child(bundle).uri, request.device)))
+        if len(finalists) == request.top:
             break
-    if not found:
+    if not finalists:
         raise InputError(f"{run.uri}: keeps no generator of a trial with a FID, so there is nothing to judge again")
-    return found
+    return finalists
 
 
 def _is_its_best(bundle: Storage, trial: TrialRecord) -> bool:
-    """Tell whether a bundle is of the moment that the journal ranks: a killed driver may have been ahead of it."""
+    """Tell whether a bundle is the one that the journal ranks. A killed driver may have been ahead of its journal."""
     try:
         kimg = json.loads(bundle.read_bytes(CONFIG)).get("kimg")
     except (OSError, ValueError, AttributeError):

@@ -67,6 +67,7 @@ def test_an_owner_whose_file_cannot_be_read_for_a_while_has_lost_nothing(
         time.sleep(0.02)
     assert refused > 8 and not owner.lost
     owner.require_mine()
+    monkeypatch.undo()
     owner.release()
     assert read_owner(run) is None
 
