@@ -244,7 +244,7 @@ def _apply_to_trial(trial: TrialRecord, kind: str, event: dict[str, Any]) -> Non
     elif kind == "report":
         trial.add_report({key: value for key, value in event.items() if key not in ("event", "trial")})
     elif kind == "verdict" and not trial.final:
-        trial.state, trial.reason, trial.outcome = event["state"], event.get("reason"), Outcome.of_verdict(event)
+        trial.reason, trial.outcome, trial.state = event.get("reason"), Outcome.of_verdict(event), event["state"]
     elif kind == "draws":
         trial.draws = event["fids"]
     elif kind == "rescore":
