@@ -227,7 +227,10 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
 
 def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
     if event["format"] > FORMAT:
-        raise InputError(f"{name}: made by a newer gan-search (journal format {event['format']}); upgrade to read it")
+        version = event["versions"].get("gan-search", "?")
+        raise InputError(
+            f"{name}: made by a newer gan-search, {version} (journal format {event['format']}); upgrade to read it"
+        )
     record.settings, record.evaluation = event["settings"], event["evaluation"]
     record.versions = event["versions"]
     # The first launch's command: "gan-search resume …" alone reproduces nothing.

@@ -21,6 +21,7 @@ import yaml
 from gan.errors import InputError
 from gan.storage.storage import Storage, Unreachable
 from gan.terminal import warn
+from gan.versions import __version__
 
 SETTINGS = "sweep.yaml"
 EVIDENCE = "evidence"
@@ -80,7 +81,8 @@ def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple
         identity: of the run that is wanted.
         growing: its parts that may have gained entries since, such as a comparison's recipes.
     """
-    saved = read_settings(run)["identity"]
+    stored = read_settings(run)
+    saved = stored["identity"]
     wanted = json.loads(json.dumps(identity))
     for part in growing:
         wanted[part] = {name: value for name, value in wanted[part].items() if name in saved.get(part, ())}
@@ -88,6 +90,7 @@ def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple
     if differences:
         raise InputError(
             f"{run.uri} holds another run: {'; '.join(differences)}; choose another --name, or these settings"
+            f" (gan-search {stored['versions'].get('gan-search', '?')} began it, this is {__version__})"
         )
 
 
