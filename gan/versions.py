@@ -1,16 +1,17 @@
-"""Which versions made a result."""
+"""The versions of this program and of its packages, which are saved with results."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 __version__ = "0.1.0"
 
 COMPARED = ("gan-search", "python", "ray", "torch")
-"""Versions that must agree: with another of these, what a process sends may mean something else to the other."""
+"""Versions that must agree between machines, because their processes exchange pickled objects."""
 
 _PACKAGES = ("torch", "torchvision", "ray", "optuna", "numpy", "scipy", "pyarrow", "torch-fidelity")
 
@@ -22,19 +23,16 @@ def versions() -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    # Every trial asks, and looking through what is installed takes ten milliseconds.
-    found = {"gan-search": __version__, "python": platform.python_version()}
+    # Cached, because every trial asks, and looking up installed packages takes ten milliseconds.
+    installed = {"gan-search": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            # gan/ alone runs without Ray and Optuna.
-            continue
-    return found
+        with suppress(PackageNotFoundError):  # gan/ alone runs without Ray and Optuna.
+            installed[package] = version(package)
+    return installed
 
 
 def differing(mine: Mapping[str, str], theirs: Mapping[str, str]) -> str | None:
-    """Return which of another machine's versions differs, and how; None if none does that matters."""
+    """Return how another machine's versions differ from those of the driver; None if those of `COMPARED` agree."""
     for name in COMPARED:
         if mine.get(name) != theirs.get(name):
             return f"it has {name} {theirs.get(name, 'missing')}, the driver {mine.get(name, 'missing')}"

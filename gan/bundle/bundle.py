@@ -1,4 +1,4 @@
-"""The exported generator: a folder that anyone can load and sample, without Ray and on any device.
+"""The bundle, an exported generator: a folder that can be loaded and sampled on any device, without Ray.
 
 generator.safetensors   the weights
 config.json             the network, its latents, FID with its evaluation identity, all settings
@@ -35,7 +35,7 @@ SAMPLE_SEED = 0
 CHANNELS = (1, 3)
 _BATCH = 250
 _BATCH_VALUES = 2**24
-"""Numbers in the images of a batch: at large sizes a batch has fewer than `_BATCH` images."""
+"""Largest number of values in a batch; at large image sizes it bounds the batch below `_BATCH` images."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Bundle:
     """A loaded generator.
 
     Attributes:
-        generator: from latents N×latent_dim to images N×C×H×W in [-1, 1], in evaluation mode.
+        generator: maps latents N×latent_dim to images N×C×H×W in [-1, 1], in evaluation mode.
         config: the content of config.json.
-        device: where it runs.
+        device: the device of the generator.
     """
 
     generator: nn.Module
@@ -66,8 +66,7 @@ class Bundle:
         """Turn latents [n, latent_dim] into uint8 images n×H×W×C (float32 rows for vectors).
 
         Raises:
-            NotFinite: if `strict`, where there is NaN or infinity, which as pixels would pass for black
-                or white.
+            NotFinite: if `strict`, for NaN or infinity, which would become black or white pixels.
         """
         parts = []
         for chunk in latents.split(max(1, min(_BATCH, _BATCH_VALUES // math.prod(self.shape)))):
@@ -78,7 +77,7 @@ class Bundle:
         return np.concatenate(parts)
 
     def sample(self, count: int, seed: int = 0) -> np.ndarray:
-        """Return `count` uint8 images N×H×W×C; the same for the same seed."""
+        """Return `count` uint8 images N×H×W×C, which are the same for the same seed."""
         return self.generate(self.latents(count, seed))
 
     def walk(self, steps: int, seed: int = 0) -> np.ndarray:
@@ -88,12 +87,12 @@ class Bundle:
 
 
 def write_bundle(storage: Storage, weights: dict[str, Tensor], config: dict[str, Any]) -> None:
-    """Write a bundle into a folder; config.json comes last, so a bundle that has it is whole.
+    """Write a bundle into a folder. config.json is written last, so a bundle that has it is complete.
 
     Args:
         storage: the folder.
         weights: the generator's state, contiguous CPU tensors.
-        config: network, network_settings, latent, latent_dim, shape and whatever is known beyond.
+        config: network, network_settings, latent, latent_dim, shape, and any further facts.
     """
     content = safetensors.torch.save(weights)
     config = {"format": FORMAT, **config, "generator_sha256": hashlib.sha256(content).hexdigest()}
@@ -112,35 +111,38 @@ def load_bundle(uri: str, device: str = "cpu") -> Bundle:
 
     Args:
         uri: a bundle's folder, local or on object storage.
-        device: "auto", "cpu", "cuda"; it need not be the one it was trained on.
+        device: "auto", "cpu" or "cuda"; it need not be the device of the training.
 
     Raises:
-        InputError: not a bundle, or one whose parts do not fit together.
+        InputError: not a bundle, or one with parts that do not belong together.
     """
     storage = Storage(uri)
     config = read_config(storage, str(uri))
+    content = _read(storage, WEIGHTS, f"{uri}: not a bundle ({WEIGHTS} is missing)")
+    target = choose_device(device)
+    return Bundle(_load_network(config, content, str(uri)).to(target), config, target)
+
+
+def _read(storage: Storage, name: str, message: str) -> bytes:
     try:
-        content = storage.read_bytes(WEIGHTS)
+        return storage.read_bytes(name)
     except Unreachable:
         raise
     except OSError:
-        raise InputError(f"{uri}: not a bundle ({WEIGHTS} is missing)") from None
-    target = choose_device(device)
-    return Bundle(_load_network(config, content, str(uri)).to(target), config, target)
+        raise InputError(message) from None
 
 
 def read_config(storage: Storage, name: str) -> dict[str, Any]:
     """Read and check a bundle's config.json.
 
     Raises:
-        InputError: it is missing, of a newer format, or lacks what loading needs.
+        InputError: the file is missing, has a newer format, or lacks a field that loading needs.
     """
+    unreadable = f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)"
     try:
-        config = json.loads(storage.read_bytes(CONFIG))
-    except Unreachable:
-        raise
-    except (OSError, ValueError, RecursionError):
-        raise InputError(f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)") from None
+        config = json.loads(_read(storage, CONFIG, unreadable))
+    except (ValueError, RecursionError):
+        raise InputError(unreadable) from None
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise InputError(f"{name}: not a bundle ({CONFIG} has no format number)")
     if config["format"] > FORMAT:
@@ -149,28 +151,28 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
     return config
 
 
-def _check_config(config: dict[str, Any], where: str) -> None:
-    _check_shape(config.get("shape"), where)
+def _check_config(config: dict[str, Any], file: str) -> None:
+    _check_shape(config.get("shape"), file)
     latent_dim = config.get("latent_dim")
     if type(latent_dim) is not int or not 1 <= latent_dim <= 2**20:
-        raise InputError(f"{where}: latent_dim {latent_dim} is not a number of dimensions")
+        raise InputError(f"{file}: latent_dim {latent_dim} is not a number of dimensions")
     if config.get("latent") not in LATENTS:
-        raise InputError(f"{where}: latent {config.get('latent')} is not one of {', '.join(LATENTS)}")
+        raise InputError(f"{file}: latent {config.get('latent')} is not one of {', '.join(LATENTS)}")
     if not isinstance(config.get("network_settings"), dict) or not isinstance(config.get("network"), str):
-        raise InputError(f"{where}: network or network_settings is missing")
+        raise InputError(f"{file}: network or network_settings is missing")
 
 
-def _check_shape(shape: Any, where: str) -> None:
-    """Raise `InputError` unless this is the shape of an image, or of a vector, of bearable size."""
-    whole = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
-    if not whole or not all(1 <= n <= LARGEST_SIDE for n in shape):
-        raise InputError(f"{where}: shape {shape} is not [height, width, channels] of an image")
+def _check_shape(shape: Any, file: str) -> None:
+    """Raise `InputError` unless this is the shape of an image or of a vector, of a size that can be handled."""
+    valid = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
+    if not valid or not all(1 <= n <= LARGEST_SIDE for n in shape):
+        raise InputError(f"{file}: shape {shape} is not [height, width, channels] of an image")
     if len(shape) == 3 and shape[2] not in CHANNELS:
-        raise InputError(f"{where}: images have 1 or 3 channels, not {shape[2]}")
+        raise InputError(f"{file}: images have 1 or 3 channels, not {shape[2]}")
 
 
 def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Module:
-    """Build the generator and fill it; nothing of its size is allocated before the sizes agree."""
+    """Build the generator and load its weights. Memory is allocated only if the sizes agree."""
     if hashlib.sha256(content).hexdigest() != config.get("generator_sha256"):
         raise InputError(f"{name}: {WEIGHTS} is damaged, or not the one that {CONFIG} describes")
     try:
@@ -178,24 +180,24 @@ def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Modul
     except safetensors.SafetensorError as error:
         raise InputError(f"{name}: {WEIGHTS} is damaged ({error})") from None
     network = _outline(config, f"{name}/{CONFIG}")
-    wanted = {key: (value.dtype, value.shape) for key, value in network.state_dict().items()}
-    found = {key: (value.dtype, value.shape) for key, value in weights.items()}
-    if wanted != found:
-        odd = sorted(key for key in wanted | found if wanted.get(key) != found.get(key))
+    expected = {key: (value.dtype, value.shape) for key, value in network.state_dict().items()}
+    loaded = {key: (value.dtype, value.shape) for key, value in weights.items()}
+    if expected != loaded:
+        odd = sorted(key for key in expected | loaded if expected.get(key) != loaded.get(key))
         raise InputError(f"{name}: the weights do not fit the network of {CONFIG}: {', '.join(odd[:3])}")
     network.load_state_dict(weights, assign=True)
     network.requires_grad_(False).eval()
     return network.to(memory_format=torch.channels_last)
 
 
-def _outline(config: dict[str, Any], where: str) -> nn.Module:
-    """Build the generator that a config describes without memory for its weights."""
+def _outline(config: dict[str, Any], file: str) -> nn.Module:
+    """Build the generator that a config describes, without memory for its weights."""
     try:
         family = build(FAMILIES[config["network"]], config["network_settings"])
         with torch.device("meta"):
             return family.generator(tuple(config["shape"]), config["latent_dim"])
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{file}: {error}") from None
     except RuntimeError:
-        # PyTorch cannot even count that many weights.
-        raise InputError(f"{where}: describes a network that is too large to be one") from None
+        # PyTorch cannot even count so many weights.
+        raise InputError(f"{file}: describes a network that is too large to be one") from None

@@ -1,4 +1,4 @@
-"""The files of a bundle, for those who move bundles about without loading them (and PyTorch)."""
+"""The files of a bundle, for code that copies bundles without loading them or PyTorch."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ WEIGHTS, CONFIG, SAMPLES, CARD = "generator.safetensors", "config.json", "sample
 
 
 def is_bundle(folder: Storage) -> bool:
-    """Tell whether a folder holds a whole bundle: its configuration is what is written last."""
+    """Return whether a folder holds a complete bundle: its configuration is written last."""
     return folder.exists(CONFIG)
 
 
 def copy_bundle(source: Storage, destination: Storage, facts: dict[str, Any] | None = None) -> None:
-    """Copy a bundle, its configuration last: a copy cut short is no bundle.
+    """Copy a bundle, its configuration last, so that an interrupted copy is not a bundle.
 
     Args:
-        facts: what has become known of it since, for the copy's configuration and model card.
+        facts: further facts for the configuration and the model card of the copy.
 
     Raises:
-        FileNotFoundError: a file is missing; a run that goes on may have replaced its best meanwhile.
+        FileNotFoundError: a file is missing; a run in progress may have replaced its best bundle meanwhile.
     """
     content = {CARD: source.read_bytes(CARD), CONFIG: source.read_bytes(CONFIG)}
     if facts:
         config = json.loads(content[CONFIG]) | facts
         content = {CARD: model_card(config).encode(), CONFIG: json.dumps(config, indent=2).encode()}
     for name in (WEIGHTS, SAMPLES, CARD, CONFIG):
-        # Data that is not images has no samples.png.
+        # Only bundles of images have samples.png.
         if name != SAMPLES or source.exists(name):
             destination.write_bytes(name, content.get(name) or source.read_bytes(name))

@@ -1,10 +1,10 @@
-"""A generator for programs that know nothing of this one: ONNX, and `torch.export`.
+"""Generators in formats for other programs: ONNX and `torch.export`.
 
-generator.onnx   for ONNX Runtime and whatever else reads ONNX; input "latents", output "images"
+generator.onnx   for ONNX Runtime and other programs that read ONNX; input "latents", output "images"
 generator.pt2    a program of `torch.export`, loaded with `torch.export.load`
 
-Both take a batch of any length, hold their weights, and are compared with PyTorch before they are
-written. They are made for others: nothing here loads one that it has not just made.
+Both take a batch of any length and contain their weights. They are compared with PyTorch before they are
+written. This program never loads one that it has not just made.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from gan.bundle.bundle import Bundle
 from gan.errors import InputError
 
 TOLERANCE = 1e-4
-"""Largest difference from PyTorch that is let pass, for images in [-1, 1]: a hundredth of a grey level."""
+"""Largest difference from PyTorch that is allowed, for images in [-1, 1]: a hundredth of a grey level."""
 
 _BATCHES = (1, 5)
-"""Lengths at which a file is compared: not the length of the example that it was traced with."""
+"""Batch sizes at which a file is compared; they differ from the size of the traced example."""
 _EXAMPLE = 2
 
 
 class ConversionFailed(Exception):
-    """A generator cannot be expressed in a format, or gives other images there; the message says why."""
+    """A generator cannot be converted to a format, or gives other images in it; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Converted:
     """A file that holds a bundle's generator.
 
     Attributes:
-        name: of the file.
-        content: what is in it.
-        difference: the largest from PyTorch, over a few images in [-1, 1].
+        name: the file's name.
+        content: its content.
+        difference: largest difference from PyTorch, over a few images in [-1, 1].
     """
 
     name: str
@@ -64,7 +64,7 @@ class _Format:
 
 
 def require(formats: Iterable[str]) -> None:
-    """Check, before anything is written, that the packages which these formats need are there.
+    """Check, before anything is written, that the packages of these formats are installed.
 
     Raises:
         InputError: one is missing.
@@ -76,11 +76,11 @@ def require(formats: Iterable[str]) -> None:
 
 
 def convert(bundle: Bundle, formats: Iterable[str]) -> list[Converted]:
-    """Express a bundle's generator in some of `FORMATS`, and compare each with PyTorch.
+    """Convert a bundle's generator to some of `FORMATS`, and compare each file with PyTorch.
 
     Raises:
         InputError: a package that a format needs is missing.
-        ConversionFailed: PyTorch cannot express this generator so, or the images differ.
+        ConversionFailed: PyTorch cannot convert this generator, or the images differ.
     """
     formats = list(formats)
     require(formats)
@@ -89,7 +89,7 @@ def convert(bundle: Bundle, formats: Iterable[str]) -> list[Converted]:
 
 
 class _FromLatents(nn.Module):
-    """A generator whose argument is called `latents`, whatever its own calls it."""
+    """A generator whose argument is called `latents`."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _FromLatents(nn.Module):
 
 def _trace(bundle: Bundle) -> ExportedProgram:
     """Return the generator as a program for any number of latents."""
-    # A file keeps weights in plain order, whatever order this processor likes.
+    # Files store weights in contiguous order; in memory they are channels_last.
     generator = copy.deepcopy(bundle.generator).cpu().to(memory_format=torch.contiguous_format)
     sizes = {"latents": {0: torch.export.Dim("batch")}}
     with _failing(bundle, "torch.export"), _quietly():
@@ -112,7 +112,7 @@ def _trace(bundle: Bundle) -> ExportedProgram:
 
 
 def _forget_paths(program: ExportedProgram) -> None:
-    """Remove where in the source each operation came from: paths of this machine are not for others."""
+    """Remove the source location of each operation, so that paths of this machine are not published."""
     for module in program.graph_module.modules():
         if isinstance(module, torch.fx.GraphModule):
             for node in module.graph.nodes:
@@ -124,7 +124,7 @@ def _converted(name: str, program: ExportedProgram, bundle: Bundle) -> Converted
     with _failing(bundle, form.file), _quietly():
         content = form.encode(program, _about(bundle))
         difference = _difference(form.open(content), bundle)
-    # Written so that NaN fails too.
+    # This form of the condition also fails for NaN.
     if not difference <= TOLERANCE:
         raise ConversionFailed(f"{form.file}: its images differ from PyTorch's by {difference:.2g}, over {TOLERANCE:g}")
     return Converted(form.file, content, difference)
@@ -135,14 +135,14 @@ def _difference(run: Callable[[Tensor], np.ndarray], bundle: Bundle) -> float:
     for seed, count in enumerate(_BATCHES):
         latents = bundle.latents(count, seed)
         with torch.no_grad():
-            wanted = bundle.generator(latents.to(bundle.device)).float().cpu().numpy()
-        # np.maximum keeps NaN, where max() would lose it.
-        largest = float(np.maximum(largest, np.abs(run(latents) - wanted).max()))
+            expected = bundle.generator(latents.to(bundle.device)).float().cpu().numpy()
+        # np.maximum keeps NaN, which max() would lose.
+        largest = float(np.maximum(largest, np.abs(run(latents) - expected).max()))
     return largest
 
 
 def _about(bundle: Bundle) -> dict[str, str]:
-    """Return what a program needs to know to use the file, for the file itself."""
+    """Return the metadata of a file: what a program must know to use it."""
     config = bundle.config
     return {
         "latent": config["latent"],
@@ -157,7 +157,7 @@ def _about(bundle: Bundle) -> dict[str, str]:
 
 
 def _encode_onnx(program: ExportedProgram, about: dict[str, str]) -> bytes:
-    made = torch.onnx.export(
+    exported = torch.onnx.export(
         program,
         (),
         dynamo=True,
@@ -166,8 +166,8 @@ def _encode_onnx(program: ExportedProgram, about: dict[str, str]) -> bytes:
         dynamic_shapes={"latents": {0: "batch"}},
         verbose=False,
     )
-    assert made is not None
-    model = made.model_proto
+    assert exported is not None
+    model = exported.model_proto
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
     content: bytes = model.SerializeToString()
@@ -209,22 +209,22 @@ FORMATS = {
 }
 
 
-# ---- what PyTorch says on the way
+# ---- errors and warnings of the exporters
 
 
 @contextmanager
-def _failing(bundle: Bundle, what: str) -> Iterator[None]:
-    """Turn whatever PyTorch's exporters raise into one kind of error, with its first line."""
+def _failing(bundle: Bundle, target: str) -> Iterator[None]:
+    """Turn any error of PyTorch's exporters into `ConversionFailed`, with the first line of its message."""
     try:
         yield
-    except Exception as error:  # they raise nearly anything
-        said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ConversionFailed(f"network {bundle.config['network']} cannot be written as {what}: {said}") from error
+    except Exception as error:  # The exporters raise nearly anything.
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ConversionFailed(f"network {bundle.config['network']} cannot be written as {target}: {reason}") from error
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what the exporters tell their developers from the user."""
+    """Suppress warnings of the exporters that are meant for their developers."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Batches on the device: an endless shuffled stream whose whole state is one integer."""
+"""Training batches on the device: an endless shuffled stream whose state is one integer."""
 
 from __future__ import annotations
 
@@ -16,37 +16,39 @@ from gan.errors import InputError
 from gan.tensors.device import free_memory
 
 RESIDENT_SHARE = 0.25
-"""Of the device's free memory: what a data set may take there; other trials share the device."""
+"""Largest share of the device's free memory that a resident data set may take; trials may share the device."""
 _AHEAD = 8
-_PIECE_BYTES = 64 << 20
+"""Batches gathered ahead of time."""
+_COPIED_BYTES = 64 << 20
+"""Bytes copied to the device at a time when a whole data set is loaded."""
 
 
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, count: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order in which an epoch draws `count` rows, and which of its draws are mirrored."""
+    """Return the order in which an epoch draws its `count` rows, and which draws are mirrored."""
     order = np.random.default_rng([seed, epoch]).permutation(count)
     flips = np.random.default_rng([seed, epoch, 1]).random(count) < 0.5
     return order, flips
 
 
 class Batches:
-    """Draws whole batches of training rows, each row once an epoch, in an order fixed by the seed.
+    """Draws full batches of training rows, each row once per epoch, in an order fixed by the seed.
 
-    Epochs follow one another without a gap: a batch at an epoch's end is filled from the next one.
-    What a batch holds depends on (`seed`, `position`) alone, so resuming replays nothing.
+    A batch at the end of an epoch is filled from the next epoch. The content of a batch depends only on
+    (`seed`, `position`), so a resumed stream replays nothing.
 
     Args:
-        rows: what to draw from.
-        batch: rows a batch.
+        rows: the rows to draw from.
+        batch: rows per batch.
         seed: fixes the order, and which rows are flipped.
-        device: where the batches are wanted.
+        device: the device that the batches are returned on.
         flip: mirror each image left to right with probability one half.
-        resident: whether to keep all rows on the device; "auto" does where the device is a GPU and
-            they take no more than a quarter of its free memory.
+        resident: whether to keep all rows on the device. "auto" does so if the device is a GPU and the rows
+            take at most a quarter of its free memory.
 
     Raises:
-        InputError: there are no rows, or a batch of none is asked for.
-        ValueError: `flip` for rows that are not images.
+        InputError: there are no rows, or `batch` is less than 1.
+        ValueError: `flip` is set, but the rows are not images.
     """
 
     def __init__(
@@ -73,11 +75,11 @@ class Batches:
 
     @property
     def resident(self) -> bool:
-        """Whether all rows live on the device."""
+        """Whether all rows are kept on the device."""
         return self._all is not None
 
     def next(self) -> Tensor:
-        """Return the next rows, on the device: uint8 batch×H×W×C, or float32 batch×features."""
+        """Return the next batch on the device: uint8 batch×H×W×C, or float32 batch×features."""
         if self._all is not None:
             rows = self._from_device(self._all)
         elif self._device.type == "cuda":
@@ -92,7 +94,7 @@ class Batches:
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a saved position, of a stream over the same rows with the same seed."""
+        """Continue from the saved position of a stream over the same rows with the same seed."""
         self.position = int(state["position"])
 
     def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,32 +110,32 @@ class Batches:
             )
         return self._sent[epoch]
 
-    def _pieces(self, position: int) -> list[tuple[int, slice]]:
-        """Return which parts of which epochs make up the batch at a position."""
-        pieces = []
-        wanted = self._batch
-        while wanted:
+    def _spans(self, position: int) -> list[tuple[int, slice]]:
+        """Return the epochs that the batch at a position draws from, each with the slice of its order."""
+        spans = []
+        missing = self._batch
+        while missing:
             epoch, start = divmod(position, len(self._rows))
-            taken = min(wanted, len(self._rows) - start)
-            pieces.append((epoch, slice(start, start + taken)))
-            position, wanted = position + taken, wanted - taken
-        return pieces
+            taken = min(missing, len(self._rows) - start)
+            spans.append((epoch, slice(start, start + taken)))
+            position, missing = position + taken, missing - taken
+        return spans
 
     def _from_device(self, rows: Tensor) -> Tensor:
-        # The order of a whole epoch is sent at its start, so that a step copies nothing to the device.
-        parts = [(self._epoch_on_device(epoch), part) for epoch, part in self._pieces(self.position)]
-        drawn = rows.index_select(0, _joined([order[part] for (order, _), part in parts]))
+        # The order of an epoch is sent to the device at its start. A step then copies nothing.
+        spans = [(self._epoch_on_device(epoch), span) for epoch, span in self._spans(self.position)]
+        drawn = rows.index_select(0, _joined([order[span] for (order, _), span in spans]))
         if not self._flip:
             return drawn
-        flips = _joined([flips[part] for (_, flips), part in parts])
+        flips = _joined([flips[span] for (_, flips), span in spans])
         return torch.where(flips[:, None, None, None], drawn.flip(2), drawn)
 
     def _gather(self, position: int) -> Tensor:
         """Copy the batch at a position out of the mapped file."""
-        parts = [(self._epoch(epoch), part) for epoch, part in self._pieces(position)]
-        drawn = self._rows.gather(np.concatenate([order[part] for (order, _), part in parts]))
+        spans = [(self._epoch(epoch), span) for epoch, span in self._spans(position)]
+        drawn = self._rows.gather(np.concatenate([order[span] for (order, _), span in spans]))
         if self._flip:
-            flips = np.concatenate([flips[part] for (_, flips), part in parts])
+            flips = np.concatenate([flips[span] for (_, flips), span in spans])
             drawn[flips] = drawn[flips, :, ::-1]
         return torch.from_numpy(drawn)
 
@@ -141,11 +143,11 @@ class Batches:
         return self._gather(position).pin_memory()
 
     def _prefetched(self) -> Tensor:
-        """Take the batch at the position from those that a thread gathers ahead of time."""
+        """Return the current batch, which a thread has gathered ahead of time."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, "batches")
         if self._ahead and self._ahead[0][0] != self.position:
-            self._ahead.clear()  # The position was set anew.
+            self._ahead.clear()  # The position was changed.
         while len(self._ahead) < _AHEAD:
             position = self.position + len(self._ahead) * self._batch
             self._ahead.append((position, self._pool.submit(self._gather_pinned, position)))
@@ -156,16 +158,15 @@ class Batches:
         return len(self._rows) * self._rows.row_bytes <= (free or 0) * RESIDENT_SHARE
 
     def _load(self) -> Tensor:
-        """Copy all rows to the device, a piece at a time."""
+        """Copy all rows to the device, some at a time."""
         first = torch.from_numpy(self._rows.gather(np.arange(1)))
-        kept = torch.empty((len(self._rows), *first.shape[1:]), dtype=first.dtype, device=self._device)
-        step = max(1, _PIECE_BYTES // self._rows.row_bytes)
-        for start in range(0, len(kept), step):
-            stop = min(start + step, len(kept))
-            kept[start:stop] = torch.from_numpy(self._rows.gather(np.arange(start, stop)))
-        return kept
+        loaded = torch.empty((len(self._rows), *first.shape[1:]), dtype=first.dtype, device=self._device)
+        count = max(1, _COPIED_BYTES // self._rows.row_bytes)
+        for target, rows in zip(loaded.split(count), self._rows.batches(count=count), strict=True):
+            target.copy_(torch.from_numpy(rows))
+        return loaded
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
-    # Most batches are of one part, which need not be copied.
+    # Most batches come from one epoch; their part need not be copied.
     return parts[0] if len(parts) == 1 else torch.cat(parts)

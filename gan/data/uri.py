@@ -1,4 +1,4 @@
-"""How users name data: "SCHEME", "SCHEME:PATH", either with options behind it: "?limit=N", "?channels=1"."""
+"""Data URIs: "SCHEME" or "SCHEME:PATH", optionally followed by options such as `?limit=N` or `?channels=1`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _OPTIONS = re.compile(r"(?s)(.*)\?([a-z_]+=.*)")
 
 @dataclass(frozen=True)
 class DataUri:
-    """A data URI taken apart.
+    """A parsed data URI.
 
     Attributes:
         scheme: a data source's name, or "packed".
-        path: what follows the colon; None without one.
-        limit: how many images are wanted at most; None for all.
-        channels: 1 for grey; None for what the source makes by itself.
+        path: the text after the colon; None if there is no colon.
+        limit: the largest number of images to use; None for all.
+        channels: 1 for grey; None for the source's default.
     """
 
     scheme: str
@@ -32,10 +32,10 @@ class DataUri:
 
     @classmethod
     def parse(cls, uri: str) -> Self:
-        """Take a data URI apart.
+        """Parse a data URI.
 
         Raises:
-            InputError: an option that there is not, a value that is none of it, or one for a packed set.
+            InputError: an unknown option, an invalid value, or an option that packed sets do not take.
         """
         scheme, colon, path = uri.partition(":")
         match = _OPTIONS.fullmatch(uri)
@@ -43,7 +43,7 @@ class DataUri:
             for name in (option.partition("=")[0] for option in match[2].split("&")) if match else ():
                 if name in OPTIONS:
                     raise InputError(f"{uri}: a packed set takes no {name}; give it when packing")
-            match = None  # What follows the question mark is for the storage; see `gan.storage.storage.resolve`.
+            match = None  # The text after the question mark is for the storage; see `gan.storage.storage.resolve`.
         if match is None:
             return cls(scheme, path if colon else None)
         scheme, colon, path = match[1].partition(":")
@@ -57,7 +57,7 @@ class DataUri:
         return cls(scheme, path if colon else None, limit, 1 if "channels" in options else None)
 
     def absolute(self) -> str:
-        """Return the URI with an absolute path, where it has a local one: the same from any folder."""
+        """Return the URI with its local path, if it has one, made absolute."""
         path = self.path
         if path and "://" not in path:
             path = str(Path(path).expanduser().absolute())
@@ -72,7 +72,7 @@ class DataUri:
 
 
 def with_option(uri: str, name: str, value: int | None) -> str:
-    """Return a URI with one more option behind it; None adds none."""
+    """Return a URI with one more option after it, or unchanged if `value` is None."""
     if value is None:
         return uri
     return f"{uri}{'&' if _OPTIONS.fullmatch(uri) else '?'}{name}={value}"

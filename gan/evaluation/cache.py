@@ -1,4 +1,4 @@
-"""Reference statistics on disk: computed once per identity, however many processes ask."""
+"""Reference statistics on disk: computed once per identity, for any number of processes."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Arrays = dict[str, np.ndarray]
 
 
 def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callable[[Arrays], object]) -> Arrays:
-    """Return the arrays kept under `key` in `folder`, computing and keeping them where there are none.
+    """Return the arrays cached under `key` in `folder`; compute and cache them if there are none.
 
-    A kept file that cannot be read, or in which `check` finds fault (InputError), is computed anew.
-    Where the folder cannot be written, nothing is kept, with a warning.
+    They are computed again if the cached file cannot be read, or if `check` raises `InputError` for it.
+    If the folder cannot be written, nothing is cached and a warning is logged.
     """
     path = folder / f"{key}.npz"
     with ExitStack() as lock:
@@ -32,24 +32,24 @@ def cached(folder: Path, key: str, compute: Callable[[], Arrays], check: Callabl
         except OSError as error:
             log.warning("%s: cannot keep reference statistics there (%s)", folder, error)
             return compute()
-        return _kept(path, check) or _keep(path, compute())
+        return _read(path, check) or _write(path, compute())
 
 
-def _kept(path: Path, check: Callable[[Arrays], object]) -> Arrays | None:
+def _read(path: Path, check: Callable[[Arrays], object]) -> Arrays | None:
     if not path.exists():
         return None
     try:
         arrays = read_npz(path)
         check(arrays)
     except InputError as error:
-        log.warning("computing anew what the cache holds damaged: %s", error)
+        log.warning("computing reference statistics again, as the cached file is damaged: %s", error)
         return None
     return arrays
 
 
-def _keep(path: Path, arrays: Arrays) -> Arrays:
+def _write(path: Path, arrays: Arrays) -> Arrays:
     try:
         write_npz(path, arrays)
-    except OSError as error:  # a full disk costs the cache, not the result
+    except OSError as error:  # Without a cache the result is still valid.
         log.warning("%s: cannot keep reference statistics there (%s)", path, error)
     return arrays

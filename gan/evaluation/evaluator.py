@@ -1,9 +1,9 @@
-"""Scoring a generator while it trains: samples stream through features into one distance."""
+"""Scoring a generator: the features of its samples, and their distance from those of real images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,12 +25,12 @@ COLLAPSED_SPREAD = 0.02
 """Collapse threshold: pixel spread of the samples divided by that of real images."""
 
 EVALUATION_SEED = 0
-"""Of the latents and the real images: the same for all trainings, so that their scores can be compared."""
+"""Seed of the latents and the real images: the same for all trainings, so that their scores can be compared."""
 
-BATCH = 250  # rows at a time; no figure depends on it beyond rounding
+BATCH = 250  # Rows at a time; scores depend on it only by rounding.
 
 Sampler = Callable[[int, int], Tensor]
-"""`sample(start, count)`: rows start … start+count−1 of a fixed sequence, uint8 N×H×W×C or float32 N×F."""
+"""`sample(start, count)` returns rows start … start+count−1 of a fixed sequence, uint8 N×H×W×C or float32 N×F."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Evaluation:
     """One score of a generator.
 
     Attributes:
-        fid: Fréchet distance in the evaluator's features; None where these were not finite, which
-            callers take as divergence.
-        pixel_spread: how far samples differ from each other, relative to real images: about 1 for a
-            healthy generator, 0 for one that is stuck on a single image.
-        seconds: wall-clock time of the evaluation, sampling included.
+        fid: Fréchet distance in the evaluator's features; None if these were not finite, which callers
+            treat as divergence.
+        pixel_spread: pixel spread of the samples divided by that of real images: about 1 for a healthy
+            generator, 0 for one that makes a single image.
+        seconds: wall-clock time of the evaluation, including sampling.
     """
 
     fid: float | None
@@ -51,15 +51,15 @@ class Evaluation:
 
 
 class Evaluator:
-    """A reference, and everything needed to measure generators against it.
+    """Measures generators against a fixed reference of real images.
 
-    It can be pickled, and comes back on the CPU: call `to(device)` where it arrives.
+    It can be pickled. It is unpickled on the CPU; call `to(device)` then.
 
     Args:
-        features: the extractor.
-        reference: the real side, in these features.
-        spread: mean over pixels of the real images' standard deviation, in the rows' own units.
-        identity: what its scores depend on; `identity.latent_seed` is for whoever draws the latents.
+        features: the feature extractor.
+        reference: the statistics of the real images in these features.
+        spread: standard deviation of the real images, averaged over pixels, in the rows' units.
+        identity: everything that scores depend on; the caller draws latents with `identity.latent_seed`.
     """
 
     def __init__(
@@ -82,17 +82,17 @@ class Evaluator:
         inception_weights: Path | None = None,
         cache_dir: Path | None = None,
     ) -> Self:
-        """Make an evaluator for generators of `data`, its reference from the cache or computed now.
+        """Make an evaluator for generators of `data`. The reference is read from the cache or computed.
 
         Args:
-            data: the set; its training part is what generators are compared with.
-            features: the extractor, or its name.
-            samples: generated images per evaluation, and real ones in the reference, as far as the
-                training part has that many.
-            seed: decides which real images are the reference, and which latents generators are given.
-            device: where features and distances are computed.
+            data: the data set; generators are compared with its training part.
+            features: the feature extractor, or its name.
+            samples: number of generated images per evaluation; also of real images in the reference, if the
+                training part has so many.
+            seed: selects the real images of the reference, and the latents of generators.
+            device: the device that computes features and distances.
             inception_weights: file of the Inception network's weights.
-            cache_dir: where reference statistics are kept; the user's cache if None.
+            cache_dir: folder of the cached reference statistics; the user's cache if None.
 
         Raises:
             InputError: unknown features, unusable weights, or fewer than two samples or real images.
@@ -106,7 +106,7 @@ class Evaluator:
 
         def compute() -> Arrays:
             rows = reference_rows(len(data.train), samples, seed)
-            statistics, spread = _measure(_gathered(data.train, rows), extractor)
+            statistics, spread = _measure(map(torch.from_numpy, data.train.batches(rows, BATCH)), extractor)
             return as_arrays(statistics) | {"spread": np.asarray(spread)}
 
         def check(arrays: Arrays) -> tuple[Statistics, float]:
@@ -118,16 +118,16 @@ class Evaluator:
 
     @property
     def samples(self) -> int:
-        """How many samples one evaluation takes."""
+        """Number of samples that one evaluation takes."""
         return self.identity.samples
 
     @property
     def single_image_fid(self) -> float:
-        """FID of samples that all have the mean features of real ones: the trace of the reference's covariance."""
+        """FID of samples that all have the mean features of real images: the trace of the reference's covariance."""
         return self.reference.trace
 
     def caveat(self) -> str | None:
-        """Return what must be said of its scores, if anything: too few samples for so many features."""
+        """Return a warning if there are too few samples for the number of features, else None."""
         return singular(self.features.dimensions, min(self.samples, self.identity.reference_samples))
 
     def to(self, device: torch.device | str) -> Self:
@@ -140,29 +140,30 @@ class Evaluator:
         return self.__dict__ | {"reference": self.reference.to("cpu")}
 
     def evaluate(self, sample: Sampler, batch: int = BATCH, keep: list[Tensor] | None = None) -> Evaluation:
-        """Score what `sample` yields for rows 0 … samples−1, asked for in order, `batch` at a time.
+        """Score the rows 0 … samples−1 of `sample`, which is called for `batch` rows at a time, in order.
 
-        Their features are appended to `keep`, where that is given.
+        Args:
+            keep: if given, the features of the samples are appended to it.
         """
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         starts = range(0, self.samples, batch)
         batches = (sample(start, min(batch, self.samples - start)) for start in starts)
         try:
             statistics, spread = _measure(batches, self.features, keep)
         except NotFinite:
-            return Evaluation(None, None, time.perf_counter() - began)
-        # Real images that do not differ leave nothing to compare with.
+            return Evaluation(None, None, time.perf_counter() - start_time)
+        # If all real images are equal, there is no spread to compare with.
         relative = spread / self.spread if self.spread > 0 else 1.0
-        return Evaluation(self.reference.distance(statistics), relative, time.perf_counter() - began)
+        return Evaluation(self.reference.distance(statistics), relative, time.perf_counter() - start_time)
 
 
 def statistics_of(rows: Rows | Iterable[Tensor | np.ndarray], features: FeatureExtractor) -> Statistics:
-    """Return the feature statistics of a part of a data set, or of batches of its rows.
+    """Return the feature statistics of a part of a data set, or of batches of rows.
 
     Raises:
         InputError: fewer than two rows, or features that are not finite.
     """
-    batches = _gathered(rows, np.arange(len(rows))) if isinstance(rows, Rows) else rows
+    batches = rows.batches(count=BATCH) if isinstance(rows, Rows) else rows
     accumulator = Accumulator()
     for batch in batches:
         accumulator.add(features(torch.as_tensor(batch)))
@@ -170,9 +171,10 @@ def statistics_of(rows: Rows | Iterable[Tensor | np.ndarray], features: FeatureE
 
 
 def reference_rows(available: int, samples: int, seed: int) -> np.ndarray:
-    """Choose `samples` of `available` rows by seed, ascending; all of them where there are fewer.
+    """Choose `samples` of `available` rows by seed, in ascending order; all rows if there are fewer.
 
-    The ranks of raw random bits decide: NumPy pledges that these never change, other than its shuffle.
+    The choice follows the ranks of raw random bits. NumPy guarantees that these never change, which it does
+    not for its shuffle.
     """
     keys = np.random.Philox(key=seed).random_raw(available)
     return np.sort(np.argsort(keys, kind="stable")[:samples])
@@ -193,27 +195,22 @@ def _identify(data: DataSet, features: FeatureExtractor, samples: int, seed: int
     )
 
 
-def _gathered(rows: Rows, positions: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(positions), BATCH):
-        yield torch.from_numpy(rows.gather(positions[start : start + BATCH]))
-
-
 def _measure(
     batches: Iterable[Tensor], features: FeatureExtractor, keep: list[Tensor] | None = None
 ) -> tuple[Statistics, float]:
-    """Return feature statistics, and the mean over pixels of the standard deviation across rows."""
+    """Return feature statistics, and the standard deviation across rows, averaged over pixels."""
     accumulator, spread = Accumulator(), _Spread()
     for batch in batches:
-        found = features(batch)
-        accumulator.add(found)
+        embedded = features(batch)
+        accumulator.add(embedded)
         spread.add(batch)
         if keep is not None:
-            keep.append(found)
+            keep.append(embedded)
     return accumulator.finish(), spread.finish()
 
 
 class _Spread:
-    """Streaming standard deviation of each pixel; exact for uint8, whose sums are whole numbers."""
+    """Streaming standard deviation of each pixel. It is exact for uint8, whose sums are integers."""
 
     def __init__(self) -> None:
         self._count = 0

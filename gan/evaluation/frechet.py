@@ -1,9 +1,9 @@
 """The Fréchet distance between two Gaussians (Heusel et al. 2017), in its symmetric form.
 
-‖μr − μg‖² + tr Σr + tr Σg − 2 tr (Lᵀ Σg L)^½ with Σr = L Lᵀ, after Dowson & Landau 1982: any factor L
-does, as the matrix under the root has the eigenvalues of Σr Σg. It is symmetric and positive
-semi-definite, so that its eigenvalues are all that is needed: no general matrix square root, no complex
-numbers, and singular covariances are no special case.
+‖μr − μg‖² + tr Σr + tr Σg − 2 tr (Lᵀ Σg L)^½ with Σr = L Lᵀ, after Dowson & Landau 1982. Any factor L
+works, as the matrix under the root has the eigenvalues of Σr Σg. It is symmetric and positive semi-definite,
+so its eigenvalues suffice: there is no general matrix square root, there are no complex numbers, and singular
+covariances are not a special case.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor
 from gan.errors import InputError
 from gan.evaluation.statistics import Statistics
 
-_BLOCK = 256  # columns at a time
+_BLOCK = 256  # Columns at a time.
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The real side of the distance, with what can be computed once ahead of many comparisons.
+    """The statistics of the real images, prepared once for many comparisons.
 
     Attributes:
         mean: float64 [D].
         factor: float64 [D, D], lower triangular: L of the covariance L Lᵀ.
-        trace: of the covariance.
+        trace: trace of the covariance.
     """
 
     mean: Tensor
@@ -41,10 +41,10 @@ class Reference:
         return Reference(self.mean.to(device), self.factor.to(device), self.trace)
 
     def distance(self, other: Statistics) -> float:
-        """Return the squared Fréchet distance (FID when the features are Inception's), never below 0.
+        """Return the squared Fréchet distance (FID if the features are Inception's), at least 0.
 
         Raises:
-            InputError: statistics of another number of dimensions.
+            InputError: the statistics have another number of dimensions.
         """
         if other.mean.shape != self.mean.shape:
             raise InputError(
@@ -52,29 +52,30 @@ class Reference:
                 "they come from different feature extractors"
             )
         other = other.to(self.mean.device)
-        # Rounding leaves tiny negative eigenvalues where the true one is 0.
+        # Rounding can make an eigenvalue of 0 slightly negative.
         cross = torch.linalg.eigvalsh(_congruent(other.covariance, self.factor)).clamp(min=0).sqrt().sum()
         shift = (self.mean - other.mean).square().sum()
         return max(0.0, float(shift + self.trace + other.covariance.trace() - 2 * cross))
 
 
 def _factor(covariance: Tensor) -> Tensor:
-    """Return L, lower triangular, with L Lᵀ = covariance; also where that is singular."""
+    """Return the lower triangular L with L Lᵀ = covariance, which may be singular."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     if not bool(failed):
         return factor
-    # R R = RᵀR = (Q U)ᵀ(Q U) = UᵀU, of the symmetric root R.
+    # With the symmetric root R = Q U: R R = RᵀR = (Q U)ᵀ(Q U) = UᵀU, so L = Uᵀ.
     values, vectors = torch.linalg.eigh(covariance)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return torch.linalg.qr(root, mode="r")[1].T.contiguous()
 
 
 def _congruent(covariance: Tensor, factor: Tensor) -> Tensor:
-    """Return the lower triangle of Lᵀ Σ L, which is all that `eigvalsh` reads; what is above is left out.
+    """Return the lower triangle of Lᵀ Σ L, which is all that `eigvalsh` reads.
 
-    By blocks, a quarter of the work of two whole products: L is triangular, and so is what is wanted.
+    It is computed in blocks, with a quarter of the work of two full products: L is triangular, and only a
+    triangle of the result is needed.
     """
-    right = torch.zeros_like(factor)  # Σ L, from its diagonal down
+    right = torch.zeros_like(factor)  # Σ L, from its diagonal down.
     out = torch.zeros_like(factor)
     for start in range(0, len(factor), _BLOCK):
         block = slice(start, start + _BLOCK)

@@ -1,4 +1,4 @@
-"""What a score was measured with: only scores of equal identity may be compared or ranked."""
+"""The identity of an evaluation: only scores of equal identity may be compared or ranked."""
 
 from __future__ import annotations
 
@@ -12,19 +12,11 @@ from typing import Any
 from gan.errors import InputError
 from gan.metric import metric_name
 
-# What the reference statistics depend on; the rest concerns the generated side or is only a name.
-_OF_REFERENCE = (
-    "features",
-    "weights_sha256",
-    "resize",
-    "reference_samples",
-    "reference_seed",
-    "data_hash",
-    "size",
-)
-
 EXTRACTION = ("features", "weights_sha256", "resize", "size")
-"""What features themselves depend on: statistics that differ in one of these cannot be compared."""
+"""The fields that features depend on: statistics that differ in one of these cannot be compared."""
+
+_OF_REFERENCE = (*EXTRACTION, "reference_samples", "reference_seed", "data_hash")
+"""The fields that the reference statistics depend on; the others concern generated images or are only names."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +24,14 @@ class EvaluationIdentity:
     """Everything that a score depends on besides the generator.
 
     Attributes:
-        features: the extractor's name.
-        weights_sha256: of the extractor's weights.
-        resize: how images reach the extractor's own size.
-        samples: how many images are generated.
-        reference_samples: how many real images they are compared with.
-        reference_seed: which real images these are.
-        latent_seed: which latents the generator is given.
-        data: how the user named the data; no part of equality, as one set may have many names.
+        features: name of the feature extractor.
+        weights_sha256: hash of the extractor's weights.
+        resize: how images are resized to the extractor's input size.
+        samples: number of generated images.
+        reference_samples: number of real images that they are compared with.
+        reference_seed: seed that selects the real images.
+        latent_seed: seed of the generator's latents.
+        data: the data URI; not part of equality, because one set may have many names.
         data_hash: content hash of the data.
         size: height of the images in pixels, or length of the vectors.
     """
@@ -57,7 +49,7 @@ class EvaluationIdentity:
 
     @property
     def metric(self) -> str:
-        """What a distance measured so is called; see `metric_name`."""
+        """The name of a distance with this identity; see `metric_name`."""
         return metric_name(self.features, self.weights_sha256)
 
     def as_dict(self) -> dict[str, Any]:
@@ -65,7 +57,7 @@ class EvaluationIdentity:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EvaluationIdentity:
-        """Rebuild an identity from `as_dict()`, back from JSON.
+        """Make an identity from the result of `as_dict()`.
 
         Raises:
             InputError: a key is missing or unknown.
@@ -78,17 +70,22 @@ class EvaluationIdentity:
 
     def digest(self) -> str:
         """Return a sha256 that is equal for equal identities, on every machine."""
-        counted = [entry.name for entry in dataclasses.fields(self) if entry.compare]
-        return _digest({name: getattr(self, name) for name in counted})
+        return self._digest(self._compared())
 
     def reference_digest(self) -> str:
-        """Return a sha256 over what the reference statistics depend on: their name in the cache."""
-        return _digest({name: getattr(self, name) for name in _OF_REFERENCE})
+        """Return a sha256 over the fields that the reference statistics depend on: their cache key."""
+        return self._digest(_OF_REFERENCE)
 
     def differences(self, other: EvaluationIdentity) -> list[str]:
-        """Return one "field: mine, not theirs" for each field that counts and differs."""
-        counted = [entry.name for entry in dataclasses.fields(self) if entry.compare]
-        return differing(self.as_dict(), other.as_dict(), counted)
+        """Return one "field: mine, not theirs" for each compared field that differs."""
+        return differing(self.as_dict(), other.as_dict(), self._compared())
+
+    def _compared(self) -> list[str]:
+        return [entry.name for entry in dataclasses.fields(self) if entry.compare]
+
+    def _digest(self, names: Iterable[str]) -> str:
+        values = {name: getattr(self, name) for name in names}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -96,15 +93,11 @@ def differing(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterabl
     return [f"{name}: {mine.get(name)}, not {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)]
 
 
-def _digest(values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
-
-
 def require_same(first: EvaluationIdentity, second: EvaluationIdentity) -> None:
-    """Let scores be compared only when they were measured alike.
+    """Check that two scores can be compared.
 
     Raises:
-        InputError: the identities differ; the message lists how.
+        InputError: the identities differ; the message lists the differences.
     """
     differences = first.differences(second)
     if differences:

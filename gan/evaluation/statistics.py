@@ -1,10 +1,9 @@
-"""Mean and covariance of features: streamed in float64, on the features' device, kept as `.npz`."""
+"""Mean and covariance of features: computed as a stream in float64 on the features' device, saved as `.npz`."""
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,21 +16,22 @@ import torch
 from torch import Tensor
 
 from gan.errors import InputError, NotFinite, TooFew
+from gan.storage.storage import write_atomically
 
-_MEASURED = "evaluation"  # pytorch-fid, which reads `mu` and `sigma`, passes over it
+_MEASURED = "evaluation"  # pytorch-fid reads only `mu` and `sigma`.
 
 _ROUNDING = 1e-5
-"""How far a covariance may be from symmetric and positive, relative to its largest entry: some files are float32."""
+"""Tolerance for a covariance to be symmetric and positive, relative to its largest entry: some files are float32."""
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """First two moments of a set's features.
+    """The first two moments of a set's features.
 
     Attributes:
         mean: float64 [D].
         covariance: float64 [D, D], unbiased (ddof=1).
-        count: how many rows went in; None when a file made elsewhere does not tell.
+        count: number of rows; None for a file of another program without it.
     """
 
     mean: Tensor
@@ -43,10 +43,10 @@ class Statistics:
 
 
 class Accumulator:
-    """Streaming mean and covariance, the same for every way of cutting the rows into batches.
+    """Streaming mean and covariance, which do not depend on how rows are split into batches.
 
-    Sums are taken relative to the first row: without a shift, Σxxᵀ − nμμᵀ loses its digits as soon
-    as the mean is large next to the spread (Chan, Golub & LeVeque 1983).
+    Sums are relative to the first row. Without this shift, Σxxᵀ − nμμᵀ loses digits if the mean is large
+    compared with the spread (Chan, Golub & LeVeque 1983).
     """
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Accumulator:
         self._shift = self._sum = self._products = torch.empty(0, dtype=torch.float64)
 
     def add(self, features: Tensor) -> None:
-        """Take in features [N, D] of any floating type.
+        """Add features [N, D] of any floating type.
 
         Raises:
-            InputError: another number of dimensions than in the batches before.
+            InputError: another number of dimensions than in earlier batches.
         """
         if len(features) == 0:
             return
@@ -82,7 +82,7 @@ class Accumulator:
         """
         if self._count < 2:
             raise TooFew(f"a covariance needs at least 2 samples, got {self._count}")
-        # One look at the end: what is not finite in any row stays so in the sums.
+        # One check at the end suffices: NaN or infinity in any row stays in the sums.
         if not bool(torch.isfinite(self._sum).all()):
             raise NotFinite("features are not finite (NaN or infinity)")
         offset = self._sum / self._count
@@ -90,37 +90,22 @@ class Accumulator:
         return Statistics(self._shift + offset, (covariance + covariance.T) / 2, self._count)
 
 
-# What NumPy raises for a file that is none of its own, cut short, or claims an absurd size.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    AttributeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""Errors of NumPy for a file that is not its own, is cut short, or claims an absurd size."""
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an `.npz` to a temporary file beside `path`, then rename: no reader sees half of one."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Write an `.npz` file completely or not at all."""
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read every array of an `.npz`; pickled objects are refused.
+    """Read every array of an `.npz` file; pickled objects are refused.
 
     Raises:
-        InputError: not there, not an `.npz`, truncated, or holding pickled objects.
+        InputError: the file is missing, is not an `.npz`, is truncated, or holds pickled objects.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -131,30 +116,30 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def as_arrays(statistics: Statistics) -> dict[str, np.ndarray]:
-    """Name the parts as pytorch-fid does (`mu`, `sigma`); it ignores `count`."""
+    """Return the parts under the names of pytorch-fid, `mu` and `sigma`, and `count`, which it ignores."""
     arrays = {"mu": statistics.mean.cpu().numpy(), "sigma": statistics.covariance.cpu().numpy()}
     return arrays if statistics.count is None else arrays | {"count": np.asarray(statistics.count)}
 
 
 def from_arrays(arrays: dict[str, np.ndarray], origin: str) -> Statistics:
-    """Check and convert what `as_arrays` names.
+    """Convert the result of `as_arrays` back, and check it.
 
     Raises:
-        InputError: a part is missing, not numeric, not finite or of the wrong shape; names `origin`.
+        InputError: a part is missing, not numeric, not finite or of the wrong shape; the message names `origin`.
     """
     if "mu" not in arrays or "sigma" not in arrays:
-        raise InputError(f"{origin}: no 'mu' and 'sigma' in it, so these are not FID statistics")
+        raise InputError(f"{origin}: has no 'mu' and 'sigma', so these are not FID statistics")
     mean, covariance, count = arrays["mu"], arrays["sigma"], arrays.get("count")
     if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
         raise InputError(f"{origin}: 'mu' and 'sigma' must hold real numbers")
     if mean.ndim != 1 or len(mean) == 0 or covariance.shape != (len(mean), len(mean)):
-        raise InputError(f"{origin}: {mean.shape} and {covariance.shape} are no shapes of mean and covariance")
+        raise InputError(f"{origin}: {mean.shape} and {covariance.shape} are not shapes of mean and covariance")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise InputError(f"{origin}: the statistics are not finite")
     if count is not None and (count.shape != () or count.dtype.kind not in "iu" or count < 2):
-        raise InputError(f"{origin}: 'count' is no number of images, which is 2 or more")
+        raise InputError(f"{origin}: 'count' is not a number of images, which must be 2 or more")
     if not np.allclose(covariance, covariance.T, rtol=0, atol=_ROUNDING * float(np.abs(covariance).max())):
-        raise InputError(f"{origin}: 'sigma' is not symmetric, so it is no covariance")
+        raise InputError(f"{origin}: 'sigma' is not symmetric, so it is not a covariance")
     return Statistics(
         torch.from_numpy(mean.astype(np.float64)),
         torch.from_numpy(covariance.astype(np.float64)),
@@ -163,22 +148,13 @@ def from_arrays(arrays: dict[str, np.ndarray], origin: str) -> Statistics:
 
 
 def save_statistics(path: Path, statistics: Statistics, measured: Mapping[str, Any] | None = None) -> None:
-    """Write statistics as an `.npz` that pytorch-fid reads too, with what they were measured with."""
+    """Write statistics as an `.npz` that pytorch-fid reads too, with a description of how they were measured."""
     arrays = as_arrays(statistics)
     write_npz(path, arrays if measured is None else arrays | {_MEASURED: np.asarray(json.dumps(dict(measured)))})
 
 
-def load_statistics(path: Path) -> Statistics:
-    """Read statistics from an `.npz`, pytorch-fid's included.
-
-    Raises:
-        InputError: not such a file; the message names it.
-    """
-    return load_measured(path)[0]
-
-
-def load_measured(path: Path) -> tuple[Statistics, dict[str, Any] | None]:
-    """Read statistics and what they say they were measured with; None for files of pytorch-fid, which do not.
+def load_statistics(path: Path) -> tuple[Statistics, dict[str, Any] | None]:
+    """Read statistics and the description of how they were measured, which files of pytorch-fid lack (None).
 
     Raises:
         InputError: not such a file; the message names it.
@@ -187,7 +163,7 @@ def load_measured(path: Path) -> tuple[Statistics, dict[str, Any] | None]:
     statistics = from_arrays(arrays, str(path))
     values = torch.linalg.eigvalsh(statistics.covariance)
     if float(values[0]) < -_ROUNDING * float(values.abs().max()):
-        raise InputError(f"{path}: 'sigma' has negative eigenvalues, so it is no covariance")
+        raise InputError(f"{path}: 'sigma' has negative eigenvalues, so it is not a covariance")
     if _MEASURED not in arrays:
         return statistics, None
     try:

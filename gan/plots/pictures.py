@@ -1,4 +1,4 @@
-"""Pictures of what a training learns from, to be seen beside what it makes."""
+"""Pictures of the training images, to be compared with generated ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ REAL_COUNT, REAL_SEED = 64, 0
 
 
 def write_real(folder: Storage, data: DataSet) -> None:
-    """Write `real.png`, a grid of 64 training images chosen by a fixed seed, unless it is there already.
+    """Write `real.png`, a grid of 64 training images chosen by a fixed seed, unless it exists already.
 
-    Laid out as sample grids are. Data that is not images has none.
+    Its layout is that of sample grids. Nothing is written for data that is not images.
     """
-    # Imported here: whoever only looks for the picture does without PyTorch.
+    # Imported here, so that code which only reads the picture does not import PyTorch.
     from gan.evaluation.evaluator import reference_rows
     from gan.tensors.images import encode_png, grid
 

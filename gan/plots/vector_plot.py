@@ -1,4 +1,4 @@
-"""What a sample grid is for data that is not images: generated rows as lines, real ones beside them."""
+"""The counterpart of a sample grid for data that is not images: generated and real rows as lines."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _GENERATED, _REAL, _BOUNDS = "#1f6fb4", "#5a5a5a", "#e9e4d4"
 
 
 def plot_vectors(generated: np.ndarray, real: np.ndarray, lines: int = 64) -> bytes:
-    """Draw rows as lines over their index, with all that lies between the bounds of the real rows shaded.
+    """Draw rows as lines over their index, and shade the range between the bounds of the real rows.
 
     Args:
-        generated, real: float rows [n, F]; all count towards bounds and share, the first `lines` are drawn.
+        generated, real: float rows [n, F]. All of them determine the bounds and the share within them; the
+            first `lines` are drawn.
 
     Returns:
         A PNG.
     """
-    # Imported here: most trainings are of images, and never need it. The plain classes, not pyplot, which
-    # keeps figures alive and may want a display.
+    # Imported here, as trainings on images do not need it. pyplot is not used, because it keeps figures in
+    # memory and may need a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

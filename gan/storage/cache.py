@@ -1,4 +1,4 @@
-"""Where this user's caches are."""
+"""The folder of this user's caches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storage that outlives trouble which passes: a network folder that hangs up, an object store that is busy."""
+"""Storage that retries after transient errors, such as a network folder that hangs or a busy object store."""
 
 from __future__ import annotations
 
@@ -9,68 +9,67 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gan.storage.storage import Storage
-from gan.terminal import warn
+from gan.terminal import one_line, warn
 
 RETRY_SECONDS = 45.0
-"""How long an operation is tried again: longer than most servers take to start anew, and shorter than the minute after
-which a run whose driver gives no sign of life may be taken over."""
+"""How long an operation is retried. It is longer than most servers take to restart, and shorter than the minute after
+which another driver may take over a run whose driver gives no sign of life."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 5.0
-_LASTING = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT}
-_LASTING |= {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG}
-"""Errors that do not pass by themselves; who waits for a full disk only learns of it later."""
+_PERMANENT = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOSPC, errno.EDQUOT}
+_PERMANENT |= {errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG}
+"""Errors that are raised at once, because waiting does not help. A full disk is one: the user must learn of it."""
 
 Result = TypeVar("Result")
 
 
-def with_retries(operation: Callable[[], Result], what: str, seconds: float = RETRY_SECONDS) -> Result:
-    """Do something with storage, again and again while it fails, for some time.
+def with_retries(operation: Callable[[], Result], name: str, seconds: float = RETRY_SECONDS) -> Result:
+    """Run an operation on storage, and retry it while it fails with a transient error.
 
     Args:
-        operation: may be done twice.
-        what: names it to the user.
-        seconds: after which its error is raised.
+        operation: it may run several times.
+        name: its name in the warning to the user.
+        seconds: how long it is retried before its error is raised.
     """
     begin, wait = time.monotonic(), _FIRST_WAIT
     while True:
         try:
             return operation()
         except OSError as error:
-            left = begin + seconds - time.monotonic()
-            if error.errno in _LASTING or isinstance(error, FileNotFoundError) or left <= 0:
+            remaining = begin + seconds - time.monotonic()
+            if error.errno in _PERMANENT or isinstance(error, FileNotFoundError) or remaining <= 0:
                 raise
             if wait == _FIRST_WAIT:
-                reason = " ".join(str(error).split())
-                warn(f"{what}: {reason}; trying again for {seconds:.0f} s")
-            time.sleep(min(wait, left))
+                warn(f"{name}: {one_line(error)}; trying again for {seconds:.0f} s")
+            time.sleep(min(wait, remaining))
             wait = min(2 * wait, _LONGEST_WAIT)
 
 
 class RetryingStorage(Storage):
-    """A storage whose single operations are tried again for `RETRY_SECONDS`; those on whole trees are not.
+    """A storage that retries its operations on single files for `RETRY_SECONDS`.
 
-    For what has begun and must not be lost. Where nothing has begun yet, a plain `Storage` tells at once what is wrong.
+    It is for work in progress that must not be lost. Before the work begins, a plain `Storage` reports errors at once.
     """
 
     @classmethod
     def of(cls, storage: Storage) -> RetryingStorage:
-        """Return a storage of the same place."""
+        """Return a retrying storage of the same folder."""
         return cls(storage.uri, storage._given)
 
     def read_bytes(self, path: str) -> bytes:
-        return self._patiently(super().read_bytes, path)
+        return self._retried(super().read_bytes, path)
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        self._patiently(super().write_bytes, path, data)
+        self._retried(super().write_bytes, path, data)
 
     def delete(self, path: str) -> None:
-        self._patiently(super().delete, path)
+        self._retried(super().delete, path)
 
     def list(self, path: str = "") -> names[str]:
-        return self._patiently(super().list, path)
+        return self._retried(super().list, path)
 
     def exists(self, path: str = "") -> bool:
-        return self._patiently(super().exists, path)
+        return self._retried(super().exists, path)
 
-    def _patiently(self, operation: Callable[..., Result], path: str, *more: Any) -> Result:
-        return with_retries(lambda: operation(path, *more), f"{self.uri}/{path}")
+    def _retried(self, operation: Callable[..., Result], path: str, *arguments: Any) -> Result:
+        return with_retries(lambda: operation(path, *arguments), f"{self.uri}/{path}")

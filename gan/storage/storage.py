@@ -1,4 +1,4 @@
-"""Where files live: a local folder or an object store, behind one small interface."""
+"""Files in a local folder or on an object store, behind one small interface."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -22,30 +22,30 @@ from gan.errors import InputError
 SCHEMES = ("file", "s3", "gs")
 _TEMPORARY = ".tmp"
 _COPIED_BYTES = 16 << 20
-"""What is read at once of a file that is copied."""
+"""Bytes read at a time when a file is copied."""
 
 
 class Unreachable(InputError, OSError):
-    """No connection to a store: before a run has begun the user's to mend, later trouble that may pass."""
+    """No connection to a store. Before a run begins this is bad input; later it is an error that may be transient."""
 
 
 def resolve(uri: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the filesystem of a location, and the location's path within it.
 
     Args:
-        uri: a local path, or a URI of scheme file, s3 or gs. Options of pyarrow's filesystems may
+        uri: a local path, or a URI of scheme file, s3 or gs. Options of PyArrow's filesystems may
             follow a question mark: "s3://bucket/folder?endpoint_override=localhost:9000&scheme=http".
 
     Raises:
-        InputError: an unknown scheme, a malformed URI, or no way to reach the store.
+        InputError: an unknown scheme, a malformed URI, or a store that cannot be reached.
     """
-    place = _Location.parse(str(uri))
-    return place.connect(), place.path
+    location = _Location.parse(str(uri))
+    return location.connect(), location.path
 
 
 @dataclass(frozen=True)
 class _Location:
-    """A URI taken apart: `path` is absolute for files, and begins with the bucket elsewhere."""
+    """A parsed URI. `path` is absolute for files; on an object store it begins with the bucket."""
 
     scheme: str
     path: str
@@ -77,7 +77,7 @@ class _Location:
         return cls(parts.scheme, f"{parts.netloc}/{folder}".rstrip("/"), parts.query)
 
     def uri(self, path: str) -> str:
-        """Return how another path on the same filesystem is written."""
+        """Return the URI of another path on the same filesystem."""
         if self.scheme == "file":
             return path
         return f"{self.scheme}://{quote(path)}" + (f"?{self.query}" if self.query else "")
@@ -88,7 +88,7 @@ class _Location:
         bucket = self.uri(self.path.partition("/")[0])
         try:
             if self.scheme == "gs" and not self.query:
-                # The default goes on trying for a quarter of an hour when the store cannot be reached.
+                # By default it retries for a quarter of an hour when the store cannot be reached.
                 return fs.GcsFileSystem(retry_time_limit=timedelta(minutes=1))
             return fs.FileSystem.from_uri(bucket)[0]
         except OSError as error:
@@ -103,40 +103,35 @@ def _one_line(error: BaseException) -> str:
 
 
 def split_file(uri: str | Path) -> tuple[Storage, str]:
-    """Return the storage of the folder that a file is in, and the file's name there.
+    """Return the storage of the folder that a file is in, and the file's name in it.
 
     Raises:
-        InputError: the URI is malformed, or names no file.
+        InputError: the URI is malformed, or does not name a file.
     """
-    place = _Location.parse(str(uri))
-    folder, _, name = place.path.rpartition("/")
-    if not name or (not folder and place.scheme != "file"):
+    location = _Location.parse(str(uri))
+    folder, _, name = location.path.rpartition("/")
+    if not name or (not folder and location.scheme != "file"):
         raise InputError(f"'{uri}' does not name a file")
-    return Storage(place.uri(folder or "/")), name
+    return Storage(location.uri(folder or "/")), name
 
 
 class Storage:
-    """A folder on some filesystem; every name is relative to it and cannot leave it.
+    """A folder on a local or remote filesystem. Names of files are relative to it and cannot leave it.
 
-    It may be pickled and sent to other processes: the connection is made where it is first used.
+    It can be pickled and sent to other processes. It connects when it is first used.
 
     Args:
         uri: a local path, or a URI of scheme file, s3 or gs.
-        filesystem: the filesystem to use in place of the one that `uri` would lead to.
+        filesystem: the filesystem to use instead of the one that `uri` names.
 
     Raises:
-        InputError: `uri` is malformed or its scheme unknown; from the first use also: no way to reach
-            the store.
+        InputError: `uri` is malformed or its scheme is unknown. The first use raises it also if the store
+            cannot be reached.
     """
 
     def __init__(self, uri: str | Path, filesystem: fs.FileSystem | None = None) -> None:
         self._location = _Location.parse(str(uri))
         self._given = filesystem
-
-    @classmethod
-    def open(cls, uri: str | Path) -> Self:
-        """Return the storage at a location; the same as calling the class."""
-        return cls(uri)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.uri, self._given)
@@ -146,7 +141,7 @@ class Storage:
 
     @cached_property
     def filesystem(self) -> fs.FileSystem:
-        """The pyarrow filesystem, connected at first use."""
+        """The PyArrow filesystem, connected at first use."""
         return self._location.connect() if self._given is None else self._given
 
     @property
@@ -156,24 +151,24 @@ class Storage:
 
     @property
     def uri(self) -> str:
-        """The location as a plain path when local, else as a URI; `Storage(uri)` opens it again."""
+        """The location: a plain path if it is local, else a URI. `Storage(uri)` opens it again."""
         return self._location.uri(self.root)
 
     @property
     def local_path(self) -> Path | None:
-        """The folder on this machine's disk, or None when it is elsewhere."""
+        """The folder on this machine's disk, or None if it is on an object store."""
         local = self._given is None or isinstance(self._given, fs.LocalFileSystem)
         return Path(self.root) if local and self._location.scheme == "file" else None
 
     def child(self, path: str) -> Self:
-        """Return the storage of a folder below this one; nothing is created."""
+        """Return the storage of a folder below this one, without creating it."""
         return type(self)(self._location.uri(self._inside(path)), self._given)
 
     def _inside(self, path: str) -> str:
         """Return the full path of a name in this folder.
 
         Raises:
-            InputError: the name would lead out of it.
+            InputError: the name leads out of the folder.
         """
         parts = PurePosixPath(path).parts
         if path.startswith("/") or ".." in parts or "\0" in path:
@@ -190,31 +185,32 @@ class Storage:
             return bytes(stream.read())
 
     def write_bytes(self, path: str, data: bytes) -> None:
-        """Write a file whole or not at all, in place of one that is there; folders are made as needed."""
+        """Write a file completely or not at all, replacing an existing one; folders are made as needed."""
         full = self._inside(path)
         if self.local_path is not None:
-            _write_atomically(Path(full), data)
+            Path(full).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(Path(full), data)
             return
-        # Closed on the way out of a Ctrl-C, a stream would give its name to what had come by then, most often nothing.
-        # Copying is one call of PyArrow's, in which no signal is heard.
+        # A stream that Ctrl-C closes early would create the file with incomplete content, most often none.
+        # Copying is one call of PyArrow, which Ctrl-C does not interrupt.
         with _as_file(data) as name:
             _copy(name, full, fs.LocalFileSystem(), self.filesystem)
 
     def exists(self, path: str = "") -> bool:
-        """Tell whether there is a file or folder of this name; an object store has no empty folders."""
+        """Return whether there is a file or folder of this name. An object store has no empty folders."""
         kind = self._type(path)
         if kind == fs.FileType.Directory and self.local_path is None:
             return self._holds_files(self._inside(path))
         return bool(kind != fs.FileType.NotFound)
 
     def is_folder(self, path: str = "") -> bool:
-        """Tell whether there is a folder of this name; an object store has no empty ones."""
+        """Return whether there is a folder of this name. An object store has no empty folders."""
         return bool(self._type(path) == fs.FileType.Directory) and self.exists(path)
 
     def _holds_files(self, folder: str) -> bool:
-        """Tell whether there is a file at any depth of a folder on an object store.
+        """Return whether a folder on an object store has a file at any depth.
 
-        PyArrow leaves empty objects there that stand for folders, also for those whose last file it deletes.
+        PyArrow leaves empty objects there in place of folders, even after it deletes the last file of one.
         """
         infos = self.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
         return any(info.is_file for info in infos) or any(
@@ -225,40 +221,34 @@ class Storage:
         return self.filesystem.get_file_info(self._inside(path)).type
 
     def list(self, path: str = "") -> list[str]:
-        """Return the names of the files and folders in a folder, sorted; none if it does not exist."""
+        """Return the sorted names of the files and folders in a folder; an empty list if it does not exist."""
         full = self._inside(path)
         local = self.local_path is not None
-        # On an object store folders are there by the files in them alone: see `_holds_files`.
+        # On an object store, folders exist only by the files in them: see `_holds_files`.
         selector = fs.FileSelector(full, allow_not_found=True, recursive=not local)
         infos = (info for info in self.filesystem.get_file_info(selector) if local or info.is_file)
         names = {info.path.removeprefix(full).lstrip("/").partition("/")[0] for info in infos}
         return sorted(name for name in names if not (name.startswith(".") and name.endswith(_TEMPORARY)))
 
     def delete(self, path: str) -> None:
-        """Remove a file, or a folder and all that is in it; one that is not there is fine."""
+        """Remove a file, or a folder with all its content; nothing happens if it does not exist."""
         full = self._inside(path)
         if full == self._inside(""):
             raise ValueError("a storage does not delete itself; delete it by name from its parent")
         kind = self._type(path)
-        try:
+        with suppress(FileNotFoundError):  # Another process has just removed it.
             if kind == fs.FileType.Directory:
                 self.filesystem.delete_dir(full)
             elif kind != fs.FileType.NotFound:
                 self.filesystem.delete_file(full)
-        except FileNotFoundError:
-            pass  # Somebody else was quicker; it is gone all the same.
 
     def make_dirs(self, path: str = "") -> None:
-        """Make a folder and those above it; object stores need and have none."""
+        """Make a local folder and its parents; object stores have no folders to make."""
         if self.local_path is not None:
             Path(self._inside(path)).mkdir(parents=True, exist_ok=True)
 
-    def copy_tree(self, source: str, destination: str) -> None:
-        """Copy a file or folder to another name in this storage, over files of the same names."""
-        copy_tree(self.child(source), self.child(destination))
-
     def fetch(self, path: str, to: Path) -> None:
-        """Copy a file to this machine's disk; `to` appears whole or not at all."""
+        """Copy a file to this machine's disk; `to` appears complete or not at all."""
         temporary = temporary_name(to)
         try:
             _copy(self._inside(path), str(temporary), self.filesystem, fs.LocalFileSystem())
@@ -274,31 +264,14 @@ class Storage:
             _copy(str(local), self._inside(path), fs.LocalFileSystem(), self.filesystem)
 
 
-def copy_tree(source: Storage, destination: Storage) -> None:
-    """Copy a folder (or one file) from storage to storage, over files of the same names.
-
-    Each file is streamed. What is there half-way after an interruption stays: copy to a new name and
-    record it last where that matters.
-
-    Raises:
-        FileNotFoundError: there is no `source`.
-    """
-    if not source.exists():
-        raise FileNotFoundError(f"{source.uri} does not exist")
-    if destination.local_path is not None:
-        folder = destination.local_path if source.is_folder() else destination.local_path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-    _copy(source.root, destination.root, source.filesystem, destination.filesystem)
-
-
 def _copy(source: str, destination: str, of: fs.FileSystem, to: fs.FileSystem) -> None:
-    # PyArrow's own pieces of a megabyte cost an object store one round trip each.
+    # By default PyArrow copies one megabyte at a time, and each costs an object store a round trip.
     fs.copy_files(source, destination, of, to, chunk_size=_COPIED_BYTES)
 
 
 @contextmanager
 def _as_file(data: bytes) -> Iterator[str]:
-    """Give bytes a path for as long as it takes to copy them: in memory where the system can, as a disk may be full."""
+    """Yield a path at which bytes can be read: in memory where the system supports that, as a disk may be full."""
     if hasattr(os, "memfd_create"):
         with os.fdopen(os.memfd_create("gan-search"), "wb") as file:
             file.write(data)
@@ -312,12 +285,12 @@ def _as_file(data: bytes) -> Iterator[str]:
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a fresh name beside `path` for writing what is then renamed to it."""
+    """Return a new name beside `path`, for a file that is later renamed to `path`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_TEMPORARY}")
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Give a file written under a temporary name its own, so that a power cut leaves the old or the new."""
+    """Rename a file written under a temporary name, so that a power cut leaves the old file or the new one."""
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -330,7 +303,7 @@ def replace(temporary: Path, path: Path) -> None:
 
 @contextmanager
 def writing(place: str | Path) -> Iterator[None]:
-    """Turn a place that cannot be reached, written or filled further into an error for the user."""
+    """Turn an `OSError` into an `InputError` that says that `place` cannot be written."""
     try:
         yield
     except OSError as error:
@@ -345,8 +318,8 @@ def require_empty(folder: Storage) -> Storage:
     return folder
 
 
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a local file completely or not at all, replacing an existing one."""
     temporary = temporary_name(path)
     try:
         temporary.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Which device to train on, and in which precision."""
+"""The choice of the device and of the precision of a training, and the device's free memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" takes a GPU where there is one.
+    """Return the device called `name`; "auto" takes a GPU if there is one.
 
     Raises:
         InputError: no such device on this machine.
@@ -28,7 +28,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether the device multiplies in bfloat16 natively (emulation is slower than float32)."""
+    """Return whether the device multiplies in bfloat16 natively (emulation is slower than float32)."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
@@ -37,10 +37,10 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def choose_precision(name: str, device: torch.device, *, images: bool = True) -> str:
-    """Return "fp32" or "bf16"; "auto" takes bf16 for images where the hardware has it.
+    """Return "fp32" or "bf16"; "auto" takes bf16 for images if the hardware supports it.
 
-    Images have 256 levels. The coordinates of other data may need more than bfloat16's eight bits, and such
-    networks are small, so that there is little to gain.
+    Images have 256 levels. The coordinates of other data may need more than bfloat16's eight bits, and their
+    networks are small, so bf16 would gain little.
 
     Raises:
         InputError: an unknown precision.
@@ -53,17 +53,17 @@ def choose_precision(name: str, device: torch.device, *, images: bool = True) ->
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the bytes that are free on a device (of the CPU: in the machine); None where the system does not tell.
+    """Return the free bytes on a device (for the CPU: in the machine), or None if the system does not say.
 
-    Of a GPU, no more than this process may still take, where it was given a share. What PyTorch keeps of memory that
-    nothing uses any more is free.
+    On a GPU, memory that PyTorch keeps but does not use counts as free. If this process has a share of the GPU, the
+    result is at most what remains of it.
     """
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index
         free, total = torch.cuda.mem_get_info(index)
-        used, kept = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
+        used, reserved = torch.cuda.memory_allocated(index), torch.cuda.memory_reserved(index)
         share = int(torch.cuda.get_per_process_memory_fraction(index) * total)
-        return max(0, min(free + kept - used, share - used))
+        return max(0, min(free + reserved - used, share - used))
     meminfo = Path("/proc/meminfo")
     lines = meminfo.read_text().splitlines() if device.type == "cpu" and meminfo.exists() else []
     kilobytes = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)

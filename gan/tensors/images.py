@@ -1,4 +1,4 @@
-"""The one place where pixels become tensors and back: uint8 in [0, 255] ↔ float in [-1, 1]."""
+"""Conversion between pixels and tensors, uint8 in [0, 255] ↔ float in [-1, 1], and encoding of images."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor
 def to_unit(pixels: Tensor) -> Tensor:
     """Map uint8 images N×H×W×C to float32 N×C×H×W in [-1, 1], channels_last in memory.
 
-    A permuted N×H×W×C tensor *is* channels_last, so no data moves but the conversion itself.
+    A permuted N×H×W×C tensor is channels_last already, so only the type is converted.
     """
     return pixels.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5)
 
 
 def to_pixels(images: Tensor) -> Tensor:
-    """Quantise float images N×C×H×W in [-1, 1] to uint8 N×H×W×C, with a fixed range.
+    """Quantise float images N×C×H×W in [-1, 1] to uint8 N×H×W×C.
 
-    Never by the sample's own minimum and maximum: that would hide faults of contrast from FID.
+    The range is fixed. Scaling by a sample's own minimum and maximum would hide faults of contrast from FID.
     """
     rounded = images.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)
     return rounded.permute(0, 2, 3, 1).contiguous()
 
 
 def grid(pixels: np.ndarray, columns: int | None = None, pad: int = 2) -> np.ndarray:
-    """Lay uint8 images N×H×W×C out row by row on a white ground, as one H'×W'×C image."""
+    """Arrange uint8 images N×H×W×C row by row on a white background, as one H'×W'×C image."""
     count, height, width, channels = pixels.shape
     columns = columns or int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -53,15 +53,15 @@ def encode_gif(frames: Iterable[np.ndarray], examples: np.ndarray, milliseconds:
     """Encode uint8 images H×W×C (C of 1 or 3) as an animated GIF that repeats for ever.
 
     Args:
-        frames: in order; taken one by one.
-        examples: some of them, N×H×W×C. All frames share the 256 colours that suit these, so that what
-            does not move does not flicker.
-        milliseconds: that each is shown; GIF counts in tens of them.
+        frames: the images in order, consumed one by one.
+        examples: some of them, N×H×W×C. All frames use the 256 colours that fit these, so that parts which
+            do not move do not flicker.
+        milliseconds: duration of a frame; GIF rounds it to tens of milliseconds.
     """
     palette = Image.fromarray(_tall(examples)).quantize(256, Image.Quantize.MEDIANCUT)
-    whole = (Image.fromarray(_tall(frame[None])) for frame in frames)
-    # Dithering would be noise that moves.
-    pictures = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in whole)
+    images = (Image.fromarray(_tall(frame[None])) for frame in frames)
+    # Dithering would add moving noise.
+    pictures = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
     buffer = io.BytesIO()
     next(pictures).save(
         buffer, format="GIF", save_all=True, append_images=pictures, duration=milliseconds, loop=0, optimize=False
@@ -70,7 +70,7 @@ def encode_gif(frames: Iterable[np.ndarray], examples: np.ndarray, milliseconds:
 
 
 def _tall(images: np.ndarray) -> np.ndarray:
-    """Put images N×H×W×C, grey or RGB, below each other as one RGB image."""
+    """Stack images N×H×W×C, grey or RGB, vertically as one RGB image."""
     return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)).reshape(-1, images.shape[2], 3))
 
 

@@ -1,4 +1,4 @@
-"""Where images start: random vectors for training, and fixed ones for samples that can be repeated."""
+"""Latents: random vectors for training, fixed ones for repeatable samples, and paths between them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ LATENTS = ("gaussian", "spherical", "uniform")
 def draw_latents(kind: str, count: int, dim: int, generator: torch.Generator) -> Tensor:
     """Draw latents [count, dim] on the generator's device, for training.
 
-    gaussian: N(0, 1); spherical: the same normalised to radius √dim, where a Gaussian's mass lies in
-    high dimension (White 2016, arXiv:1609.04468); uniform: U(−1, 1).
+    gaussian: N(0, 1). spherical: the same normalised to radius √dim, where the mass of a high-dimensional
+    Gaussian lies (White 2016, arXiv:1609.04468). uniform: U(−1, 1).
     """
     device = generator.device
     if kind == "uniform":
@@ -22,9 +22,9 @@ def draw_latents(kind: str, count: int, dim: int, generator: torch.Generator) ->
 
 
 def fixed_latents(kind: str, count: int, dim: int, seed: int) -> Tensor:
-    """Return latents [count, dim] on the CPU that depend on the seed alone.
+    """Return latents [count, dim] on the CPU that depend only on the seed.
 
-    Drawn by NumPy, so they are the same on every device, and the first n of more are the same n.
+    NumPy draws them, so they are the same on every device. A larger count begins with the same latents.
     """
     random = np.random.default_rng(seed)
     if kind == "uniform":
@@ -38,24 +38,24 @@ def _shape(kind: str, gaussian: Tensor) -> Tensor:
     return gaussian
 
 
-# ---- ways through the latent space
+# ---- paths through the latent space
 
 
-def between(kind: str, first: Tensor, last: Tensor, places: Tensor) -> Tensor:
-    """Return latents [n, dim] on the way from one latent [dim] to another.
+def between(kind: str, first: Tensor, last: Tensor, fractions: Tensor) -> Tensor:
+    """Interpolate between two latents [dim]; return latents [n, dim].
 
     Args:
-        kind: one of `LATENTS`; it decides the way, which keeps to where latents of that kind are.
+        kind: one of `LATENTS`; the path stays where latents of this kind are likely.
         first, last: the ends.
-        places: [n] numbers from 0 (the first) to 1 (the last).
+        fractions: [n] numbers from 0 (the first) to 1 (the last).
     """
     if kind == "uniform":
-        return _straight(first, last, places)
-    return _slerp(first, last, places)
+        return _straight(first, last, fractions)
+    return _slerp(first, last, fractions)
 
 
 def round_trip(kind: str, corners: Tensor, steps: int) -> Tensor:
-    """Return latents [steps, dim] on a closed way past all `corners` [k, dim], the first of them at its start."""
+    """Return latents [steps, dim] on a closed path through all `corners` [k, dim], from the first of them."""
     legs = len(corners)
     places = torch.arange(steps, dtype=torch.float64) * legs / steps
     return torch.cat(
@@ -66,15 +66,15 @@ def round_trip(kind: str, corners: Tensor, steps: int) -> Tensor:
     )
 
 
-def _straight(first: Tensor, last: Tensor, places: Tensor) -> Tensor:
-    return (first.double() + places.double()[:, None] * (last.double() - first.double())).float()
+def _straight(first: Tensor, last: Tensor, fractions: Tensor) -> Tensor:
+    return (first.double() + fractions.double()[:, None] * (last.double() - first.double())).float()
 
 
-def _slerp(first: Tensor, last: Tensor, places: Tensor) -> Tensor:
-    """Go along the sphere (Shoemake 1985), where a Gaussian's mass lies: a straight line would leave it."""
-    t = places.double()[:, None]
+def _slerp(first: Tensor, last: Tensor, fractions: Tensor) -> Tensor:
+    """Interpolate on the sphere (Shoemake 1985), where the mass of a Gaussian lies; a straight line leaves it."""
+    t = fractions.double()[:, None]
     a, b = first.double(), last.double()
     angle = torch.arccos((a @ b / (a.norm() * b.norm())).clamp(-1, 1))
     if torch.sin(angle) < 1e-6:
-        return _straight(first, last, places)
+        return _straight(first, last, fractions)
     return ((torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)).float()

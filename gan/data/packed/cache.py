@@ -1,4 +1,4 @@
-"""This machine's cache of packed sets: one file a set, shared by processes, bounded in size."""
+"""This machine's cache of packed sets: one file per set, shared by processes, bounded in size."""
 
 from __future__ import annotations
 
@@ -15,60 +15,59 @@ from pathlib import Path
 from gan.data.dataset import DataSet
 from gan.data.packed.packed import FORMAT_VERSION, open_file
 from gan.errors import InputError
+from gan.storage.cache import default_cache
 from gan.storage.lock import lock, locked_file
 from gan.storage.storage import writing
 
 LIMIT = "GAN_SEARCH_CACHE_LIMIT"
-"""Environment variable: what all packed sets here may take together, such as 200G."""
+"""Environment variable: largest total size of the packed sets in the cache, such as 200G."""
 DEFAULT_LIMIT = "64G"
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def cache_folder(given: Path | None = None) -> Path:
-    """Return the folder of cached packed sets; see `open_data` for where it is."""
-    named = given or os.environ.get("GAN_SEARCH_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return (Path(named) if named else Path(home) / "gan-search") / "packed"
+def cache_folder(cache_dir: Path | None = None) -> Path:
+    """Return the folder of packed sets in a cache, by default in the user's; see `default_cache`."""
+    return (cache_dir or default_cache()) / "packed"
 
 
 def cache_limit() -> int:
-    """Return what packed sets in the cache may take together, in bytes.
+    """Return the largest total size of the packed sets in the cache, in bytes.
 
     Raises:
         InputError: the environment variable is not a size.
     """
-    said = os.environ.get(LIMIT) or DEFAULT_LIMIT
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", said.strip(), re.IGNORECASE)
+    size = os.environ.get(LIMIT) or DEFAULT_LIMIT
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", size.strip(), re.IGNORECASE)
     if match is None:
-        raise InputError(f"{LIMIT}: '{said}' is not a size: use bytes, or a number with K, M, G or T, such as 200G")
+        raise InputError(f"{LIMIT}: '{size}' is not a size: use bytes, or a number with K, M, G or T, such as 200G")
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
-def key_of(*parts: object) -> str:
-    """Return the name in the cache of what these values identify."""
-    said = json.dumps([FORMAT_VERSION, *parts], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+def key_of(*values: object) -> str:
+    """Return the cache key of a set that is identified by these values."""
+    identity = json.dumps([FORMAT_VERSION, *values], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 @contextmanager
 def locked(folder: Path, key: str) -> Iterator[Path]:
-    """Yield the path of one file in the cache, which no other process has meanwhile."""
+    """Yield the path of a set in the cache, locked against other processes; the file need not exist yet."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / f"{key}.lock").open("a")
     with file:
         lock(file)
-        os.utime(file.fileno())  # When it was used last: the least recently used sets make room.
+        os.utime(file.fileno())  # The time of last use: the least recently used sets are removed first.
         path = folder / f"{key}.arrow"
         for leftover in folder.glob(f".{path.name}.*.tmp"):
-            leftover.unlink(missing_ok=True)  # Of a process that was killed while it packed.
+            leftover.unlink(missing_ok=True)  # Left by a process that was killed while it packed.
         yield path
 
 
 def open_held(path: Path, uri: str) -> DataSet:
-    """Open a set in the cache, which stays there for as long as any process has it open.
+    """Open a set in the cache with a shared lock, so that nobody removes it while it is open.
 
-    Call it with the set `locked`.
+    The caller must hold the set's `locked`.
     """
     with writing(path):
         hold = path.open("rb")
@@ -76,19 +75,19 @@ def open_held(path: Path, uri: str) -> DataSet:
     return open_file(path, uri, hold)
 
 
-def make_room(folder: Path, wanted: int) -> None:
-    """Remove the least recently used sets until `wanted` more bytes fit under the limit.
+def make_room(folder: Path, needed: int) -> None:
+    """Remove the least recently used sets until `needed` more bytes fit under the limit.
 
-    Sets that are being packed, fetched or used are left alone, whatever the limit.
+    Sets that are being packed, fetched or used are never removed.
 
     Raises:
         InputError: the limit is not a size.
     """
     limit = cache_limit()
-    entries = sorted(_entries(folder), key=lambda entry: entry.used)
+    entries = sorted(_entries(folder), key=lambda entry: entry.last_used)
     total = sum(entry.size for entry in entries)
     for entry in entries:
-        if total + wanted <= limit:
+        if total + needed <= limit:
             return
         if _remove(folder, entry.key):
             total -= entry.size
@@ -96,19 +95,19 @@ def make_room(folder: Path, wanted: int) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """All that is in the cache of one set, what an interrupted packing has left included."""
+    """The files of one set in the cache, including those of an interrupted packing."""
 
     key: str
     size: int
-    used: float
+    last_used: float
 
 
 def _entries(folder: Path) -> Iterator[_Entry]:
     keys = {path.name.lstrip(".").partition(".")[0] for path in folder.glob("*.arrow*")}
     for key in keys:
         files = [file for path in _paths(folder, key) for file in (path.rglob("*") if path.is_dir() else [path])]
-        used = [_stat(path)[1] for path in [folder / f"{key}.lock", *files]]
-        yield _Entry(key, sum(_stat(file)[0] for file in files), used[0] or max(used))
+        times = [_stat(path)[1] for path in [folder / f"{key}.lock", *files]]
+        yield _Entry(key, sum(_stat(file)[0] for file in files), times[0] or max(times))
 
 
 def _paths(folder: Path, key: str) -> list[Path]:
@@ -119,12 +118,12 @@ def _stat(path: Path) -> tuple[int, float]:
     try:
         stat = path.stat()
     except OSError:
-        return 0, 0.0  # Somebody else has just removed it.
+        return 0, 0.0  # Another process has just removed it.
     return stat.st_size, stat.st_mtime
 
 
 def _remove(folder: Path, key: str) -> bool:
-    """Remove a set from the cache; return False if a process has it."""
+    """Remove a set from the cache; return False if a process uses it."""
     try:
         with locked_file(folder / f"{key}.lock", wait=False):
             with suppress(FileNotFoundError), (folder / f"{key}.arrow").open("r+b") as used:
@@ -135,5 +134,5 @@ def _remove(folder: Path, key: str) -> bool:
                 else:
                     path.unlink()
     except OSError:
-        return False  # It is locked; or not ours to remove.
+        return False  # It is locked, or belongs to another user.
     return True

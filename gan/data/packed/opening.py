@@ -1,4 +1,4 @@
-"""`open_data`: the one door to all data sets."""
+"""`open_data`, which opens any data set."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ def open_data(
     cache_dir: Path | None = None,
     progress: Progress | None = None,
 ) -> DataSet:
-    """Open a data set, memory-mapped; one that is not packed yet is packed into this machine's cache.
+    """Open a data set, memory-mapped. Data that are not packed yet are packed into this machine's cache.
 
     The cache is in `$GAN_SEARCH_CACHE`, else `$XDG_CACHE_HOME/gan-search`, else `~/.cache/gan-search`.
     Processes that open the same data at the same time pack it once.
 
     Args:
-        uri: "SCHEME" or "SCHEME:PATH" with a name in `SOURCES`, or "packed:URI". All but packed sets may
-            have "?limit=N" behind it: N images, chosen evenly by a fixed seed, are then the whole set. Folders
-            and CelebA may have "?channels=1": their images are then grey, of one channel.
-        size: pixels a side; None takes what the data has by itself, if it has a size.
+        uri: "SCHEME" or "SCHEME:PATH" with a name in `SOURCES`, or "packed:URI". All but packed sets take
+            "?limit=N", which uses only N images, chosen evenly by a fixed seed. Folders and CelebA take
+            "?channels=1", which makes images grey, of one channel.
+        size: pixels a side; None takes the size that the data have themselves, if any.
         crop: for sources that crop: "center", "center-N" of N pixels a side, or "top-bottom-N", which
-            cuts N rows off at either end first.
-        cache_dir: where the cache is, if not in the usual place.
-        progress: called with the rows packed so far, and the number of all.
+            first cuts off N rows at the top and at the bottom.
+        cache_dir: the cache folder, if not the default.
+        progress: called with the number of rows packed so far and the number of all rows.
 
     Raises:
-        InputError: an unknown scheme, data that is missing, empty or unreadable, or another size.
+        InputError: an unknown scheme, data that are missing, empty or unreadable, or the wrong size.
 
     Example:
         >>> open_data("faces", 32).shape

@@ -1,7 +1,7 @@
 """Packed sets: one Arrow IPC file of fixed-size rows that any number of processes map into memory.
 
-The schema's metadata holds what is known before the first row; a last record batch without rows
-carries, as metadata of its own, what is known after the last: counts and the content hash.
+The schema's metadata holds the header. A last record batch without rows has the trailer as its metadata:
+the counts and the content hash, which are known only after the last row.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from gan.storage.storage import replace, temporary_name, writing
 
 FORMAT_VERSION = 1
 CHUNK_BYTES = 32 << 20
-"""Bytes of a record batch: what packing holds in memory."""
+"""Bytes of a record batch, which packing keeps in memory."""
 HELD_OUT_SHARE = 0.05
 HELD_OUT_SEED = 20_150_716
-"""Fixed for all time: another seed would move rows between the parts of every set."""
+"""Must never change: another seed would move rows between the parts of every set."""
 _KEY = b"gan_search"
 _KINDS = {("uint8", 3), ("float32", 1)}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a packed set says of itself before its rows."""
+    """The description of a packed set that stands before its rows."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -51,7 +51,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Trailer:
-    """What a packed set says of itself after its rows."""
+    """The description of a packed set that stands after its rows."""
 
     count: int
     content_hash: str
@@ -60,9 +60,9 @@ class Trailer:
 
 
 class Writer:
-    """Writes a packed set to disk in bounded memory; the file appears, whole, when `finish` returns.
+    """Writes a packed set to disk in bounded memory. The complete file appears when `finish` returns.
 
-    Use it as a context manager: left without `finish`, it leaves nothing behind.
+    Use it as a context manager. If it is left before `finish`, no file remains.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
@@ -117,10 +117,10 @@ class Writer:
         self._filled = 0
 
     def finish(self, skipped: Iterable[str] = ()) -> None:
-        """Write what is left, and give the file its name.
+        """Write the remaining rows and the trailer, and give the file its final name.
 
         Args:
-            skipped: the names of what could not be read; the first hundred are kept.
+            skipped: one line for each file that could not be read; the first hundred are kept.
         """
         if self._filled:
             self._flush()
@@ -139,15 +139,15 @@ def _dump(part: Header | Trailer) -> bytes:
 
 
 def open_file(path: Path, uri: str, hold: object = None) -> DataSet:
-    """Map a packed set on this machine's disk; no row is read until it is asked for.
+    """Map a packed set on this machine's disk. Rows are read when they are needed.
 
     Args:
         path: the file.
-        uri: how the user named it.
-        hold: kept for as long as any of the set's rows can be read.
+        uri: the URI that the user gave.
+        hold: an object to keep alive while the rows can be read; see `Rows`.
 
     Raises:
-        InputError: not a packed set, one that is damaged, or one that a newer version wrote.
+        InputError: not a packed set, a damaged one, or one written by a newer version.
     """
     header, trailer, chunks = _read(path)
     train, held_out = _parts(path, header, trailer.count)
@@ -167,102 +167,110 @@ def open_file(path: Path, uri: str, hold: object = None) -> DataSet:
 
 
 def check_content(path: Path) -> None:
-    """Read every row of a packed set, and compare them with its content hash.
+    """Read every row of a packed set, and check the rows against its content hash.
 
     Raises:
-        InputError: it is not the set that was packed, or not a packed set at all.
+        InputError: the rows are not those that were packed, or the file is not a packed set.
     """
     header, trailer, chunks = _read(path)
-    found = _hash(header)
+    digest = _hash(header)
     for chunk in chunks:
-        found.update(chunk.data)
-    if found.hexdigest() != trailer.content_hash:
-        raise InputError(f"{path}: damaged packed set: its rows are not those that were packed")
+        digest.update(chunk.data)
+    if digest.hexdigest() != trailer.content_hash:
+        raise _damaged(path, "its rows are not those that were packed")
+
+
+def _damaged(path: Path, fault: object) -> InputError:
+    return InputError(f"{path}: damaged packed set: {fault}")
 
 
 def _hash(header: Header) -> Any:
-    """Begin the content hash of a set; its rows follow."""
+    """Return the content hash of a set before its first row is added."""
     return hashlib.sha256(f"{list(header.shape)} {header.dtype}\n".encode())
 
 
 def _read(path: Path) -> tuple[Header, Trailer, list[np.ndarray]]:
-    """Return what a packed set says of itself, and its rows as arrays on the mapped file."""
+    """Return the header, the trailer, and the rows as arrays on the mapped file."""
     if not path.is_file():
         raise InputError(f"{path}: {'is a folder, not a packed set' if path.is_dir() else 'no such file'}")
     reader = _reader(path)
     header, trailer = _metadata(path, reader)
     row = reader.schema.field(0).type
     if row != pa.binary(header.row_bytes):
-        raise InputError(f"{path}: damaged packed set: rows of {row} cannot have shape {list(header.shape)}")
+        raise _damaged(path, f"rows of {row} cannot have shape {list(header.shape)}")
     chunks = [_view(path, reader.get_batch(i), header) for i in range(reader.num_record_batches - 1)]
     if sum(map(len, chunks)) != trailer.count or trailer.count < 1:
-        raise InputError(f"{path}: damaged packed set: it does not hold the {trailer.count} rows it should")
+        raise _damaged(path, f"it does not hold the {trailer.count} rows it should")
     return header, trailer, chunks
 
 
 def _reader(path: Path) -> Any:
-    """Open an Arrow file; raise InputError for one that is none, or is cut short."""
+    """Open an Arrow file.
+
+    Raises:
+        InputError: not an Arrow file, or one that is cut short.
+    """
     try:
         return pa.ipc.open_file(pa.memory_map(str(path)))
     except (pa.ArrowException, OSError) as error:
         with path.open("rb") as file:
-            ours = file.read(6) == b"ARROW1"
-        wrong = "is cut short or damaged: pack it again" if ours else "is not a packed set"
-        raise InputError(f"{path}: {wrong}") from error
+            is_arrow = file.read(6) == b"ARROW1"
+        fault = "is cut short or damaged: pack it again" if is_arrow else "is not a packed set"
+        raise InputError(f"{path}: {fault}") from error
 
 
 def _metadata(path: Path, reader: Any) -> tuple[Header, Trailer]:
-    said = (reader.schema.metadata or {}).get(_KEY)
-    if said is None or len(reader.schema) != 1:
+    first = (reader.schema.metadata or {}).get(_KEY)
+    if first is None or len(reader.schema) != 1:
         raise InputError(f"{path}: is an Arrow file, but not a packed set; make one with 'gan-search data pack'")
     try:
-        before = json.loads(said)
-        version = before["version"]
+        fields = json.loads(first)
+        version = fields["version"]
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise InputError(
                 f"{path}: is of packed format {version}, newer than {FORMAT_VERSION} as read here: upgrade"
             )
         _, last = reader.get_batch_with_custom_metadata(reader.num_record_batches - 1)
-        header, trailer = _parse(Header, before), _parse(Trailer, json.loads(last[_KEY]))
+        header, trailer = _parse(Header, fields), _parse(Trailer, json.loads(last[_KEY]))
     except (ValueError, KeyError, TypeError, pa.ArrowException, OSError, IndexError) as error:
-        raise InputError(f"{path}: damaged packed set: its metadata cannot be read") from error
+        raise _damaged(path, "its metadata cannot be read") from error
     if (header.dtype, len(header.shape)) not in _KINDS or min(header.shape) < 1:
-        raise InputError(f"{path}: damaged packed set: rows of {header.dtype} {list(header.shape)}")
+        raise _damaged(path, f"rows of {header.dtype} {list(header.shape)}")
     return header, trailer
 
 
-def _parse(kind: type[Any], values: dict[str, Any]) -> Any:
+def _parse(kind: type[Any], fields: dict[str, Any]) -> Any:
     """Make a Header or Trailer from JSON; KeyError or TypeError if a field is missing or of a wrong type."""
-    known = {}
-    for name, wanted in get_type_hints(kind).items():
-        value = values[name]
-        known[name] = tuple(value) if isinstance(value, list) else value
-        if not _is(known[name], wanted):
+    values = {}
+    for name, annotation in get_type_hints(kind).items():
+        value = fields[name]
+        values[name] = tuple(value) if isinstance(value, list) else value
+        if not _is(values[name], annotation):
             raise TypeError(name)
-    return kind(**known)
+    return kind(**values)
 
 
-def _is(value: Any, wanted: Any) -> bool:
-    """Tell whether a value is of an annotated type, as deep as this module's annotations go."""
-    if get_origin(wanted) is UnionType:
-        return any(_is(value, one) for one in get_args(wanted))
-    if get_origin(wanted) is not tuple:
-        return type(value) is wanted
-    items = get_args(wanted)
+def _is(value: Any, annotation: Any) -> bool:
+    """Tell whether a value has a type, of the kinds that the fields of Header and Trailer have."""
+    if get_origin(annotation) is UnionType:
+        return any(_is(value, member) for member in get_args(annotation))
+    if get_origin(annotation) is not tuple:
+        return type(value) is annotation
+    items = get_args(annotation)
     if items[-1] is ...:
         return isinstance(value, tuple) and all(_is(item, items[0]) for item in value)
     return isinstance(value, tuple) and len(value) == len(items) and all(map(_is, value, items))
 
 
 def _view(path: Path, batch: Any, header: Header) -> np.ndarray:
-    """Return a record batch's rows as an array [n, *shape] on the mapped file itself."""
+    """Return the rows of a record batch as an array [n, *shape] that views the mapped file."""
     try:
         batch.validate(full=True)
     except pa.ArrowException as error:
-        raise InputError(f"{path}: damaged packed set: {error}") from error
+        raise _damaged(path, error) from error
     column = batch.column(0)
     if column.null_count:
-        raise InputError(f"{path}: damaged packed set: it has rows without content")
+        raise _damaged(path, "it has rows without content")
     count = len(column) * int(np.prod(header.shape))
     offset = column.offset * header.row_bytes
     flat = np.frombuffer(column.buffers()[1], header.dtype, count, offset)
@@ -271,13 +279,13 @@ def _view(path: Path, batch: Any, header: Header) -> np.ndarray:
 
 def _parts(path: Path, header: Header, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of the training rows and of the held-out rows, each in order."""
-    held = np.zeros(count, bool)
+    is_held_out = np.zeros(count, bool)
     if header.held_out is None:
-        share = max(1, round(count * HELD_OUT_SHARE)) if count > 1 else 0
-        held[np.random.default_rng(HELD_OUT_SEED).permutation(count)[:share]] = True
+        held_out = max(1, round(count * HELD_OUT_SHARE)) if count > 1 else 0
+        is_held_out[np.random.default_rng(HELD_OUT_SEED).permutation(count)[:held_out]] = True
     else:
         start, stop = header.held_out
         if not 0 <= start <= stop <= count or stop - start == count:
-            raise InputError(f"{path}: damaged packed set: it holds out rows {start} to {stop} of {count}")
-        held[start:stop] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+            raise _damaged(path, f"it holds out rows {start} to {stop} of {count}")
+        is_held_out[start:stop] = True
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)

@@ -1,4 +1,4 @@
-"""From sources to packed sets: packing one, and opening those on this disk, on an object store or in the cache."""
+"""Packing sources, and opening packed sets from this disk, from an object store or from the cache."""
 
 from __future__ import annotations
 
@@ -9,75 +9,66 @@ from typing import Any, cast
 
 import numpy as np
 
-from gan.data.dataset import DataSet, PartedSource, Source
+from gan.data.dataset import DataSet, PartedSource, Source, stacked
 from gan.data.packed.cache import cache_folder, key_of, locked, make_room, open_held
 from gan.data.packed.packed import Header, Writer, check_content, open_file
-from gan.data.packed.parts import Parts, folder_beside
-from gan.data.packed.workers import available_processes
+from gan.data.packed.parts import Parts, parts_folder
+from gan.data.workers import available_processes
 from gan.errors import InputError
 from gan.storage.storage import Storage, replace, split_file, writing
 
 Progress = Callable[[int, int], None]
-"""Called now and then with the rows packed so far, and how many there will be at most."""
+"""Called from time to time with the number of rows packed so far and the largest possible number."""
 
 
 def pack(
     source: Source, destination: str | Path, progress: Progress | None = None, processes: int | None = None
 ) -> DataSet:
-    """Pack a source into one file on storage, which appears whole or not at all, and open it.
+    """Pack a source into one file on storage, which appears complete or not at all, and open it.
 
-    The order of rows is the source's, and memory is bounded whatever its length. A packing that was
-    interrupted or killed goes on where it was, if the source can be read in pieces; until it is done
-    it takes twice the room.
+    The rows keep the source's order, and memory is bounded. If the source has `part_reader`, a packing that
+    was interrupted or killed resumes; until it is done it takes twice the disk space.
 
     Args:
-        source: what to pack.
+        source: the source to pack.
         destination: a local path, or a URI of scheme file, s3 or gs.
-        progress: told of the packing.
-        processes: how many read images; by default one a core. The result is the same.
+        progress: called with the progress of the packing.
+        processes: number of processes that read images, one per core by default. The result is the same.
 
     Raises:
         InputError: the destination exists or cannot be written, or the source cannot be read.
     """
-    place, name = split_file(destination)
-    _require_new(place, name, destination)
-    if place.local_path is not None:
-        path = place.local_path / name
-        with _folder_made(place.local_path):
+    storage, name = split_file(destination)
+    with writing(destination):
+        if storage.exists(name):
+            raise InputError(f"{destination} exists: remove it, or pack to another name")
+    if storage.local_path is not None:
+        path = storage.local_path / name
+        with _new_folder(storage.local_path):
             write(source, path, progress, processes)
         return open_file(path, f"packed:{destination}")
     folder = cache_folder()
     with _in_cache(source, source.uri, folder, progress, processes) as (path, _):
         with writing(destination):
-            place.put(path, name)
-        with locked(folder, _remote_key(place, name, str(destination))) as kept, suppress(OSError):
-            kept.hardlink_to(path)  # What was sent need not be fetched.
+            storage.put(path, name)
+        with locked(folder, _remote_key(storage, name, str(destination))) as cached, suppress(OSError):
+            cached.hardlink_to(path)  # The uploaded file need not be fetched again.
     return open_packed(str(destination))
 
 
-def _require_new(place: Storage, name: str, destination: str | Path) -> None:
-    with writing(destination):
-        if place.exists(name):
-            raise InputError(f"{destination} exists: remove it, or pack to another name")
-
-
 @contextmanager
-def _folder_made(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; bad input leaves none of them behind."""
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+def _new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder and its parents, and remove those that it made if the input is bad."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except InputError:
-        for place in missing:
+        for path in missing:
             with suppress(OSError):
-                place.rmdir()
+                path.rmdir()
         raise
-
-
-def _bytes(source: Source) -> int:
-    return len(source) * int(np.prod(source.shape)) * np.dtype(source.dtype).itemsize
 
 
 def write(source: Source, path: Path, progress: Progress | None = None, processes: int | None = None) -> None:
@@ -89,13 +80,13 @@ def write(source: Source, path: Path, progress: Progress | None = None, processe
 
 
 def _write_parts(source: PartedSource, path: Path, progress: Progress | None, processes: int) -> None:
-    """Write a source that can be read in pieces: in parts first, by several processes."""
-    with folder_beside(path) as folder, writing(path.parent):
+    """Write the parts of a source with several processes, then put them together."""
+    with parts_folder(path) as folder, writing(path.parent):
         parts = Parts(source, folder)
         parts.make(processes, progress)
         held_out = source.held_out
         if held_out is not None:
-            held_out = range(parts.place_of(held_out.start), parts.place_of(held_out.stop))
+            held_out = range(parts.packed_index(held_out.start), parts.packed_index(held_out.stop))
         with Writer(path, _header(source, held_out)) as writer:
             for rows in parts:
                 writer.add(rows)
@@ -131,48 +122,38 @@ def _finish(writer: Writer, source: Source, skipped: Any) -> None:
 
 
 def _batches(source: Source) -> Iterator[np.ndarray]:
-    """Yield a source's rows as arrays [n, *shape], in the groups it makes itself where it does."""
-    many = getattr(source, "batches", None)
-    if many is not None:
-        yield from many()
-        return
-    group: list[np.ndarray] = []
-    for row in source:
-        group.append(row)
-        if len(group) == 256:
-            yield np.stack(group)
-            group = []
-    if group:
-        yield np.stack(group)
+    """Yield a source's rows as arrays [n, *shape], made by its own `batches` if it has that."""
+    batches = getattr(source, "batches", None)
+    return stacked(source, 256) if batches is None else batches()
 
 
 def open_packed(uri: str, cache_dir: Path | None = None) -> DataSet:
-    """Open a packed set; one on an object store is first copied into this machine's cache, once.
+    """Open a packed set. A set on an object store is first copied into this machine's cache, once.
 
-    The copy is checked against the set's content hash before anyone gets it.
+    The copy is checked against the set's content hash before it is used.
 
     Args:
-        uri: a local path, or a URI of scheme file, s3 or gs; "packed:" before it may be left out.
-        cache_dir: where the cache is, if not in the usual place.
+        uri: a local path, or a URI of scheme file, s3 or gs; "packed:" before it is optional.
+        cache_dir: the cache folder, if not the default.
 
     Raises:
-        InputError: there is none, it is damaged, or a newer version wrote it.
+        InputError: no such file, or a packed set that is damaged or written by a newer version.
     """
     location = uri.removeprefix("packed:")
-    place, name = split_file(location)
-    if place.local_path is not None:
-        return open_file(place.local_path / name, f"packed:{location}")
+    storage, name = split_file(location)
+    if storage.local_path is not None:
+        return open_file(storage.local_path / name, f"packed:{location}")
     folder = cache_folder(cache_dir)
-    with locked(folder, _remote_key(place, name, location)) as path:
+    with locked(folder, _remote_key(storage, name, location)) as path:
         if not path.exists():
-            _fetch(place, name, location, path)
+            _fetch(storage, name, location, path)
         return open_held(path, f"packed:{location}")
 
 
-def _remote_key(place: Storage, name: str, location: str) -> str:
-    """Return what a set on an object store is called in the cache; it changes when the object does."""
+def _remote_key(storage: Storage, name: str, location: str) -> str:
+    """Return the cache key of a set on an object store; it changes when the object does."""
     try:
-        info = place.filesystem.get_file_info(f"{place.root}/{name}")
+        info = storage.filesystem.get_file_info(f"{storage.root}/{name}")
     except OSError as error:
         raise InputError(f"{location}: cannot be read: {error}") from error
     if not info.is_file:
@@ -180,30 +161,30 @@ def _remote_key(place: Storage, name: str, location: str) -> str:
     return key_of(location, info.size, str(info.mtime_ns))
 
 
-def _fetch(place: Storage, name: str, location: str, path: Path) -> None:
-    """Copy a set from an object store to `path`, which appears once the copy is known to be right."""
-    arriving = path.with_name(f".{path.name}.arriving.tmp")
+def _fetch(storage: Storage, name: str, location: str, path: Path) -> None:
+    """Copy a set from an object store to `path`, which appears after the copy was checked."""
+    temporary = path.with_name(f".{path.name}.arriving.tmp")
     try:
-        make_room(path.parent, place.filesystem.get_file_info(f"{place.root}/{name}").size or 0)
-        place.fetch(name, arriving)
-        check_content(arriving)
-        replace(arriving, path)
+        make_room(path.parent, storage.filesystem.get_file_info(f"{storage.root}/{name}").size or 0)
+        storage.fetch(name, temporary)
+        check_content(temporary)
+        replace(temporary, path)
     except OSError as error:
         raise InputError(f"{location}: cannot be fetched to {path.parent}: {error}") from error
     except InputError as error:
-        raise InputError(f"{location}: {str(error).removeprefix(f'{arriving}: ')}") from error
+        raise InputError(f"{location}: {str(error).removeprefix(f'{temporary}: ')}") from error
     finally:
-        arriving.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def open_cached(source: Source, uri: str, cache_dir: Path | None = None, progress: Progress | None = None) -> DataSet:
-    """Open a source by way of this machine's cache, packing it there if no process has done so yet.
+    """Open a source from this machine's cache, and pack it into the cache if it is not there.
 
     Args:
-        source: what to pack.
-        uri: how the user named it.
-        cache_dir: where the cache is, if not in the usual place.
-        progress: told of the packing.
+        source: the source to open.
+        uri: the URI that the user gave.
+        cache_dir: the cache folder, if not the default.
+        progress: called with the progress of the packing.
 
     Raises:
         InputError: the source cannot be read, or the cache cannot be written.
@@ -216,16 +197,16 @@ def open_cached(source: Source, uri: str, cache_dir: Path | None = None, progres
 def _in_cache(
     source: Source, uri: str, folder: Path, progress: Progress | None = None, processes: int | None = None
 ) -> Iterator[tuple[Path, DataSet]]:
-    """Yield a source's set in the cache, and its file, which no other process has meanwhile."""
+    """Yield a source's file in the cache and its data set; the file is locked meanwhile."""
     key = key_of(source.uri, list(source.shape), getattr(source, "crop", None), source.fingerprint())
     with locked(folder, key) as path:
         try:
             data = open_held(path, uri) if path.exists() else None
         except InputError:
-            path.unlink()  # Damaged on this disk; the source is still there to pack again.
+            path.unlink()  # The file is damaged, but the source can be packed again.
             data = None
         if data is None:
-            make_room(folder, _bytes(source))
+            make_room(folder, len(source) * int(np.prod(source.shape)) * np.dtype(source.dtype).itemsize)
             write(source, path, progress, processes)
             data = open_held(path, uri)
         yield path, data

@@ -1,4 +1,4 @@
-"""CelebA, aligned: 178×218 JPEGs in the layout of `img_align_celeba`, unpacked or in the zip it comes in."""
+"""CelebA, aligned: 178×218 JPEGs in the layout of `img_align_celeba`, in a folder or in the original zip archive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gan.errors import InputError
 FOLDER = "img_align_celeba"
 GEOMETRY = (178, 218)
 PARTITION = ("list_eval_partition.txt", "list_eval_partition.csv")
-"""Which image is for training (0), validation (1) and testing (2); the second is how Kaggle has it."""
+"""Lists of which images are for training (0), validation (1) and testing (2); the second name is Kaggle's."""
 _TEST = "2"
 _IMAGE = re.compile(r"(\d{1,9})\.jpe?g", re.IGNORECASE)
 _LINE = re.compile(r"(\S+\.jpe?g)\s*[\s,]\s*([012])", re.IGNORECASE)
@@ -27,11 +27,11 @@ _MOST_LIST_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class _Album:
-    """The images of one folder, wherever it is.
+    """The images of one folder, on disk or in an archive.
 
     Attributes:
-        files: reads them.
-        images: name, what `files` reads it by, and what changes with its content.
+        files: reads the images.
+        images: for each image its name, the item that `files` reads, and a stamp that changes with its content.
         partition: the name and the content of the list of partitions, if there is one.
     """
 
@@ -43,19 +43,19 @@ class _Album:
 class Celeba(ImageFiles):
     """The aligned images of CelebA (Liu et al. 2015), in the order of their numbers.
 
-    Where the official `list_eval_partition.txt` is beside the images or their folder, its test part is
-    held out (and comes last); else 5% are, as of any set.
+    If the official `list_eval_partition.txt` is in the images' folder or beside it, its test part is held
+    out and comes last. Otherwise 5% of the images are held out, as for any set.
 
     Args:
-        path: a folder that holds the images, or `img_align_celeba` with them; or a zip archive, which is
-            read as it is: the images in it are in one folder, or in none.
+        path: a folder that holds the images or the folder `img_align_celeba`; or a zip archive with the
+            images at its top or in one folder, which is read without unpacking.
         size: pixels a side.
         channels: 3 for colour, 1 for grey.
-        crop: as of `Folder`; "center-178" keeps the whole width, as "top-bottom-20" does.
+        crop: see `Folder`; "center-178" keeps the whole width, as "top-bottom-20" does.
 
     Raises:
-        InputError: there is nothing of this kind, or it is damaged; from iterating also: more than 1% of
-            the images cannot be read or are not of 178×218 pixels.
+        InputError: no such images, or a damaged archive or list. Iterating raises it also if more than 1% of
+            the images cannot be read or are not 178×218 pixels.
     """
 
     def __init__(self, path: str, size: int, crop: str = "center-178", channels: int = 3) -> None:
@@ -72,11 +72,11 @@ class Celeba(ImageFiles):
             self.held_out = range(len(train), len(items))
 
     def fingerprint(self) -> str:
-        """Return a hash of the images' names and stamps, of the held-out part, and of what is made of them."""
-        said = hashlib.sha256(f"1 {self.shape} {self.crop} {self.held_out}\n".encode())
+        """Return a hash of the images' names and stamps, the held-out part, the size and the crop."""
+        digest = hashlib.sha256(f"1 {self.shape} {self.crop} {self.held_out}\n".encode())
         for (name, _), stamp in zip(self._items, self._stamps, strict=True):
-            said.update(f"{name}\0{stamp}\n".encode())
-        return said.hexdigest()
+            digest.update(f"{name}\0{stamp}\n".encode())
+        return digest.hexdigest()
 
 
 def _number(name: str) -> int:
@@ -94,7 +94,7 @@ def _require_distinct(root: Path, names: Sequence[str]) -> None:
 
 
 def _folder_album(root: Path) -> _Album:
-    """Find the images on disk: in `root`, or in the folder below it that the archive makes."""
+    """Find the images on disk: in `root`, or in a folder below it that unpacking the archive makes."""
     if not root.is_dir():
         raise InputError(f"celeba: {root} is neither a folder nor a zip archive")
     candidates = (root, root / FOLDER, root / "celeba" / FOLDER, root / FOLDER / FOLDER)
@@ -105,7 +105,7 @@ def _folder_album(root: Path) -> _Album:
                 return _Album(FolderFiles(str(folder)), images, _partition_beside(folder))
     except OSError as error:
         raise InputError(f"celeba: {error.filename}: cannot be read: {error.strerror}") from error
-    archive = next((place for place in (root, root / "celeba") if (place / f"{FOLDER}.zip").is_file()), None)
+    archive = next((path for path in (root, root / "celeba") if (path / f"{FOLDER}.zip").is_file()), None)
     hint = f"; to read the archive there, use celeba:{archive / FOLDER}.zip" if archive else ""
     raise InputError(f"celeba: no numbered JPEG (000001.jpg) in {root}, nor in a folder {FOLDER} there{hint}")
 
@@ -120,30 +120,29 @@ def _scan(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def _partition_beside(folder: Path) -> tuple[str, str] | None:
     """Return the list of partitions in a folder of images or beside it, if there is one."""
-    for place in (folder, folder.parent):
-        for path in (place / name for name in PARTITION):
-            if path.is_file():
-                if path.stat().st_size > _MOST_LIST_BYTES:
-                    raise InputError(f"celeba: {path}: is too long for a list of partitions")
-                return str(path), path.read_text(errors="replace")
+    for path in (parent / name for parent in (folder, folder.parent) for name in PARTITION):
+        if path.is_file():
+            if path.stat().st_size > _MOST_LIST_BYTES:
+                raise InputError(f"celeba: {path}: is too long for a list of partitions")
+            return str(path), path.read_text(errors="replace")
     return None
 
 
-def _zip_album(path: Path) -> _Album:
+def _zip_album(root: Path) -> _Album:
     """Find the images in a zip archive: at its top, or all in one folder."""
-    archive = ZipFiles(str(path))
+    archive = ZipFiles(str(root))
     images, folders, lists = [], set(), {}
     for member in archive.members():
-        place = PurePosixPath(member.name)
-        if _IMAGE.fullmatch(place.name):
-            images.append((place.name, member, f"{member.size} {member.crc}"))
-            folders.add(str(place.parent))
-        elif place.name in PARTITION:
-            lists[place.name] = member
+        path = PurePosixPath(member.name)
+        if _IMAGE.fullmatch(path.name):
+            images.append((path.name, member, f"{member.size} {member.crc}"))
+            folders.add(str(path.parent))
+        elif path.name in PARTITION:
+            lists[path.name] = member
     if len(folders) > 1:
         some = ", ".join(sorted(folders)[:3])
-        raise InputError(f"celeba: {path} has images in {len(folders)} folders ({some}): they must be in one")
-    return _Album(archive, images, _partition_within(archive, lists) or _partition_beside(path.parent))
+        raise InputError(f"celeba: {root} has images in {len(folders)} folders ({some}): they must be in one")
+    return _Album(archive, images, _partition_within(archive, lists) or _partition_beside(root.parent))
 
 
 def _partition_within(archive: ZipFiles, lists: dict[str, Any]) -> tuple[str, str] | None:
@@ -157,7 +156,7 @@ def _partition_within(archive: ZipFiles, lists: dict[str, Any]) -> tuple[str, st
 
 
 def _divide(album: _Album, images: list[tuple[str, Any, str]]) -> tuple[list[Any], list[Any]]:
-    """Return the images that are for training, and those that the partition holds out, each in order."""
+    """Return the training images and the images that the partition holds out, each in order."""
     if album.partition is None:
         return images, []
     name, text = album.partition
@@ -176,6 +175,6 @@ def _read_partition(name: str, text: str) -> dict[int, str]:
         match = _LINE.fullmatch(line.strip())
         if match and _IMAGE.fullmatch(match[1]):
             part[_number(match[1])] = match[2]
-        elif line.strip() and not (count == 1 and "," in line):  # Kaggle's begins with the names of its columns.
+        elif line.strip() and not (count == 1 and "," in line):  # Kaggle's list begins with column names.
             raise InputError(f"celeba: {name}: line {count} is not 'NUMBER.jpg 0', 1 or 2")
     return part

@@ -1,4 +1,4 @@
-"""The toy task: points on parabolas, where whether a GAN has learnt can be seen at once."""
+"""The toy task: points on parabolas. A plot shows at once whether a GAN has learnt them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Curves:
         return TRAIN + HELD_OUT
 
     def fingerprint(self) -> str:
-        """Return the version of what is drawn; raise it when a row changes."""
+        """Return the version of the data; raise it when a row changes."""
         return "curves 1"
 
     def batches(self) -> Iterator[np.ndarray]:
@@ -48,11 +48,11 @@ def bounds() -> tuple[np.ndarray, np.ndarray]:
 
 
 def inside(rows: np.ndarray, slack: float = 0.0) -> np.ndarray:
-    """Tell for each of the rows [n, 15] whether it keeps between the bounds, give or take `slack`, throughout.
+    """Return for each of the rows [n, 15] whether all its points lie between the bounds, within `slack`.
 
     Args:
-        rows: as `Curves` yields them.
-        slack: in the units of rows, of which the data spans 2.
+        rows: rows as `Curves` yields them.
+        slack: tolerance in the units of rows, which span 2.
     """
     low, high = bounds()
     return np.asarray(((rows >= low - slack) & (rows <= high + slack)).all(axis=1))

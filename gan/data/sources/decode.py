@@ -1,4 +1,4 @@
-"""From an encoded image to a row: decoded, turned upright, cropped and resized once."""
+"""Turns an encoded image into a row: decodes it, turns it upright, crops it and resizes it once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from gan.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MOST_PIXELS = 89_000_000
-"""Larger images are refused: a small file can claim any size and fill the memory when decoded."""
+"""Larger images are refused: a small file can claim any size, and would fill the memory when decoded."""
 MOST_BYTES = 300_000_000
-"""Larger files are refused: more than the pixels above take when they are not compressed at all."""
+"""Larger files are refused: this is more than so many pixels take without compression."""
 LEAST_SIDE = 8
-"""Smaller images are refused: they are icons and counters, not pictures to learn from."""
+"""Smaller images are refused: they are icons and counters, not useful pictures."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -29,18 +29,18 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What to do for each orientation that EXIF knows."""
+"""How to turn an image of each EXIF orientation upright."""
 _ON_ITS_SIDE = 5
-"""From this orientation on, width and height change places."""
+"""From this EXIF orientation on, width and height are swapped."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Which square in the middle of an image is kept.
+    """The square in the middle of an image that is kept.
 
     Attributes:
-        side: its pixels a side; None takes the largest.
-        cut: rows that are cut off at the top, and as many at the bottom, before that.
+        side: pixels a side of the square; None takes the largest.
+        cut: rows to cut off first at the top, and as many at the bottom.
     """
 
     side: int | None = None
@@ -48,10 +48,10 @@ class Crop:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Read a crop as users write it: "center", "center-178", "top-bottom-20".
+        """Parse the name of a crop: "center", "center-178", "top-bottom-20".
 
         Raises:
-            InputError: there is no such crop.
+            InputError: an unknown crop.
         """
         match = re.fullmatch(r"(center|top-bottom)(?:-([1-9]\d{0,4}))?", name)
         if match is None or match[0] == "top-bottom":
@@ -63,10 +63,10 @@ class Crop:
         return cls(cut=number or 0) if match[1] == "top-bottom" else cls(side=number)
 
     def square(self, width: int, height: int) -> int:
-        """Return the pixels a side that are kept of an upright image.
+        """Return the side in pixels of the square to keep of an upright image.
 
         Raises:
-            ValueError: the image is too small for it.
+            ValueError: the image is too small for the crop.
         """
         side = self.side or min(width, height - 2 * self.cut)
         if side < 1:
@@ -78,12 +78,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How a set's images become rows; it may be sent to other processes.
+    """Turns the images of a set into rows. It can be pickled.
 
     Attributes:
         size: pixels a side of a row.
-        crop: what is cut out of each image.
-        exactly: width and height that each image must have; None takes any.
+        crop: the square to cut out of each image.
+        exactly: width and height that each image must have; None allows any.
         channels: 3 for colour, 1 for grey.
     """
 
@@ -93,17 +93,17 @@ class Decoder:
     channels: int = 3
 
     def __call__(self, data: bytes) -> np.ndarray:
-        """Return an encoded image as uint8 [size, size, channels], RGB or grey.
+        """Decode an image to uint8 [size, size, channels], RGB or grey.
 
-        It is turned as its EXIF data says, transparency is laid over white, the square in the middle
-        is cut out, and that is resized once with an antialiased filter (Lanczos). Of an animation the
-        first picture counts.
+        The image is turned according to its EXIF data, and transparency is laid over white. The square in
+        the middle is cut out and resized once with an antialiased filter (Lanczos). The first frame of an
+        animation is taken.
 
         Args:
             data: the content of a JPEG, PNG or WebP file.
 
         Raises:
-            ValueError: the image is refused: empty, of too many or too few pixels.
+            ValueError: the file is empty, or has too many or too few pixels.
             Exception: whatever Pillow raises for a file that it cannot decode.
         """
         if not data:
@@ -117,7 +117,7 @@ class Decoder:
             row = _resize(_rgb(image), (width, height), square / scale, self.size)
             turn = _TURNS.get(orientation)
             row = row if turn is None else row.transpose(turn)
-            # What is grey already keeps its values.
+            # Grey images keep their values.
             return np.asarray(row if self.channels == 3 else row.convert("L")).reshape(self.shape)
 
     @property
@@ -125,7 +125,7 @@ class Decoder:
         return self.size, self.size, self.channels
 
     def _check(self, width: int, height: int) -> None:
-        """Raise `ValueError` unless an image of this size is to be decoded."""
+        """Raise `ValueError` if an image of this size must not be decoded."""
         if width * height > MOST_PIXELS:
             raise ValueError(f"has {width}×{height} pixels, over {MOST_PIXELS:,}")
         if self.exactly not in (None, (width, height)):
@@ -135,24 +135,24 @@ class Decoder:
 
 
 def _reduce(image: Image.Image, most: float) -> tuple[float, float, float]:
-    """Have a JPEG decode at 1/2, 1/4 or 1/8 of its size, which is far less work, where `most` allows.
+    """Let a JPEG decode at 1/2, 1/4 or 1/8 of its size, by a factor of `most` at most: this is far less work.
 
     Returns:
-        The width and height that it will have, in fractions of a pixel (whatever is decoded beyond
-        them is padding), and the factor.
+        The width and height of the decoded image in fractions of a pixel (what is decoded beyond them is
+        padding), and the factor.
     """
     width, height = image.size
-    wanted = (math.ceil(width / max(1, most)), math.ceil(height / max(1, most)))
-    reduced = image.draft(image.mode, wanted)
+    smallest = (math.ceil(width / max(1, most)), math.ceil(height / max(1, most)))
+    reduced = image.draft(image.mode, smallest)
     if reduced is None:
         return width, height, 1
     return reduced[1][2], reduced[1][3], width / reduced[1][2]
 
 
 def _resize(image: Image.Image, extent: tuple[float, float], square: float, size: int) -> Image.Image:
-    """Cut out the middle square and resize it; nothing outside it leaks in at the edge."""
+    """Cut out the middle square and resize it. Pixels outside the square do not affect its edge."""
     left, top = ((length - square) / 2 for length in extent)
-    if float(square).is_integer():  # Whole pixels, then, unless a reduced JPEG needs fractions.
+    if float(square).is_integer():  # Only a reduced JPEG needs fractions of a pixel.
         left, top = float(math.floor(left)), float(math.floor(top))
     outer = (math.floor(left), math.floor(top), math.ceil(left + square), math.ceil(top + square))
     inner = (left - outer[0], top - outer[1], left - outer[0] + square, top - outer[1] + square)
@@ -165,6 +165,6 @@ def _rgb(image: Image.Image) -> Image.Image:
         grey = np.asarray(image).astype(np.float64) / 257
         return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        over = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), over).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")

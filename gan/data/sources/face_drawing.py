@@ -1,19 +1,20 @@
 """Draws the faces of `gan.data.sources.faces`: attributes in, uint8 images out.
 
-Every shape is a signed distance in head coordinates, turned into the share of a pixel it covers, so
-edges are smooth at any size without drawing larger and shrinking. Head coordinates: u to the right and
-v down, upright with the head, origin at its centre; the frame is 2 wide and 2 high.
+Every shape is a signed distance in head coordinates, which is turned into the covered share of each pixel.
+Edges are therefore smooth at any size, without drawing larger and shrinking. In head coordinates, u points
+to the right and v down, both turned with the head, with the origin at its centre. The frame is 2 wide and
+2 high.
 
-Planes are float32 [rows, columns, faces]. The faces lie innermost so that every numpy loop is long and
-contiguous though each face has its own numbers, and a band of rows at a time keeps planes in cache. Only
-+ - * / sqrt, min, max and rounding touch pixels, which IEEE 754 makes exact: a face has the same bytes on
-every machine and in every batch.
+Planes are float32 [rows, columns, faces]. Faces are the innermost axis, so that every NumPy loop is long and
+contiguous although each face has its own numbers. Faces are drawn in bands of rows, so that planes stay in
+cache. Pixels are computed only with + - * / sqrt, min, max and rounding, which IEEE 754 makes exact: a face
+has the same bytes on every machine and in every batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,14 +22,14 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float32]
 Looks = Mapping[str, npt.NDArray[np.generic]]
 
-BATCH = 128  # faces drawn together
-BAND = 512  # pixels of each face drawn together: 256 KB a plane
+BATCH = 128  # Faces drawn together.
+BAND = 512  # Pixels of each face drawn together: 256 KB a plane.
 
 EYE_LEVEL = -0.04
-MAX_SHIFT, MAX_SLOPE = 0.09, 0.2  # bounds of the pose, used only to place windows
+MAX_SHIFT, MAX_SLOPE = 0.09, 0.2  # Bounds of the pose, used only to place windows.
 
 
-# Tables of colours, as sRGB in [0, 1], and of hair cuts ------------------------------------------------
+# ---- tables of colours, as sRGB in [0, 1], and of hair cuts
 
 SKIN = ((0.34, 0.21, 0.15), (0.52, 0.33, 0.23), (0.72, 0.50, 0.36), (0.87, 0.66, 0.51), (0.98, 0.84, 0.74))
 
@@ -53,7 +54,7 @@ EYE_COLOURS = {
     "grey": (0.42, 0.50, 0.58),
 }
 
-BEARDS = {"none": 0.0, "stubble": 0.3, "full": 0.95}  # how opaque
+BEARDS = {"none": 0.0, "stubble": 0.3, "full": 0.95}  # Opacity.
 
 FRAME_COLOURS = ((0.10, 0.10, 0.12), (0.55, 0.12, 0.12), (0.78, 0.62, 0.22), (0.16, 0.26, 0.55))
 
@@ -100,7 +101,7 @@ CUTS = {
 }
 
 
-# What is known of each face, as one number or colour a face ----------------------------------------------
+# ---- the attributes of each face, as one number or colour a face
 
 
 class Face:
@@ -108,11 +109,11 @@ class Face:
 
     def __init__(self, looks: Looks) -> None:
         self._numbers = {name: values.astype(np.float32) for name, values in looks.items()}
-        self.scale = self["face_height"] / np.float32(0.7)  # long faces have their features further apart
-        cuts = np.array([_row(cut) for cut in CUTS.values()], np.float32)
-        chosen = cuts[looks["hair_style"].astype(np.intp)].T
-        self.hair_width, self.hair_top, self.hair_line, self.hair_bend = chosen[:4]
-        self.hair_end, self.hair_drop, self.hair_part, self.hair_curls, self.hair_bun = chosen[4:]
+        self.scale = self["face_height"] / np.float32(0.7)  # Long faces have their features further apart.
+        cuts = np.array([astuple(cut) for cut in CUTS.values()], np.float32)
+        cut = cuts[looks["hair_style"].astype(np.intp)].T
+        self.hair_width, self.hair_top, self.hair_line, self.hair_bend = cut[:4]
+        self.hair_end, self.hair_drop, self.hair_part, self.hair_curls, self.hair_bun = cut[4:]
         self.beard = looks["beard"].astype(np.intp)
         tone = self["skin"] * np.float32(len(SKIN) - 1)
         self.skin = _ramp(SKIN, tone)
@@ -128,10 +129,6 @@ class Face:
         return self._numbers[name]
 
 
-def _row(cut: Cut) -> tuple[float, ...]:
-    return (cut.width, cut.top, cut.line, cut.bend, cut.end, cut.drop, cut.part, cut.curls, cut.bun)
-
-
 def _colour(red: float, green: float, blue: float) -> Array:
     return np.array((red, green, blue), np.float32).reshape(3, 1, 1, 1)
 
@@ -142,32 +139,32 @@ def _pick(table: tuple[tuple[float, float, float], ...], chosen: npt.NDArray[np.
 
 
 def _ramp(table: tuple[tuple[float, float, float], ...], place: Array) -> Array:
-    """The colour at `place` in [0, len - 1] between the entries of `table`."""
+    """Interpolate the entries of `table` at `place` in [0, len - 1]."""
     lower = np.minimum(place.astype(np.intp), len(table) - 2)
     start, end = _pick(table, lower), _pick(table, lower + 1)
     return start + (end - start) * (place - lower.astype(np.float32))
 
 
 def _hue(hue: Array, saturation: Array | np.float32, lightness: Array) -> Array:
-    """Colours of a hue in [0, 1), as sRGB [0, 255] [3, 1, 1, faces]: HSV with `lightness` as its value."""
+    """Return colours of a hue in [0, 1) as sRGB [0, 255] [3, 1, 1, faces]: HSV with `lightness` as its value."""
     turns = np.stack([hue, hue + np.float32(2 / 3), hue + np.float32(1 / 3)])
     wheel = np.clip(np.abs((turns - np.floor(turns)) * 6 - 3) - 1, 0, 1)
     colours: Array = lightness * 255 * (1 - saturation * (1 - wheel))
     return colours[:, None, None, :]
 
 
-# The sheet that is painted on ---------------------------------------------------------------------------
+# ---- the sheet that is painted on
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A rectangle of the frame, of every face: where its pixels lie, and their colours so far.
+    """A rectangle of the frame of every face: the coordinates of its pixels, and their colours so far.
 
     Attributes:
         rgb: [3, rows, columns, faces] in [0, 255].
         x, y: frame coordinates of the columns [columns, 1] and the rows [rows, 1, 1].
         u, v: head coordinates of the pixels.
-        pixel: side of a pixel.
+        pixel: side length of a pixel.
     """
 
     rgb: Array
@@ -178,7 +175,7 @@ class Sheet:
     pixel: np.float32
 
     def window(self, left: float, right: float, top: float, bottom: float) -> Sheet:
-        """The part of the sheet that this rectangle of head coordinates can reach, in any pose."""
+        """Return the part of the sheet that this rectangle of head coordinates can reach in any pose."""
         across = MAX_SLOPE * max(abs(top), abs(bottom)) + MAX_SHIFT + self.pixel
         down = MAX_SLOPE * max(abs(left), abs(right)) + MAX_SHIFT + self.pixel
         columns = slice(*np.searchsorted(self.x[:, 0], (left - across, right + across)))
@@ -196,17 +193,17 @@ class Sheet:
         """Turn signed distances (negative inside) into the covered share of each pixel, in place."""
         distance *= -1 / self.pixel
         distance += np.float32(0.5)
-        return np.clip(distance, 0, 1, out=distance)  # one pass; minimum and maximum take four times as long
+        return np.clip(distance, 0, 1, out=distance)  # One pass; minimum and maximum take four times as long.
 
     def stroke(self, distance: Array, half: Array | np.float32) -> Array:
-        """Cover of a line of half width `half` about the zeros of `distance`, in place."""
+        """Return the cover of a line of half width `half` along the zeros of `distance`, in place."""
         np.abs(distance, out=distance)
         distance -= half
-        # A line thinner than a pixel never covers all of one.
+        # A line thinner than a pixel never covers a whole pixel.
         return np.minimum(self.cover(distance), 2 * half / self.pixel, out=distance)
 
     def blend(self, cover: Array, colour: Array) -> None:
-        """Paint `colour` over what is there, `cover` opaque."""
+        """Paint `colour` over the sheet with the opacity `cover`."""
         change = colour - self.rgb
         change *= cover
         np.add(self.rgb, change, out=self.rgb)
@@ -215,7 +212,7 @@ class Sheet:
 def _sheet(face: Face, size: int, rows: slice) -> Sheet:
     places = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / size) - 1)[:, None]
     x, y = places, places[rows, None]
-    # The tangent of half the roll gives sine and cosine with exact arithmetic only.
+    # The tangent of half the roll gives sine and cosine by exact arithmetic alone.
     half = face["roll"] * np.float32(0.5)
     cosine, sine = (1 - half * half) / (1 + half * half), 2 * half / (1 + half * half)
     across, down = x - face["shift_x"], y - face["shift_y"]
@@ -226,9 +223,9 @@ def _sheet(face: Face, size: int, rows: slice) -> Sheet:
 
 
 def _ellipse(u: Array, v: Array, width: Array | np.float32, height: Array | np.float32) -> Array:
-    """Roughly the signed distance to an ellipse: exact in the mean slope along its edge.
+    """Return approximately the signed distance to an ellipse; the mean slope along its edge is exact.
 
-    Writes over `u` and `v`, which must be the caller's own.
+    Overwrites `u` and `v`.
     """
     u *= 1 / width
     u *= u
@@ -240,7 +237,7 @@ def _ellipse(u: Array, v: Array, width: Array | np.float32, height: Array | np.f
     return u
 
 
-# The parts of a face, back to front -----------------------------------------------------------------------
+# ---- the parts of a face, back to front
 
 
 def _background(sheet: Sheet, face: Face) -> None:
@@ -251,7 +248,7 @@ def _background(sheet: Sheet, face: Face) -> None:
 
 
 def _hair_outline(sheet: Sheet, face: Face) -> Array:
-    """Cover of all hair, behind and before the head."""
+    """Return the cover of all hair, behind and in front of the head."""
     width = face["face_width"] * face.hair_width * (1 + np.float32(0.08) * face["hair_volume"])
     height = face["face_height"] * face.hair_top * (1 + np.float32(0.06) * face["hair_volume"])
     u, v = sheet.u.copy(), sheet.v + np.float32(0.04)
@@ -263,7 +260,7 @@ def _hair_outline(sheet: Sheet, face: Face) -> Array:
 
 
 def _curls(sheet: Sheet, face: Face) -> Array:
-    """Round bumps on a lattice that turns with the head, as lengths."""
+    """Return round bumps on a lattice that turns with the head, as lengths."""
     bumps = _wave(sheet.u * np.float32(3.6))
     bumps *= _wave(sheet.v * np.float32(3.6))
     bumps *= face.hair_curls
@@ -271,7 +268,7 @@ def _curls(sheet: Sheet, face: Face) -> Array:
 
 
 def _wave(phase: Array) -> Array:
-    """A smooth wave of period 1 in [-1, 1], of parabolas, in place."""
+    """Return a smooth wave of period 1 in [-1, 1], made of parabolas, in place."""
     phase -= np.rint(phase)
     phase *= 8 - 16 * np.abs(phase)
     return phase
@@ -308,7 +305,7 @@ def _head(sheet: Sheet, face: Face) -> None:
 
 
 def _beard(inside: Sheet, face: Face, head: Array) -> None:
-    """Hair on the head's lower part, from under the nose up to the ears."""
+    """Draw hair on the lower part of the head, from under the nose up to the ears."""
     opaque = np.array(list(BEARDS.values()), np.float32)[face.beard]
     turned = inside.u - face["yaw"] * np.float32(0.5)
     turned *= turned
@@ -323,7 +320,7 @@ def _beard(inside: Sheet, face: Face, head: Array) -> None:
 
 
 def _light(sheet: Sheet, face: Face) -> Array:
-    """How brightly the round of the head is lit: about 1 in its middle, less to the edges and in shadow."""
+    """Return the brightness of the round head: about 1 in its middle, less at the edges and in shadow."""
     strength = face["light_strength"]
     light = sheet.u * np.float32(-0.35)
     light += face["light_direction"] * strength
@@ -348,7 +345,7 @@ def _blush(sheet: Sheet, face: Face) -> None:
 
 
 def _features(sheet: Sheet, face: Face, level: Array | np.float32) -> tuple[Array, Array, Array]:
-    """Coordinates for what turns with yaw and pitch: |u| from the middle, u, and v from `level`."""
+    """Return coordinates that move with yaw and pitch: |u| from the middle, u, and v from `level`."""
     turned = sheet.u - face["yaw"]
     return np.abs(turned), turned, sheet.v - (level * face.scale + face["pitch"])
 
@@ -363,10 +360,10 @@ def _eyes(sheet: Sheet, face: Face) -> None:
     lid = outward / width
     lid *= lid
     lid -= 1
-    lid *= height  # minus the half height of the almond here
+    lid *= height  # Minus the half height of the almond at this place.
     almond = np.abs(down)
     almond += lid
-    almond *= np.float32(0.8)  # distance is less than height, since lids slope
+    almond *= np.float32(0.8)  # The distance is less than the height, because lids slope.
     white = strip.cover(almond)
     strip.blend(white, _colour(250, 249, 246))
     _iris(strip, face, np.copysign(outward, outward * turned), down, white)
@@ -377,7 +374,7 @@ def _eyes(sheet: Sheet, face: Face) -> None:
 
 
 def _iris(strip: Sheet, face: Face, across: Array, down: Array, white: Array) -> None:
-    """Iris, pupil and a glint in both eyes; `across` is measured from each eye's middle to the right."""
+    """Draw iris, pupil and a glint in both eyes; `across` is measured from each eye's middle to the right."""
     size = face["eye_size"] * np.float32(0.56)
     across -= face["gaze"] * face["eye_size"] * np.float32(0.35)
     ring = across * across
@@ -415,7 +412,7 @@ def _brows(sheet: Sheet, face: Face) -> None:
 def _nose(sheet: Sheet, face: Face) -> None:
     middle = sheet.window(-0.3, 0.3, -0.15, 0.4)
     beside, turned, down = _features(middle, face, face["nose_length"])
-    # The bridge throws its shadow away from the light.
+    # The shadow of the bridge falls away from the light.
     side = np.where(face["light_direction"] > 0, np.float32(-1), np.float32(1)) * face["nose_width"]
     bridge = turned - side * np.float32(0.55)
     shadow = middle.stroke(bridge + down * side * np.float32(-1.2), np.float32(0.02))
@@ -443,9 +440,9 @@ def _mouth(sheet: Sheet, face: Face) -> None:
     _, turned, down = _features(low, face, np.float32(0.43))
     shape = turned * (1 / face["mouth_width"])
     shape *= shape
-    np.subtract(1, shape, out=shape)  # 1 in the middle, 0 at the corners
+    np.subtract(1, shape, out=shape)  # 1 in the middle, 0 at the corners.
     down -= shape * (face["mouth_curve"] * np.float32(0.10))
-    # Smaller mouths are more often shut than wide open.
+    # Below this threshold the mouth is shut.
     gape = np.maximum(face["mouth_open"] - np.float32(0.35), 0) * np.float32(0.16)
     away = np.abs(down)
     lips = low.cover(away - shape * (gape + face["lip_fullness"]))
@@ -465,7 +462,7 @@ def _mouth(sheet: Sheet, face: Face) -> None:
 
 
 def _front_hair(sheet: Sheet, face: Face, outline: Array) -> None:
-    """The hair before the head: all of its outline above the hairline, lit like the head."""
+    """Draw the hair in front of the head: its outline above the hairline, lit like the head."""
     line = sheet.u - face.hair_part * face["hair_part"]
     line *= line
     line *= -face.hair_bend
@@ -475,7 +472,7 @@ def _front_hair(sheet: Sheet, face: Face, outline: Array) -> None:
     cover = sheet.cover(line)
     cover *= outline
     light = _light(sheet, face)
-    strands = sheet.v * np.float32(-2.5)  # they fan out towards the crown's other end
+    strands = sheet.v * np.float32(-2.5)  # Strands fan out downwards from the crown.
     strands += np.float32(2.5)
     strands *= sheet.u
     light += _wave(strands) * np.float32(0.07)
@@ -504,7 +501,7 @@ def _glasses(sheet: Sheet, face: Face) -> None:
     tint *= worn * np.float32(0.16)
     strip.blend(tint, _colour(235, 245, 255))
     wire = strip.stroke(ring, np.float32(0.022))
-    # One bar makes the bridge and the temples: it runs where there is no lens, as far as the ears.
+    # One bar makes the bridge and the temples: it runs outside the lenses, as far as the ears.
     bar = strip.stroke(down + np.float32(0.02), np.float32(0.02))
     bar *= strip.cover(radius - np.abs(outward))
     bar *= strip.cover(np.abs(strip.u) - face["face_width"])
@@ -514,7 +511,7 @@ def _glasses(sheet: Sheet, face: Face) -> None:
 
 
 def _lens(outward: Array, down: Array, squareness: Array) -> Array:
-    """Distance from a lens' middle, between round (0) and square (1)."""
+    """Return the distance from the middle of a lens, whose shape is between round (0) and square (1)."""
     square = np.maximum(np.abs(outward), np.abs(down) * np.float32(1.2))
     round_ = outward * outward
     round_ += down * down
@@ -525,7 +522,7 @@ def _lens(outward: Array, down: Array, squareness: Array) -> Array:
     return square
 
 
-# The whole ------------------------------------------------------------------------------------------------
+# ---- whole faces
 
 
 def _paint(sheet: Sheet, face: Face) -> None:
@@ -546,7 +543,7 @@ def _paint(sheet: Sheet, face: Face) -> None:
 
 
 def render(looks: Looks, size: int) -> npt.NDArray[np.uint8]:
-    """Draw the faces with these attributes (arrays [faces], as `gan.data.sources.faces.attributes` gives).
+    """Draw the faces with these attributes, arrays [faces] as `gan.data.sources.faces.attributes` returns them.
 
     Returns:
         uint8 images [faces, size, size, 3].

@@ -1,7 +1,7 @@
-"""`faces`: 60,000 drawn faces with known attributes, made on the spot and the same everywhere.
+"""`faces`: 60,000 drawn faces with known attributes, identical on every machine.
 
-It is the data on which a search can be shown without a download. Attributes are hashes of the image's
-index, so any image can be made alone; `gan.data.sources.face_drawing` turns them into pixels.
+With these data a search can be shown without a download. Attributes are hashes of the image's index, so
+any image can be drawn alone. `gan.data.sources.face_drawing` turns attributes into pixels.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy.typing as npt
 from gan.data.sources.face_drawing import BEARDS, CUTS, EYE_COLOURS, HAIR_COLOURS, render
 from gan.errors import InputError
 
-VERSION = 2  # raise it whenever an image changes: packed sets and statistics are kept by it
+VERSION = 2  # Raise it whenever an image changes: the cache keys of packed sets and statistics depend on it.
 COUNT, TRAIN = 60_000, 50_000
-SMALLEST = 16  # pixels; below it a face is not one
+SMALLEST = 16  # Pixels a side; smaller faces cannot be recognised.
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Values in [low, high): evenly spread, or gathered about the middle (a triangle) if `central`."""
+    """Values in [low, high), distributed uniformly, or with a peak in the middle (a triangle) if `central`."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Kinds:
-    """Named values, numbered in order, and how often each occurs (weights; equal if none)."""
+    """Named values, numbered in order, with a weight for how often each occurs (equal weights if none)."""
 
     names: tuple[str, ...]
     weights: tuple[float, ...] = ()
@@ -42,8 +42,8 @@ class Kinds:
         return np.array(weights) / sum(weights)
 
 
-# An attribute's place in this table is part of its hash: append, and raise VERSION.
-# Lengths are in half frames: the frame is 2 wide and 2 high.
+# An attribute's index in this table is part of its hash: append new ones, and raise VERSION.
+# Lengths are in head coordinates: the frame is 2 wide and 2 high.
 ATTRIBUTES: dict[str, Scale | Kinds] = {
     "skin": Scale(0, 1),  # dark to light
     "warmth": Scale(-1, 1),
@@ -96,17 +96,17 @@ ATTRIBUTES: dict[str, Scale | Kinds] = {
 
 
 def attributes(indices: npt.ArrayLike) -> dict[str, npt.NDArray[np.generic]]:
-    """Return what is known of the faces at `indices`, as arrays of their length.
+    """Return the attributes of the faces at `indices`, each as an array of their length.
 
-    A `Scale` gives float32 in its range, `Kinds` int64 numbers of its names. Index i has the same
-    attributes whatever is asked with it, on any machine.
+    A `Scale` gives float32 in its range, `Kinds` gives int64 numbers of its names. The attributes of index i
+    do not depend on the other indices or on the machine.
     """
     chosen = np.asarray(indices, np.int64).astype(np.uint64)
     return {name: _values(_hash(chosen, number), space) for number, (name, space) in enumerate(ATTRIBUTES.items())}
 
 
 def _hash(indices: npt.NDArray[np.uint64], number: int) -> npt.NDArray[np.uint64]:
-    """Mix index and attribute number into 64 random bits (splitmix64: Steele, Lea and Flood, 2014)."""
+    """Hash index and attribute number to 64 random bits (splitmix64: Steele, Lea and Flood, 2014)."""
     bits = (indices * np.uint64(len(ATTRIBUTES)) + np.uint64(number + 1)) * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -126,9 +126,9 @@ def _values(bits: npt.NDArray[np.uint64], space: Scale | Kinds) -> npt.NDArray[n
 
 
 def draw(indices: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
-    """Draw the faces at `indices` (whole numbers from 0) as uint8 images [faces, size, size, 3].
+    """Draw the faces at `indices` (integers from 0) as uint8 images [faces, size, size, 3].
 
-    A face is the same drawing at every size, and has the same bytes whatever is drawn with it.
+    A face is the same drawing at every size. Its bytes do not depend on the other faces drawn.
 
     Raises:
         InputError: `size` is too small for a face.
@@ -140,18 +140,17 @@ def draw(indices: npt.ArrayLike, size: int) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class DrawFaces:
-    """A piece of the set; see `Source.part_reader`."""
+    """Draws the faces at some indices; a `PartReader`."""
 
     indices: tuple[int, ...]
     size: int
 
     def __call__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the faces at `indices`, one after another."""
-        yield from draw(self.indices, self.size)
+        return iter(draw(self.indices, self.size))
 
 
 class Faces:
-    """The set as a `Source`: indices below 50,000 are for training, the 10,000 above are held out.
+    """The drawn faces as a `Source`: the first 50,000 are for training, the last 10,000 are held out.
 
     Raises:
         InputError: `size` is too small for a face.
@@ -163,7 +162,7 @@ class Faces:
     held_out = range(TRAIN, COUNT)
 
     def __init__(self, size: int) -> None:
-        draw([], size)  # refuses a bad size here, before anything is written
+        draw([], size)  # Refuses a bad size before anything is written.
         self.size = size
         self.shape = (size, size, 3)
 
@@ -175,7 +174,7 @@ class Faces:
         return COUNT
 
     def part_reader(self, rows: Sequence[int]) -> DrawFaces:
-        """Return the work of drawing some faces; see `Source`."""
+        """Return a reader of some rows; see `Source`."""
         return DrawFaces(tuple(rows), self.size)
 
     def batches(self, count: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:

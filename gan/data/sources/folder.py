@@ -22,12 +22,12 @@ class Folder(ImageFiles):
     Args:
         path: the folder.
         size: pixels a side.
-        crop: "center", the largest square in the middle; "center-N", N pixels a side; "top-bottom-N",
-            what remains of it without N rows at either end.
+        crop: "center" takes the largest square in the middle; "center-N" takes one of N pixels a side;
+            "top-bottom-N" first cuts off N rows at the top and at the bottom.
         channels: 3 for colour, 1 for grey.
 
     Raises:
-        InputError: no such folder, no image in it, or an unknown crop; from iterating also: more than
+        InputError: no such folder, no image in it, or an unknown crop. Iterating raises it also if more than
             1% of the files cannot be read.
     """
 
@@ -37,31 +37,31 @@ class Folder(ImageFiles):
         if not self._root.is_dir():
             raise InputError(f"folder: {self._root} is not a folder")
         try:
-            self._found = sorted(_files(self._root))
+            self._files_found = sorted(_files(self._root))
         except OSError as error:
             raise InputError(f"folder: {error.filename}: cannot be read: {error.strerror}") from error
-        if not self._found:
+        if not self._files_found:
             raise InputError(f"folder: no image ({', '.join(SUFFIXES)}) in {self._root}")
-        items = [(name, name) for name, _, _ in self._found]
+        items = [(name, name) for name, _, _ in self._files_found]
         super().__init__(f"folder:{self._root}", FolderFiles(str(self._root)), items, decoder, crop)
 
     def fingerprint(self) -> str:
-        """Return a hash of the files' relative paths, sizes and times, and of what is made of them."""
-        said = hashlib.sha256(f"1 {self.shape} {self.crop}\n".encode())
-        for name, size, modified in self._found:
-            said.update(f"{name}\0{size}\0{modified}\n".encode(errors="surrogateescape"))
-        return said.hexdigest()
+        """Return a hash of the files' relative paths, sizes and times, the image size and the crop."""
+        digest = hashlib.sha256(f"1 {self.shape} {self.crop}\n".encode())
+        for name, size, modified in self._files_found:
+            digest.update(f"{name}\0{size}\0{modified}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
 
 def _files(root: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield (relative path, bytes, time in nanoseconds) of every image below a folder, in any order."""
+    """Yield the relative path, bytes and modification time (ns) of every image below a folder, in any order."""
     folders = [""]
     seen = set()
     while folders:
         folder = folders.pop()
         real = os.path.realpath(root / folder)
         if real in seen:
-            continue  # A link back up would go round for ever.
+            continue  # A link to a parent folder would never end.
         seen.add(real)
         with os.scandir(root / folder) as entries:
             for entry in entries:

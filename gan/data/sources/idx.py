@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,18 +18,18 @@ from gan.errors import InputError
 _MAGIC = b"\x00\x00\x08\x03"  # Unsigned bytes, three dimensions.
 _SIDE = 28
 _MOST = 2_000_000
-"""Images that a file may claim: beyond any set in this layout, and it bounds what is read."""
+"""Largest number of images that a file may claim. Known sets are far smaller; this bounds what is read."""
 _FILES = ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte")
 
 
 class Mnist:
-    """The images of MNIST: the training files, then the test files, which are the held-out part.
+    """The images of MNIST: the training files, then the test files, which are held out.
 
-    Native 28×28, one channel. At 32 they are padded by 2 black pixels a side, as is usual for
-    networks of powers of two; at any other size they are resized with an antialiased filter.
+    Images are 28×28 with one channel. For size 32 they are padded by 2 black pixels a side, as is usual for
+    networks of powers of two. For other sizes they are resized with an antialiased filter.
 
     Args:
-        path: the folder that torchvision was given as `root`, its `raw` folder, or the files' own.
+        path: torchvision's `root` folder, its `raw` folder, or the folder that holds the files.
         size: pixels a side; None keeps 28.
 
     Raises:
@@ -62,7 +63,7 @@ class Mnist:
         return self._length
 
     def fingerprint(self) -> str:
-        """Return a hash of the files' names, sizes and times, and of what is made of them."""
+        """Return a hash of the files' names, sizes and times, and of the image size."""
         stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in self._files]
         return hashlib.sha256(f"1 {self._size} {stats}".encode()).hexdigest()
 
@@ -83,7 +84,7 @@ class Mnist:
 
 
 class FashionMnist(Mnist):
-    """The images of Fashion-MNIST (Zalando Research), laid out like those of MNIST."""
+    """The images of Fashion-MNIST (Zalando Research), in files like those of MNIST."""
 
     scheme = "fashion-mnist"
     folder = "FashionMNIST"
@@ -93,28 +94,28 @@ def read_images(file: Path) -> np.ndarray:
     """Return all images of an IDX file, gzipped or not, as uint8 [n, 28, 28].
 
     Raises:
-        InputError: the file is not what it should be, or its length is not what its header says.
+        InputError: the file is not an IDX file of images, or its length is not what its header says.
     """
-    with _open(file) as stream:
-        try:
-            wanted = _header(file, stream) * _SIDE * _SIDE
-            data = stream.read(wanted + 1)
-        except (EOFError, OSError, zlib.error) as error:
-            raise InputError(f"{file}: cannot be read: {error}; fetch it again") from error
-    if len(data) != wanted:
-        fault = "is cut short" if len(data) < wanted else "is longer than its header says"
-        raise InputError(f"{file}: {fault} ({wanted:,} bytes of pixels expected); fetch it again")
+    with _reading(file) as stream:
+        expected = _header(file, stream) * _SIDE * _SIDE
+        data = stream.read(expected + 1)
+    if len(data) != expected:
+        fault = "is cut short" if len(data) < expected else "is longer than its header says"
+        raise InputError(f"{file}: {fault} ({expected:,} bytes of pixels expected); fetch it again")
     return np.frombuffer(data, np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
-def _open(file: Path) -> BinaryIO | gzip.GzipFile:
-    return gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb")
-
-
 def _count(file: Path) -> int:
-    with _open(file) as stream:
+    with _reading(file) as stream:
+        return _header(file, stream)
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[BinaryIO | gzip.GzipFile]:
+    """Open a file, gzipped or not; turn read errors into `InputError`."""
+    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
         try:
-            return _header(file, stream)
+            yield stream
         except (EOFError, OSError, zlib.error) as error:
             raise InputError(f"{file}: cannot be read: {error}; fetch it again") from error
 
@@ -131,7 +132,7 @@ def _header(file: Path, stream: BinaryIO | gzip.GzipFile) -> int:
 
 
 def _resize(images: np.ndarray, size: int) -> np.ndarray:
-    """Bring images [n, 28, 28] to [n, size, size]."""
+    """Resize images [n, 28, 28] to [n, size, size]."""
     if size == _SIDE:
         return images
     if size == _SIDE + 4:

@@ -6,9 +6,8 @@ import os
 import struct
 import zipfile
 import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -18,19 +17,20 @@ import numpy as np
 from gan.data.dataset import check_skipped
 from gan.data.sources.decode import MOST_BYTES, Decoder
 from gan.data.uri import with_option
+from gan.data.workers import map_ahead
 from gan.errors import InputError
 
 
 class Files(Protocol):
-    """Where the bytes of images are; it may be sent to other processes."""
+    """Reads image files. It can be pickled."""
 
     def read(self, item: Any) -> bytes:
-        """Return the content of one file; any exception says why there is none."""
+        """Return the content of one file; the message of an exception says why it cannot be read."""
 
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """Files of a folder; an item is a path relative to it."""
+    """The files of a folder; an item is a path relative to the folder."""
 
     root: str
 
@@ -43,7 +43,7 @@ class FolderFiles:
 
 
 class Member(NamedTuple):
-    """Where one file is in a zip archive, as the archive's directory says."""
+    """The entry of one file in a zip archive's directory."""
 
     name: str
     offset: int
@@ -55,19 +55,19 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class ZipFiles:
-    """Files of a zip archive, read where they lie; an item is a `Member`.
+    """The files of a zip archive, read without unpacking it; an item is a `Member`.
 
-    Not by `zipfile`: it reads the whole directory whenever it opens an archive, which takes seconds and
-    a hundred megabytes for 200,000 images, in each process. Here that is done once, by `members`.
+    `zipfile` reads the whole directory whenever it opens an archive. For 200,000 images this takes seconds
+    and a hundred megabytes in each process. Here the directory is read once, by `members`.
     """
 
     path: str
 
     def members(self) -> list[Member]:
-        """Return all files in the archive, in its order; folders are left out.
+        """Return all files in the archive, in its order, without folders.
 
         Raises:
-            InputError: it is no zip archive, is damaged, or has a member that cannot or must not be read.
+            InputError: not a zip archive, a damaged one, or one with a member that cannot or must not be read.
         """
         try:
             with zipfile.ZipFile(self.path) as archive:
@@ -97,10 +97,10 @@ class ZipFiles:
             header = file.read(30)
             if len(header) < 30 or not header.startswith(b"PK\x03\x04"):
                 raise ValueError("is not where the archive's directory says")
-            file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)  # its name, and extra fields
+            file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)  # Skips its name and extra fields.
             data = file.read(item.packed)
         if item.method == zipfile.ZIP_DEFLATED and item.size:
-            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, item.size)  # no more than it claims
+            data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, item.size)  # At most the claimed size.
         if len(data) != item.size or zlib.crc32(data) != item.crc:
             raise ValueError("is damaged in the archive")
         return data
@@ -108,30 +108,39 @@ class ZipFiles:
 
 @dataclass(frozen=True)
 class DecodeFiles:
-    """A piece of a set of image files; see `Source.part_reader`."""
+    """Reads and decodes some image files; a `PartReader`.
+
+    Attributes:
+        files: reads the files.
+        items: for each file its name in messages, and the item that `files` reads.
+        decoder: turns a file into a row.
+    """
 
     files: Files
-    items: tuple[tuple[str, Any], ...]
+    items: Sequence[tuple[str, Any]]
     decoder: Decoder
 
     def __call__(self) -> Iterator[np.ndarray | str]:
-        """Yield for each item its row, or a line on why there is none."""
-        for name, item in self.items:
-            yield attempt(self._decode, name, item)
+        return map(self.decode, self.items)
 
-    def _decode(self, item: Any) -> np.ndarray:
-        return self.decoder(self.files.read(item))
+    def decode(self, named: tuple[str, Any]) -> np.ndarray | str:
+        """Return the row of an item, or "NAME: the reason why it cannot be read"."""
+        name, item = named
+        try:
+            return self.decoder(self.files.read(item))
+        except Exception as error:  # Pillow raises nearly anything on damaged files; one must not end all.
+            return f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
 
 
 class ImageFiles:
-    """Image files as a `Source`; what a data source of such files inherits.
+    """A `Source` of image files; the base class of sources that read such files.
 
     Args:
-        uri: as the user would name it, with an absolute path.
-        files: reads them.
-        items: for each of them its name for messages and what `files` reads it by, in order.
-        decoder: makes them rows.
-        crop: how users write the decoder's crop.
+        uri: the data URI, with an absolute path.
+        files: reads the files.
+        items: for each file its name in messages, and the item that `files` reads; in order.
+        decoder: turns a file into a row.
+        crop: the name of the decoder's crop.
     """
 
     default_features = "inception"
@@ -151,12 +160,12 @@ class ImageFiles:
         return len(self._items)
 
     def part_reader(self, rows: Sequence[int]) -> DecodeFiles:
-        """Return the work of reading some rows; see `Source`."""
+        """Return a reader of some rows; see `Source`."""
         return DecodeFiles(self._files, tuple(self._items[row] for row in rows), self._decoder)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         self.skipped = []
-        for row in decode_all(lambda item: self._decoder(self._files.read(item)), self._items):
+        for row in decode_in_threads(DecodeFiles(self._files, self._items, self._decoder)):
             if isinstance(row, str):
                 self.skipped.append(row)
                 check_skipped(self.uri, self.skipped, len(self))
@@ -164,36 +173,11 @@ class ImageFiles:
                 yield row
 
 
-def decode_all(
-    read: Callable[[Any], np.ndarray], items: Iterable[tuple[str, Any]], threads: int | None = None
-) -> Iterator[np.ndarray | str]:
-    """Read many images in threads (Pillow decodes outside the interpreter's lock), in their order.
-
-    Args:
-        read: makes the row of one item.
-        items: the name of each, and what `read` takes.
-        threads: how many; by default one a processor, 16 at most.
-
-    Yields:
-        For each item its row, or a line on why there is none.
-    """
-    count = threads or min(16, os.cpu_count() or 1)
-    waiting: deque[Future[np.ndarray | str]] = deque()
-    with ThreadPoolExecutor(count, "decode") as pool:
+def decode_in_threads(files: DecodeFiles) -> Iterator[np.ndarray | str]:
+    """Yield what `files` yields, but decode in threads: Pillow works outside the interpreter's lock."""
+    count = min(16, os.cpu_count() or 1)
+    with ThreadPoolExecutor(count, "decode") as threads:
         try:
-            for name, item in items:
-                waiting.append(pool.submit(attempt, read, name, item))
-                if len(waiting) > 4 * count:  # Enough to keep the threads busy; memory stays bounded.
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from map_ahead(threads, files.decode, files.items, 4 * count)
         finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def attempt(read: Callable[[Any], np.ndarray], name: str, item: Any) -> np.ndarray | str:
-    """Return the row of an item, or "NAME: why there is none"."""
-    try:
-        return read(item)
-    except Exception as error:  # Pillow raises nearly anything on damaged files; one must not end all.
-        return f"{name}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            threads.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The sources of data by name, and the one that a URI names."""
+"""The registry of data sources, and opening the source that a URI names."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SOURCES = Registry(
 
 
 def absolute_uri(uri: str) -> str:
-    """Return a data URI whose local path, if it has one, is absolute: the same from any folder."""
+    """Return a data URI with its local path, if it has one, made absolute."""
     parsed = DataUri.parse(uri)
     return parsed.absolute() if parsed.scheme == PACKED or parsed.scheme in SOURCES else uri
 
 
 def public_name(uri: str) -> str:
-    """Return what to call data in a file for others: without the folders or the bucket that it is in.
+    """Return a name of the data that is safe to publish: without the folders or the bucket that hold it.
 
     >>> public_name("folder:/home/me/photos?limit=500")
     'folder:photos?limit=500'
@@ -42,16 +42,16 @@ def public_name(uri: str) -> str:
     parsed = DataUri.parse(uri)
     if parsed.path is None:
         return uri
-    # What follows the question mark of a packed set tells how to reach its store.
+    # The text after the question mark of a packed set tells how to reach its store.
     path = parsed.path.partition("?")[0] if parsed.scheme == PACKED else parsed.path
     return parsed.with_path(PurePosixPath(path).name)
 
 
 def open_source(uri: str, size: int | None = None, crop: str | None = None) -> Source:
-    """Return the source that a URI names, ready to be packed; see `open_data` for the arguments.
+    """Return the source that a URI names; see `open_data` for the arguments.
 
     Raises:
-        InputError: an unknown scheme, or something that this source needs or does not take.
+        InputError: an unknown scheme, or an argument that this source lacks or does not take.
     """
     parsed = DataUri.parse(uri)
     scheme = parsed.scheme
@@ -67,16 +67,16 @@ def open_source(uri: str, size: int | None = None, crop: str | None = None) -> S
             raise InputError(f"{scheme} takes no {name}, but '{value}' was given" + _usage(scheme, takes))
         needed = name in takes and takes[name].default is inspect.Parameter.empty
         if needed and (value is None or value == ""):
-            how = ": give --size" if name == "size" else _usage(scheme, takes)
-            raise InputError(f"{scheme} needs a {name}{how}")
+            advice = ": give --size" if name == "size" else _usage(scheme, takes)
+            raise InputError(f"{scheme} needs a {name}{advice}")
     source: Source = kind(**{name: value for name, value in given.items() if value is not None})
     return limited(source, parsed.limit)
 
 
-def takes(uri: str, what: str) -> bool:
-    """Tell whether the source that a URI names takes a `size` or a `crop`; a packed set can be asked its size."""
+def takes(uri: str, option: str) -> bool:
+    """Return whether the source that a URI names takes an option, "size" or "crop". A packed set takes its size."""
     scheme = DataUri.parse(uri).scheme
-    return what in inspect.signature(SOURCES[scheme]).parameters if scheme in SOURCES else what == "size"
+    return option in inspect.signature(SOURCES[scheme]).parameters if scheme in SOURCES else option == "size"
 
 
 def _usage(scheme: str, takes: Container[str]) -> str:
@@ -84,16 +84,16 @@ def _usage(scheme: str, takes: Container[str]) -> str:
 
 
 def _unknown(uri: str, parsed: DataUri) -> str:
-    """Say what is wrong with a URI of no known scheme."""
+    """Return the message for a URI of an unknown scheme."""
     scheme = parsed.scheme
-    for place in filter(None, (uri, scheme if parsed.path is None else "")):
-        if Path(place).is_dir():
-            return f"'{place}' is a folder: use folder:{uri}"
+    for path in filter(None, (uri, scheme if parsed.path is None else "")):
+        if Path(path).is_dir():
+            return f"'{path}' is a folder: use folder:{uri}"
     if scheme.lower().endswith(".zip") and Path(scheme).is_file():
         return f"'{uri}' has no kind of data before it: for the archive of CelebA use celeba:{uri}"
     if Path(uri).is_file() or "://" in uri:
         return f"'{uri}' has no kind of data before it: for a packed set use packed:{uri}"
     known = sorted([*SOURCES, PACKED])
     close = nearest(scheme, known)
-    every = "" if close.startswith("there is") else f" (there is {', '.join(known)})"
-    return f"unknown data source '{scheme}': {close}{every}"
+    others = "" if close.startswith("there is") else f" (there is {', '.join(known)})"
+    return f"unknown data source '{scheme}': {close}{others}"

@@ -1,4 +1,4 @@
-"""A part of a data set by count."""
+"""A data set of a limited number of rows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from gan.data.dataset import PartedSource, PartReader, Source
 from gan.data.uri import with_option
 
 _SEED = 20_150_716
-"""Fixed for all time: another seed would choose other images for every limit."""
+"""Must never change: another seed would choose other images for every limit."""
 
 
 class Subset:
-    """Some rows of a source, in its order: chosen evenly by a fixed seed, as files are often sorted by class.
+    """Some rows of a source, in its order. They are chosen evenly by a fixed seed: files are often sorted by class.
 
-    A smaller subset is part of a larger one. What the source holds out keeps its share.
+    A smaller subset is part of a larger one. The held-out part keeps its share.
 
     Args:
-        source: of all rows.
-        limit: how many are wanted at most, those held out included.
+        source: the source of all rows.
+        limit: the largest number of rows, held-out ones included.
     """
 
     def __init__(self, source: Source, limit: int) -> None:
@@ -39,26 +39,24 @@ class Subset:
             self._rows, self.held_out = _choose_both(len(source), source.held_out, limit)
 
     def fingerprint(self) -> str:
-        """Return a hash of the source's fingerprint and of which rows these are."""
-        said = hashlib.sha256(f"1 {self._source.fingerprint()}\n".encode())
-        said.update(self._rows.astype("<i8").tobytes())
-        return said.hexdigest()
+        """Return a hash of the source's fingerprint and of the row numbers."""
+        digest = hashlib.sha256(f"1 {self._source.fingerprint()}\n".encode())
+        digest.update(self._rows.astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        wanted = set(self._rows.tolist())
-        for row, content in enumerate(self._source):
-            if row in wanted:
-                yield content
+        chosen = set(self._rows.tolist())
+        return (row for number, row in enumerate(self._source) if number in chosen)
 
 
 class PartedSubset(Subset):
-    """The same of a source that can be read in pieces: other rows are not read at all."""
+    """Some rows of a source that has `part_reader`; other rows are not read at all."""
 
     def part_reader(self, rows: Sequence[int]) -> PartReader:
-        """Return the work of reading some rows; see `Source`."""
+        """Return a reader of some rows; see `Source`."""
         return cast(PartedSource, self._source).part_reader([int(self._rows[row]) for row in rows])
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -66,26 +64,30 @@ class PartedSubset(Subset):
 
 
 def limited(source: Source, limit: int | None) -> Source:
-    """Return a source of at most `limit` rows of another; of all without a limit."""
+    """Return a source limited to `limit` rows; None returns the source itself."""
     if limit is None:
         return source
     return (PartedSubset if hasattr(source, "part_reader") else Subset)(source, limit)
 
 
 def _choose(rows: range, count: int) -> np.ndarray:
-    """Return `count` of some row numbers, or all if there are fewer, in order."""
+    """Choose `count` of some row numbers, or all if there are fewer; return them in order."""
     chosen = np.random.default_rng(_SEED).permutation(len(rows))[:count]
     return rows.start + np.sort(chosen)
 
 
 def _choose_both(total: int, held_out: range, limit: int) -> tuple[np.ndarray, range]:
-    """Choose from both parts by their share; return the rows in order, and which of those are held out."""
+    """Choose rows from both parts by their share.
+
+    Returns:
+        The row numbers in order, and the indices of those that are held out.
+    """
     share = round(min(limit, total) * len(held_out) / total)
     if limit > 1:
         share = max(1, share)
     held = _choose(held_out, share)
     others = np.concatenate([np.arange(held_out.start), np.arange(held_out.stop, total)])
-    kept = others[_choose(range(len(others)), limit - len(held))]
-    before = int((kept < held_out.start).sum())
-    rows = np.concatenate([kept[:before], held, kept[before:]])
+    training = others[_choose(range(len(others)), limit - len(held))]
+    before = int((training < held_out.start).sum())
+    rows = np.concatenate([training[:before], held, training[before:]])
     return rows, range(before, before + len(held))

@@ -1,14 +1,11 @@
-"""All that `evaluate` says of one generator: how good its images are, how many kinds, and how new.
-
-`assess` reads top to bottom: draw, extract, compare.
-"""
+"""The assessment of one generator by `evaluate`: the quality, diversity and novelty of its images."""
 
 from __future__ import annotations
 
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +26,13 @@ from gan.evaluation.features import FeatureExtractor
 from gan.evaluation.identity import EvaluationIdentity
 
 SEARCHED = 20_000
-"""Training images among which copies are looked for, as far as there are that many."""
+"""Number of training images among which copies are searched, if there are so many."""
 
 COLLAPSED_DUPLICATES = 0.5
-"""Share of samples that are another one's double above which a generator counts as collapsed."""
+"""Share of duplicates among the samples above which a generator counts as collapsed."""
 
 SHOWN = 8
-"""Generated images of either kind that are shown beside their neighbours."""
+"""Number of generated images shown beside their neighbours, for each selection of them."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -45,8 +42,8 @@ class Pairs:
     """Generated images and the training images nearest to them, uint8 [n, H, W, C].
 
     Attributes:
-        title: which images these are.
-        generated, neighbours: row by row.
+        title: what these images are.
+        generated, neighbours: the images, row by row.
     """
 
     title: str
@@ -56,17 +53,18 @@ class Pairs:
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """What is known of a generator.
+    """The result of assessing a generator.
 
     Attributes:
-        identity: what all figures were measured with.
+        identity: the evaluation identity of all figures.
         draws: one evaluation for each draw of latents.
-        limit: the distance extrapolated to infinitely many samples; None for too few.
-        kid: and its standard deviation over subsets; None for too few.
-        diversity, memorisation: None for too few samples, or too few held-out images.
-        trained_on_this: whether the generator was trained on this very data; None if it does not tell.
-        pairs: images beside their nearest training images; none for data that is not images.
-        seconds: that it took.
+        limit: the distance extrapolated to infinitely many samples; None if there are too few samples.
+        kid: KID and its standard deviation over subsets; None if there are too few samples.
+        diversity: None if there are too few samples.
+        memorisation: None if there are too few held-out images.
+        trained_on_this: whether the generator was trained on these data; None if its bundle does not say.
+        pairs: images beside their nearest training images; empty for data that is not images.
+        seconds: duration of the assessment.
     """
 
     identity: EvaluationIdentity
@@ -89,13 +87,13 @@ class Assessment:
 
     @property
     def collapsed(self) -> bool:
-        """Whether it makes one image, or a few over and over."""
+        """Whether the generator makes one image, or repeats a few."""
         few = self.diversity is not None and self.diversity.duplicates.share > COLLAPSED_DUPLICATES
         return self.spread < COLLAPSED_SPREAD or few
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON; null where there was too little to measure."""
-        blank = {"precision": None, "recall": None, "diversity": None}
+        """Return the assessment, ready for JSON; figures that could not be measured are None."""
+        unknown = {"precision": None, "recall": None, "diversity": None}
         return {
             "fid": statistics.mean(self.fids),
             "fid_std": statistics.stdev(self.fids) if len(self.fids) > 1 else None,
@@ -105,7 +103,7 @@ class Assessment:
             "fid_infinity_error": None if self.limit is None else self.limit.error,
             "kid": None if self.kid is None else self.kid[0],
             "kid_std": None if self.kid is None else self.kid[1],
-            **(blank if self.diversity is None else self.diversity.as_dict()),
+            **(unknown if self.diversity is None else self.diversity.as_dict()),
             "pixel_spread": self.spread,
             "collapsed": self.collapsed,
             "memorisation": None if self.memorisation is None else self.memorisation.as_dict(),
@@ -124,32 +122,33 @@ def assess(
     searched: int = SEARCHED,
     progress: Progress = lambda done, total: None,
 ) -> Assessment:
-    """Judge an exported generator against the data that it was trained on.
+    """Assess an exported generator against the data that it was trained on.
 
     Args:
         bundle: the generator.
-        data: the training images; its held-out part tells how near "near" is.
-        evaluator: prepared for this data; its sample count and seed are those of each draw.
-        repeats: draws of latents for the distance; all else is of the first. None is the one by which a training
-            with the evaluator's seed chooses its best moment: there a generator looks better than it is.
-        searched: training images among which copies are looked for, as far as there are that many.
-        progress: called with the images done, and how many there will be.
+        data: the data set; its held-out part defines how near a copy is.
+        evaluator: an evaluator for these data; it gives the number of samples of a draw, and the first seed.
+        repeats: number of draws of latents for the distance; all other figures use the first draw. None of them
+            is the draw by which a training with the evaluator's seed chooses its best moment, because a
+            generator looks better on that draw than it is.
+        searched: number of training images among which copies are searched, if there are so many.
+        progress: called with the number of images done and of all images.
 
     Raises:
-        NotFinite: the generator's samples are not.
+        NotFinite: the generator's samples are not finite.
     """
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     seed = fresh_seed(evaluator)
     identity = dataclasses.replace(evaluator.identity, latent_seed=seed)
     rows = reference_rows(len(data.train), max(searched, evaluator.samples), identity.reference_seed)
-    others = reference_rows(len(data.held_out), evaluator.samples, identity.reference_seed)
-    count = _counter(progress, repeats * evaluator.samples + len(rows) + len(others))
+    held_out_rows = reference_rows(len(data.held_out), evaluator.samples, identity.reference_seed)
+    count = _counter(progress, repeats * evaluator.samples + len(rows) + len(held_out_rows))
 
-    kept: list[Tensor] = []
-    draws = [_draw(bundle, evaluator, seed + r, kept if r == 0 else None, count) for r in range(repeats)]
-    generated = torch.cat(kept)
+    first_draw: list[Tensor] = []
+    draws = [_draw(bundle, evaluator, seed + r, first_draw if r == 0 else None, count) for r in range(repeats)]
+    generated = torch.cat(first_draw)
     training = _features(data.train, rows, evaluator.features, count)
-    held_out = _features(data.held_out, others, evaluator.features, count)
+    held_out = _features(data.held_out, held_out_rows, evaluator.features, count)
     reference = reference_rows(len(data.train), evaluator.samples, identity.reference_seed)
     real = training[torch.from_numpy(np.searchsorted(rows, reference)).to(training.device)]
 
@@ -164,29 +163,25 @@ def assess(
         memorisation=copied,
         trained_on_this=None if trained_on is None else trained_on == data.content_hash,
         pairs=_pairs(bundle, data, identity, generated, training, rows, copied) if data.is_image else [],
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - start_time,
     )
 
 
 def _draw(
     bundle: Bundle, evaluator: Evaluator, seed: int, keep: list[Tensor] | None, count: Callable[[int], None]
 ) -> Evaluation:
-    found = judge(bundle, evaluator, seed, keep=keep, count=count)
-    if found.fid is None:
+    evaluation = judge(bundle, evaluator, seed, keep=keep, count=count)
+    if evaluation.fid is None:
         raise NotFinite("the generator's samples are not finite (NaN or infinity): its training was lost")
-    return found
+    return evaluation
 
 
 def _features(part: Rows, rows: np.ndarray, features: FeatureExtractor, count: Callable[[int], None]) -> Tensor:
-    found = []
-    for chunk in _chunks(rows):
-        found.append(features(torch.from_numpy(part.gather(chunk))))
-        count(len(chunk))
-    return torch.cat(found) if found else torch.empty(0, features.dimensions)
-
-
-def _chunks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    yield from (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+    batches = []
+    for batch in part.batches(rows, BATCH):
+        batches.append(features(torch.from_numpy(batch)))
+        count(len(batch))
+    return torch.cat(batches) if batches else torch.empty(0, features.dimensions)
 
 
 def _pairs(
@@ -198,15 +193,14 @@ def _pairs(
     rows: np.ndarray,
     copied: Memorisation | None,
 ) -> list[Pairs]:
-    """Show the images nearest to a training image, and the first ones, each beside its neighbour."""
+    """Return the samples nearest to a training image, and the first samples, each beside its neighbour."""
     latents = bundle.latents(identity.samples, identity.latent_seed)
-    first = np.arange(min(SHOWN, len(generated)))
-    shown = [("the first samples", first)]
+    shown = [("the first samples", np.arange(min(SHOWN, len(generated))))]
     if copied is not None:
         shown.insert(0, ("the samples nearest to a training image", copied.order[:SHOWN]))
     pairs = []
-    for title, chosen in shown:
-        index = torch.from_numpy(chosen)
+    for title, samples in shown:
+        index = torch.from_numpy(samples)
         neighbours = nearest(generated[index.to(generated.device)], training)[1].cpu().numpy()
         pairs.append(Pairs(title, bundle.generate(latents[index]), data.train.gather(rows[neighbours])))
     return pairs

@@ -1,4 +1,4 @@
-"""Whether a generator makes many different images: what a distance between moments can overlook."""
+"""Tests whether a generator makes many different images, which a distance between moments can miss."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gan.evaluation.assessment.rank_tests import Tail, tail
 KID_SUBSETS = 50
 
 DOUBLE = 0.5
-"""Share of the distance that real images keep under which two samples are doubles: blurred images lie nearer
-to each other than sharp ones do, but not by as much."""
+"""Two samples are duplicates if their distance is below this share of the distance between real images. Blurred
+images are closer to each other than sharp ones, but not by so much."""
 
 COVERED_BY = 5
-"""Neighbours that bound the surroundings of a real image, as in Naeem et al. 2020."""
+"""The neighbour whose distance bounds the neighbourhood of a real image, as in Naeem et al. 2020."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Diversity:
     """How much generated images differ.
 
     Attributes:
-        duplicates: samples that have another one within half the distance that all but 1% of as many
-            real images keep, by the spread of either set. Near 1 for a generator that makes few images,
-            near 0 for any other; `expected` and `p_value` are upper bounds, as they are of the whole
-            distance.
-        coverage: share of real images that have a generated one among their surroundings (Naeem et al.
-            2020, arXiv:2002.09797).
-        coverage_expected: what a perfect generator reaches, on average.
-        precision, recall: shares of generated images among the real ones and the other way round
-            (Kynkäänniemi et al. 2019, arXiv:1904.06991), by torch-fidelity.
+        duplicates: samples with another sample within half the distance that 99% of as many real images
+            keep from each other, in units of each set's spread. Its share is near 1 for a generator that
+            makes few images, and near 0 for others. `expected` and `p_value` are upper bounds, because they
+            are computed for the whole distance.
+        coverage: share of real images with a generated image in their neighbourhood (Naeem et al. 2020,
+            arXiv:2002.09797).
+        coverage_expected: the mean coverage of a perfect generator.
+        precision, recall: share of generated images among real ones, and of real images among generated
+            ones (Kynkäänniemi et al. 2019, arXiv:1904.06991), by torch-fidelity.
     """
 
     duplicates: Tail
@@ -58,15 +58,15 @@ class Diversity:
 
 
 def diversity(generated: Tensor, real: Tensor) -> Diversity | None:
-    """Judge features of generated and real samples, float32 [N, D] and [M, D].
+    """Measure the diversity of features of generated and real samples, float32 [N, D] and [M, D].
 
     Returns:
-        None for fewer samples than have neighbours.
+        None if there are too few samples to have so many neighbours.
     """
     count = min(len(generated), len(real))
     if count <= COVERED_BY:
         return None
-    # Among more samples each has nearer neighbours: as many of either are compared.
+    # Neighbours are closer among more samples, so equal numbers are compared.
     generated, real = generated[:count], real[:count]
     precision, recall = _precision_recall(generated, real)
     return Diversity(
@@ -79,10 +79,9 @@ def diversity(generated: Tensor, real: Tensor) -> Diversity | None:
 
 
 def _crowding(rows: Tensor) -> Any:
-    """Return each row's distance to its nearest other, in units of the rows' own spread; NumPy [N].
+    """Return each row's distance to its nearest other row, in units of the rows' spread; NumPy [N].
 
-    Of images that lack contrast or colour throughout, all are nearer to each other: the unit tells that
-    from having few.
+    Images that all lack contrast or colour are closer to each other. The unit corrects for this.
     """
     distances = nearest(rows, rows, own=torch.arange(len(rows), device=rows.device))[0].double()
     spread = rows.double().var(0).sum().sqrt()
@@ -105,16 +104,16 @@ def _expected_coverage(count: int) -> float:
 def _precision_recall(generated: Tensor, real: Tensor) -> tuple[float, float]:
     from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
 
-    # In parts: the whole matrix of distances between 50,000 samples would take ten gigabytes.
-    found = prc_features_to_metric(generated.cpu(), real.cpu(), prc_batch_size=2500, save_cpu_ram=True, verbose=False)
-    return found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL]
+    # In batches: the whole matrix of distances between 50,000 samples would take ten gigabytes.
+    metrics = prc_features_to_metric(generated.cpu(), real.cpu(), prc_batch_size=2500, save_cpu_ram=True, verbose=False)
+    return metrics[KEY_METRIC_PRECISION], metrics[KEY_METRIC_RECALL]
 
 
 def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[float, float] | None:
     """Return KID and its standard deviation over subsets (Bińkowski et al. 2018, arXiv:1801.01401).
 
-    By torch-fidelity: cubic kernel, the mean over subsets of 1,000 (of half the samples, where there are
-    few). Unlike FID it has no bias in the number of samples.
+    torch-fidelity computes it with a cubic kernel, as the mean over subsets of 1,000 samples (of half the
+    samples if there are few). Unlike FID, it has no bias from the number of samples.
 
     Returns:
         None for fewer than four samples.
@@ -124,8 +123,8 @@ def kernel_distance(generated: Tensor, real: Tensor, seed: int = 0) -> tuple[flo
     size = min(1000, len(generated) // 2, len(real) // 2)
     if size < 2:
         return None
-    # In float64: the kernel's cubes are large, and what is wanted is a small difference of their means.
-    found = kid_features_to_metric(
+    # In float64, because the result is a small difference between means of the kernel's large cubes.
+    metrics = kid_features_to_metric(
         generated.double(), real.double(), kid_subsets=KID_SUBSETS, kid_subset_size=size, rng_seed=seed, verbose=False
     )
-    return found[KEY_METRIC_KID_MEAN], found[KEY_METRIC_KID_STD]
+    return metrics[KEY_METRIC_KID_MEAN], metrics[KEY_METRIC_KID_STD]

@@ -1,11 +1,11 @@
 """The Fréchet distance without its bias: extrapolated to infinitely many samples (Chong & Forsyth 2020).
 
-The distance between sets of n samples exceeds that between the distributions by about c/n
-("Effectively Unbiased FID and Inception Score", arXiv:1911.07023), where c depends on the generator.
-A straight line through distances at several n, drawn against 1/n, meets the axis at the true one.
+The distance between sets of n samples exceeds the distance between the distributions by about c/n, where c
+depends on the generator ("Effectively Unbiased FID and Inception Score", arXiv:1911.07023). A straight line
+through distances at several n, as a function of 1/n, meets the axis at the true distance.
 
-Their reference is a whole data set, here it is a sample as well: both sides shrink together, and the
-line takes the bias of either away.
+In the paper the reference is a whole data set. Here it is a sample of the same n, so the line removes the
+bias of both sets.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from gan.evaluation.statistics import Accumulator
 
 POINTS = 8
 SMALLEST = 5
-"""The line is drawn through sizes from 1/SMALLEST of all samples to all."""
+"""The line is fitted to sizes from 1/SMALLEST of all samples to all samples."""
 
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """A straight line through distances against 1/n.
+    """A straight line fitted to distances as a function of 1/n.
 
     Attributes:
-        limit: the distance for infinitely many samples; below 0 by chance where the true one is near 0.
-        error: standard error of that, by how far the points lie off the line.
+        limit: the distance for infinitely many samples; it may be below 0 by chance if the true one is near 0.
+        error: standard error of the limit, from the residuals of the fit.
         sizes, distances: the points.
     """
 
@@ -41,17 +41,17 @@ class Extrapolation:
 
 
 def extrapolate(generated: Tensor, real: Tensor, seed: int = 0) -> Extrapolation | None:
-    """Draw the line for features of generated and real samples, float32 [N, D] and [M, D].
+    """Fit the line for features of generated and real samples, float32 [N, D] and [M, D].
 
     Returns:
-        None where there are too few samples for it: a covariance of D dimensions from fewer than about
-        D of them does not follow the line.
+        None if there are too few samples: covariances of D dimensions from fewer than about D samples do not
+        follow the line.
     """
     most, dimensions = min(len(generated), len(real)), generated.shape[1]
     least = max(most // SMALLEST, dimensions + 1)
     if most < 2 * least:
         return None
-    # Evenly spaced in 1/n, where the line is.
+    # The sizes are evenly spaced in 1/n.
     sizes = [round(size) for size in 1 / np.linspace(1 / least, 1 / most, POINTS)]
     random = np.random.Philox(key=seed)
     distances = [_distance(_some(generated, size, random), _some(real, size, random)) for size in sizes]
@@ -59,7 +59,7 @@ def extrapolate(generated: Tensor, real: Tensor, seed: int = 0) -> Extrapolation
 
 
 def _some(rows: Tensor, count: int, random: np.random.Philox) -> Tensor:
-    """Choose rows at random; ranks of raw bits, as NumPy pledges that these never change."""
+    """Choose rows by the ranks of raw random bits, which NumPy guarantees never to change."""
     chosen = np.argsort(random.random_raw(len(rows)), kind="stable")[:count]
     return rows[torch.from_numpy(chosen).to(rows.device)]
 

@@ -1,4 +1,4 @@
-"""What was found of a generator, as lines for people; light to import, as reports need it without PyTorch."""
+"""The figures of an assessment as lines of text. It imports no PyTorch, because reports use it."""
 
 from __future__ import annotations
 
@@ -7,56 +7,54 @@ from typing import Any
 from gan.metric import FID, label
 
 PAGE, JSON, PICTURE = "evaluation.html", "evaluation.json", "neighbours.png"
-"""The files that an evaluation leaves in its folder."""
+"""The files that an assessment writes into its folder."""
 
 SIGNIFICANT = 1e-3
-"""Probability under which what was found is not put down to chance."""
+"""p-value below which a finding is reported as more than chance."""
 
 Line = tuple[str, str, str]
-"""A figure: its name, its value, and what it means."""
+"""A figure: its name, its value, and its meaning."""
 
 
-def lines(found: dict[str, Any]) -> list[Line]:
+def lines(assessment: dict[str, Any]) -> list[Line]:
     """Return the figures of `Assessment.as_dict()` that could be measured."""
-    return [*_distances(found), *_kinds(found), *_novelty(found)]
+    return [*_distances(assessment), *_diversity(assessment), *_novelty(assessment)]
 
 
-def _distances(found: dict[str, Any]) -> list[Line]:
-    name = label(found["evaluation"])
-    draws = "one draw of latents" if found["repeats"] == 1 else f"mean over {found['repeats']} draws of latents"
-    said = [(name, _plus_minus(found["fid"], found["fid_std"]), f"distance from real images, {draws}; lower is better")]
-    if found["fid_infinity"] is not None:
-        limit = _plus_minus(found["fid_infinity"], found["fid_infinity_error"])
-        said.append((f"{name} at infinity", limit, "the same without what few samples add; ± standard error"))
-    if found["kid"] is not None:
+def _distances(assessment: dict[str, Any]) -> list[Line]:
+    name, repeats = label(assessment["evaluation"]), assessment["repeats"]
+    draws = "one draw of latents" if repeats == 1 else f"mean over {repeats} draws of latents"
+    fid = _plus_minus(assessment["fid"], assessment["fid_std"])
+    figures = [(name, fid, f"distance from real images, {draws}; lower is better")]
+    if assessment["fid_infinity"] is not None:
+        limit = _plus_minus(assessment["fid_infinity"], assessment["fid_infinity_error"])
+        figures.append((f"{name} at infinity", limit, "the same without the bias of few samples; ± standard error"))
+    if assessment["kid"] is not None:
         kid = "KID" if name == FID else name.replace("FD", "KD")
-        value = f"{found['kid']:.6g} ± {found['kid_std']:.2g}"
-        said.append((kid, value, "kernel distance, without bias in the number of samples; ± over subsets"))
-    return said
+        value = f"{assessment['kid']:.6g} ± {assessment['kid_std']:.2g}"
+        figures.append((kid, value, "kernel distance, without bias in the number of samples; ± over subsets"))
+    return figures
 
 
-def _kinds(found: dict[str, Any]) -> list[Line]:
-    state = ": collapsed" if found["collapsed"] else ""
-    said = [("pixel spread", f"{found['pixel_spread']:.1%}", f"how much samples vary, real images being 100%{state}")]
-    if found["diversity"] is None:
-        return said
-    kinds = found["diversity"]
-    doubles = f"{kinds['duplicates']:.2%} (under {kinds['duplicates_expected']:.2%} expected)"
+def _diversity(assessment: dict[str, Any]) -> list[Line]:
+    state = ": collapsed" if assessment["collapsed"] else ""
+    spread = ("pixel spread", f"{assessment['pixel_spread']:.1%}", f"variation of samples; real images: 100%{state}")
+    diversity = assessment["diversity"]
+    if diversity is None:
+        return [spread]
+    duplicates = f"{diversity['duplicates']:.2%} (under {diversity['duplicates_expected']:.2%} expected)"
+    best = f"{diversity['coverage_expected']:.3f}"
     return [
-        ("precision", f"{found['precision']:.3f}", "share of samples that lie among real images"),
-        ("recall", f"{found['recall']:.3f}", "share of real images that lie among samples"),
-        ("coverage", f"{kinds['coverage']:.3f}", f"real images with a sample close by; at best {_best(kinds)}"),
-        ("near-duplicates", doubles, f"samples that repeat another; {_chance(kinds['duplicates_p_value'])}"),
-        *said,
+        ("precision", f"{assessment['precision']:.3f}", "share of samples that lie among real images"),
+        ("recall", f"{assessment['recall']:.3f}", "share of real images that lie among samples"),
+        ("coverage", f"{diversity['coverage']:.3f}", f"share of real images with a sample close by; at best {best}"),
+        ("near-duplicates", duplicates, f"samples that repeat another; {_chance(diversity['duplicates_p_value'])}"),
+        spread,
     ]
 
 
-def _best(kinds: dict[str, Any]) -> str:
-    return f"{kinds['coverage_expected']:.3f}"
-
-
-def _novelty(found: dict[str, Any]) -> list[Line]:
-    memory = found["memorisation"]
+def _novelty(assessment: dict[str, Any]) -> list[Line]:
+    memory = assessment["memorisation"]
     if memory is None:
         return []
     share = f"{memory['copies']:.2%} ({memory['copies_expected']:.2%} expected)"
@@ -64,7 +62,7 @@ def _novelty(found: dict[str, Any]) -> list[Line]:
     ratio = memory["distance_ratio"]
     far = "" if ratio is None else f"; median distance {ratio:.2f} times theirs"
     among = f"{memory['train_images']:,} training and {memory['held_out_images']:,} held-out images"
-    if found.get("trained_on_this_data") is False:
+    if assessment.get("trained_on_this_data") is False:
         nearer = f"NOT OF THE DATA THAT IT WAS TRAINED ON: {nearer}"
     return [
         ("copies", share, f"{nearer}; {_chance(memory['copies_p_value'])}"),
@@ -73,8 +71,8 @@ def _novelty(found: dict[str, Any]) -> list[Line]:
 
 
 def _chance(p_value: float) -> str:
-    said = "more than chance allows" if p_value < SIGNIFICANT else "no more than chance allows"
-    return f"{said} (p = {p_value:.2g})"
+    verdict = "more than chance allows" if p_value < SIGNIFICANT else "no more than chance allows"
+    return f"{verdict} (p = {p_value:.2g})"
 
 
 def _plus_minus(value: float, deviation: float | None) -> str:

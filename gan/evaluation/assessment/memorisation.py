@@ -1,14 +1,14 @@
-"""Whether a generator copies what it was trained on.
+"""Tests whether a generator copies its training images.
 
-Samples of a generator that has learned a distribution lie as far from the training images as held-out
-images of that distribution do; copies lie nearer (Meehan, Chaudhuri & Dasgupta 2020, "A Non-Parametric
-Test to Detect Data-Copying in Generative Models", arXiv:2004.05675). Held-out images are the measure
-of "near", so that nothing here is a matter of taste.
+If a generator has learned a distribution, its samples are as far from the training images as held-out images
+of the distribution are. Copies are nearer (Meehan, Chaudhuri & Dasgupta 2020, "A Non-Parametric Test to Detect
+Data-Copying in Generative Models", arXiv:2004.05675). The held-out images define "near", so there is no
+threshold to choose.
 
-A distance is taken relative to how far that training image is from its own neighbours: where images
-are crowded, as plain ones are, everything is near, and a generator that draws plain images would pass
-for one that copies (Alaa et al. 2022, arXiv:2102.08921, compare the same two). Not its nearest one
-counts but its fifth: many sets hold some images twice, and next to its double nothing is near.
+A distance is divided by the distance of that training image to its own neighbours. Otherwise a generator of
+plain images would seem to copy, because plain images are crowded and everything is near to them (Alaa et al.
+2022, arXiv:2102.08921, compare the same two). The fifth neighbour counts, not the nearest: many sets hold
+some images twice, and next to its duplicate nothing is near.
 """
 
 from __future__ import annotations
@@ -24,26 +24,25 @@ from gan.evaluation.assessment.neighbours import nearest, radii
 from gan.evaluation.assessment.rank_tests import Tail, rank_z, tail
 
 FEWEST_HELD_OUT = 20
-"""Under this many held-out images there is nothing to measure by."""
+"""With fewer held-out images, copying cannot be measured."""
 
 NEIGHBOUR = 5
-"""Which of a training image's neighbours tells how crowded it is there, the nearest being the first."""
+"""The neighbour of a training image whose distance measures how crowded it is there; 1 is the nearest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """Distances of generated images to training images, against those of held-out real images.
+    """Distances of generated images to training images, compared with those of held-out real images.
 
     Attributes:
-        copies: samples nearer to a training image than all but 1% of the held-out images are.
-        z: Mann–Whitney statistic of all distances; far below 0 where samples are the nearer ones. A
-            generator whose images are merely plain or blurred comes below 0 too: it is `copies` that
-            tells the two apart.
-        p_value: one-sided, of z.
-        searched: training images among which neighbours were looked for.
-        held_out: held-out images that they were compared with.
-        order: generated images, the nearest to a training image first, int64 [N].
-        ratio: median distance of generated images over that of held-out ones.
+        copies: samples nearer to a training image than 99% of the held-out images.
+        z: Mann–Whitney statistic of all distances; far below 0 if samples are nearer. It is below 0 also for
+            a generator of plain or blurred images; `copies` distinguishes the two.
+        p_value: one-sided p-value of z.
+        searched: number of training images among which neighbours were searched.
+        held_out: number of held-out images in the comparison.
+        order: indices of generated images, the nearest to a training image first, int64 [N].
+        ratio: median distance of generated images divided by that of held-out images.
     """
 
     copies: Tail
@@ -71,15 +70,15 @@ def memorisation(generated: Tensor, training: Tensor, held_out: Tensor) -> Memor
     """Compare features of generated, training and held-out images, float32 [·, D].
 
     Returns:
-        None where the held-out images are too few to say anything.
+        None if there are too few held-out images.
     """
     from scipy.stats import norm
 
     if len(held_out) < FEWEST_HELD_OUT or len(training) < 2:
         return None
-    theirs, ours = nearest(held_out, training), nearest(generated, training)
-    scale = _surroundings(training, torch.cat([theirs[1], ours[1]]))
-    real, fake = _relative(*theirs, scale), _relative(*ours, scale)
+    of_real, of_fake = nearest(held_out, training), nearest(generated, training)
+    scale = _scale(training, torch.cat([of_real[1], of_fake[1]]))
+    real, fake = _relative(*of_real, scale), _relative(*of_fake, scale)
     z = rank_z(fake, real)
     median = float(np.median(real))
     return Memorisation(
@@ -93,18 +92,18 @@ def memorisation(generated: Tensor, training: Tensor, held_out: Tensor) -> Memor
     )
 
 
-def _surroundings(training: Tensor, wanted: Tensor) -> Tensor:
-    """Return, for the training images that are `wanted`, the distance to their `NEIGHBOUR`-th; 0 elsewhere."""
+def _scale(training: Tensor, rows: Tensor) -> Tensor:
+    """Return for some rows of the training images the distance to their `NEIGHBOUR`-th neighbour; 0 elsewhere."""
     scale = training.new_zeros(len(training))
-    rows = wanted.unique()
+    rows = rows.unique()
     scale[rows] = radii(training, min(NEIGHBOUR, len(training) - 1), rows)
     return scale
 
 
 def _relative(distances: Tensor, neighbours: Tensor, scale: Tensor) -> np.ndarray:
-    """Return distances in units of the neighbours' surroundings; NumPy float64 [N]."""
+    """Return distances in units of the neighbours' scale; NumPy float64 [N]."""
     unit = scale[neighbours].double()
-    # A training image that is there six times has none: by the smallest unit of the others.
+    # The scale of a training image that occurs six times is 0; it is replaced by the smallest one of the others.
     known = unit[unit > 0]
     unit = unit.clamp(min=float(known.min()) if len(known) else 1.0)
     return (distances.double() / unit).cpu().numpy()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-_ROWS = 1000  # of queries at a time: their distances to the whole pool are in memory at once
+_ROWS = 1000  # Queries at a time; their distances to the whole pool are in memory at once.
 
 
 def nearest(queries: Tensor, pool: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -16,15 +16,15 @@ def nearest(queries: Tensor, pool: Tensor, own: Tensor | None = None) -> tuple[T
     Args:
         queries: float32 [N, D].
         pool: float32 [M, D].
-        own: int64 [N], where the queries are rows of the pool: which ones. None is its own neighbour.
+        own: int64 [N], the rows of the pool that the queries are, if they are. No row is its own neighbour.
 
     Returns:
         float32 [N] and int64 [N].
     """
     index = torch.cat([squares.argmin(1) for squares in _squares(queries, pool, own)])
-    # Found by differences of large numbers, measured without.
+    # The search subtracts large numbers; the distances are therefore computed again directly.
     parts = zip(queries.split(_ROWS), pool[index].split(_ROWS), strict=True)
-    return torch.cat([(query - found).norm(dim=1) for query, found in parts]), index
+    return torch.cat([(query - neighbour).norm(dim=1) for query, neighbour in parts]), index
 
 
 def radii(pool: Tensor, neighbour: int, rows: Tensor | None = None) -> Tensor:
@@ -33,7 +33,7 @@ def radii(pool: Tensor, neighbour: int, rows: Tensor | None = None) -> Tensor:
     Args:
         pool: float32 [M, D].
         neighbour: 1 for the nearest.
-        rows: int64 [N], which rows; all if None.
+        rows: int64 [N], the rows; all if None.
 
     Returns:
         float32 [N].
@@ -44,8 +44,8 @@ def radii(pool: Tensor, neighbour: int, rows: Tensor | None = None) -> Tensor:
 
 
 def _squares(queries: Tensor, pool: Tensor, own: Tensor | None) -> Iterator[Tensor]:
-    """Yield the squared distances of some queries at a time to all of the pool."""
-    # |a|² + |b|² − 2ab loses digits far from the origin, so that is put amid the pool.
+    """Yield the squared distances of some queries at a time to the whole pool."""
+    # |a|² + |b|² − 2ab loses digits far from the origin, so the origin is moved to the pool's mean.
     centre = pool.mean(0)
     pool = pool - centre
     lengths = pool.square().sum(1)

@@ -1,4 +1,4 @@
-"""Tests that compare two samples by rank alone: no scale, no distribution is assumed."""
+"""Tests that compare two samples only by rank, without assumptions about scale or distribution."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Tail:
-    """How many of one sample lie below the smallest few of another.
+    """How much of one sample is in the lower tail of another.
 
     Attributes:
-        threshold: the order statistic of the second sample under which "few" of it lie.
-        share: of the first sample, below that.
-        expected: the same if both samples were of one distribution.
-        p_value: probability of this share or a greater one, if they were.
+        threshold: the order statistic of the second sample that bounds its tail.
+        share: the share of the first sample below the threshold.
+        expected: the expected share if both samples have one distribution.
+        p_value: probability of this share or a greater one in that case.
     """
 
     threshold: float
@@ -25,24 +25,24 @@ class Tail:
 
 
 def tail(values: np.ndarray, against: np.ndarray, few: float = 0.01) -> Tail:
-    """Test whether more of `values` are small than of `against`; exact for samples of any size.
+    """Test whether more of `values` than of `against` are small; the test is exact for any sample size.
 
-    Of two samples of one distribution, the number of the first below the r-th smallest of the second is
-    beta-binomial with parameters r and m + 1 − r (a negative hypergeometric, as every order of the two
-    is equally likely).
+    If both samples have one distribution, the number of values of the first below the r-th smallest of the
+    second is beta-binomial with parameters r and m + 1 − r (a negative hypergeometric, as every order of the
+    two is equally likely).
 
     Args:
         values, against: the two samples, [N] and [M].
-        few: the share of the second that makes up its tail; at least its smallest value.
+        few: the share of the second sample that is its tail, which has at least one value.
     """
     from scipy.stats import betabinom
 
     ordered = np.sort(against)
     rank = max(1, round(few * len(against)))
     tied = int(np.searchsorted(ordered, ordered[rank - 1], side="right"))
-    if tied > rank:  # equal values are in no order: the next greater one bounds them all
+    if tied > rank:  # Equal values have no order; the next greater value bounds them all.
         rank = tied + 1
-    if rank > len(ordered):  # all are equal: nothing can be said of any
+    if rank > len(ordered):  # All values are equal, so the test says nothing.
         return Tail(float("inf"), 1.0, 1.0, 1.0)
     threshold = ordered[rank - 1]
     below = int((values < threshold).sum())
@@ -51,9 +51,9 @@ def tail(values: np.ndarray, against: np.ndarray, few: float = 0.01) -> Tail:
 
 
 def rank_z(values: np.ndarray, against: np.ndarray) -> float:
-    """Return the standardised Mann–Whitney statistic: below 0 where `values` tend to be the smaller ones.
+    """Return the standardised Mann–Whitney statistic, below 0 if `values` tend to be smaller.
 
-    About standard normal if both samples are of one distribution; ties are accounted for.
+    It is about standard normal if both samples have one distribution. Ties are taken into account.
     """
     from scipy.stats import rankdata
 

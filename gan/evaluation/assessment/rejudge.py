@@ -1,7 +1,7 @@
-"""Judging an exported generator on further draws of latents.
+"""Judging an exported generator on fresh draws of latents.
 
-A training takes its best moment by one fixed draw of latents, the lowest of many distances: on other draws the
-same generator does a little worse, and differently from draw to draw.
+A training chooses its best moment as the lowest of many distances, all on one fixed draw of latents. On other draws
+the same generator scores a little worse, and its score varies.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gan.evaluation.evaluator import Evaluation, Evaluator
 
 
 def fresh_seed(evaluator: Evaluator) -> int:
-    """Return the seed of the first draw of latents by which no training that this evaluator judges chose anything."""
+    """Return the seed of the first draw of latents that no training with this evaluator has used to choose."""
     return evaluator.identity.latent_seed + 1
 
 
@@ -31,8 +31,8 @@ def judge(
     """Score the samples of the draw of latents that belongs to `seed`.
 
     Args:
-        keep: their features are appended to it.
-        count: told of images as they are made.
+        keep: if given, the features of the samples are appended to it.
+        count: called with the number of images of each batch.
     """
     latents = bundle.latents(evaluator.samples, seed)
 
@@ -44,13 +44,13 @@ def judge(
 
 
 def rejudge_bundle(uri: str, evaluator: Evaluator, seeds: list[int], device: str, threads: int) -> list[float | None]:
-    """Return the FID of a bundle on the draws of several seeds; None where its samples are not finite.
+    """Return the FID of a bundle on the draws of several seeds; None if its samples are not finite.
 
     Args:
         uri: the bundle's folder.
-        evaluator: what judges it; moved to the device.
-        device: as `load_bundle` takes it.
-        threads: that PyTorch may use on the CPU.
+        evaluator: the evaluator; it is moved to the device.
+        device: a device name; see `load_bundle`.
+        threads: number of CPU threads for PyTorch.
 
     Raises:
         InputError: the bundle cannot be loaded.

@@ -1,4 +1,4 @@
-"""The distance between any two of what `fid` takes, and all that it depends on."""
+"""The distance between any two inputs of `fid`, and everything that it depends on."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gan.evaluation.statistics import Statistics
 
 @dataclass(frozen=True)
 class Comparison:
-    """A distance, and how it came about.
+    """A distance, and how it was measured.
 
     Attributes:
         distance: the squared Fréchet distance.
-        first, second: the sides; the second is the reference.
-        count, reference_count: images of each; None where a file does not tell.
-        features: None between two files of statistics.
+        first, second: the inputs; the second is the reference.
+        count, reference_count: number of images of each; None for a file that does not say.
+        features: the feature extractor; None between two files of statistics.
     """
 
     distance: float
@@ -35,7 +35,7 @@ class Comparison:
     options: FidOptions
 
     def evaluation(self) -> dict[str, Any]:
-        """Return the identity of this measurement: the fields of `EvaluationIdentity`, and the first side."""
+        """Return the identity of this measurement: the fields of `EvaluationIdentity`, and the first input."""
         return {
             **_extraction(self.features, self.first, self.second),
             "samples": self.count,
@@ -49,42 +49,43 @@ class Comparison:
         }
 
     def caveats(self) -> list[str]:
-        """Return what must be said beside the number, a line each."""
-        said = [self.first.caveat(self.count), self.second.caveat(self.reference_count)]
+        """Return the warnings about this distance."""
+        warnings = [self.first.caveat(self.count), self.second.caveat(self.reference_count)]
         counts = [count for count in (self.count, self.reference_count) if count is not None]
         if self.features is not None and counts:
-            said.append(singular(self.features.dimensions, min(counts)))
-        return [line for line in said if line]
+            warnings.append(singular(self.features.dimensions, min(counts)))
+        return [warning for warning in warnings if warning]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One side's statistics, and what they were measured with."""
+class Measurement:
+    """The statistics of one input, and how they were measured."""
 
     statistics: Statistics
-    side: FidInput
+    source: FidInput
     features: FeatureExtractor
     options: FidOptions
 
     def evaluation(self) -> dict[str, Any]:
-        """Return what whoever reads them must know."""
+        """Return the description that is saved with the statistics."""
         return {
-            **_extraction(self.features, self.side, self.side),
+            **_extraction(self.features, self.source, self.source),
             "samples": self.statistics.count,
             "seed": self.options.seed,
-            "data": self.side.name,
-            "data_hash": self.side.content_hash(),
-            "shape": list(self.side.shape or ()),
+            "data": self.source.name,
+            "data_hash": self.source.content_hash(),
+            "shape": list(self.source.shape or ()),
         }
 
     def caveats(self) -> list[str]:
+        """Return the warnings about these statistics."""
         count = self.statistics.count or 0
-        said = [self.side.caveat(count), singular(self.features.dimensions, count)]
-        return [line for line in said if line]
+        warnings = [self.source.caveat(count), singular(self.features.dimensions, count)]
+        return [warning for warning in warnings if warning]
 
 
 def _extraction(features: FeatureExtractor | None, first: FidInput, second: FidInput) -> dict[str, Any]:
-    """Return the fields `EXTRACTION`, null where nobody knows."""
+    """Return the fields `EXTRACTION`; those that are unknown are None."""
     shape = first.shape or second.shape
     if features is None:
         known = first.measured or second.measured or {}
@@ -98,21 +99,23 @@ def _extraction(features: FeatureExtractor | None, first: FidInput, second: FidI
 
 
 def compare(first: FidInput, second: FidInput, size: int | None, options: FidOptions) -> Comparison:
-    """Measure how far two sides are apart.
+    """Measure the distance between two inputs.
 
     Args:
-        first, second: in any order, as the distance is symmetric.
-        size: pixels a side that images are brought to; None takes what the sides have.
-        how: everything else.
+        first, second: the inputs, in any order, as the distance is symmetric.
+        size: pixels a side that images are brought to; None takes the size of the inputs.
+        options: everything else.
 
     Raises:
-        InputError: they cannot be compared; no features have been computed by then.
+        InputError: the inputs cannot be compared. It is raised before features are computed.
     """
     first, second = _at_one_size(first, second, size)
-    if first.rank > second.rank:
+    if first.reference_priority > second.reference_priority:
         first, second = second, first
     if first.saved is not None and second.saved is not None:
-        _require_like(first, second, first.measured, second.measured)
+        different = differing(first.measured, second.measured, EXTRACTION) if first.measured and second.measured else []
+        if different:
+            raise InputError(f"{first.name} and {second.name} cannot be compared: {'; '.join(different)}")
         distance = Reference.of(second.saved).distance(first.saved)
         return Comparison(distance, first, second, first.saved.count, second.saved.count, None, options)
     features = _features(first, second, options)
@@ -124,54 +127,59 @@ def compare(first: FidInput, second: FidInput, size: int | None, options: FidOpt
     return Comparison(distance, first, second, statistics.count, count, features, options)
 
 
-def measure(side: FidInput, size: int | None, options: FidOptions) -> Measured:
-    """Compute the statistics of one side, to be saved.
+def measure(source: FidInput, size: int | None, options: FidOptions) -> Measurement:
+    """Compute the statistics of one input, to be saved.
 
     Raises:
-        InputError: it has no images, or none of one size.
+        InputError: the input has no images, or images of different sizes.
     """
-    if side.saved is not None:
-        raise InputError(f"{side.name}: is a file of statistics already")
-    if side.shape is None:
-        side = side.at_size(size or side.own_size())
-    elif size not in (None, side.shape[0]):
-        raise InputError(f"--size {size}: {side.name} is of size {side.shape[0]}, and cannot be resized")
-    features = _features(side, side, options)
-    with _named(side):
-        return Measured(side.statistics(features, options), side, features, options)
+    if source.saved is not None:
+        raise InputError(f"{source.name}: is a file of statistics already")
+    if source.shape is None:
+        source = source.at_size(size or source.own_size())
+    elif size not in (None, source.shape[0]):
+        raise _fixed_size(source, size)
+    features = _features(source, source, options)
+    with _named(source):
+        return Measurement(source.statistics(features, options), source, features, options)
+
+
+def _fixed_size(source: FidInput, size: int | None) -> InputError:
+    assert source.shape is not None
+    return InputError(f"--size {size}: {source.name} is of size {source.shape[0]}, and cannot be resized")
 
 
 @contextmanager
-def _named(side: FidInput) -> Iterator[None]:
-    """Say of which side it is that there are too few images, or none with finite features."""
+def _named(source: FidInput) -> Iterator[None]:
+    """Add the input's name to the error that it has too few images, or features that are not finite."""
     try:
         yield
     except (TooFew, NotFinite) as error:
-        raise InputError(f"{side.name}: {error}") from error
+        raise InputError(f"{source.name}: {error}") from error
 
 
 def _at_one_size(first: FidInput, second: FidInput, size: int | None) -> tuple[FidInput, FidInput]:
-    """Settle the size of both sides: given, or that of the side that cannot change, or the images' own."""
-    fixed = next((side for side in (first, second) if side.shape is not None), None)
+    """Bring both inputs to one size: the given one, that of an input of fixed size, or the images' own."""
+    fixed = next((source for source in (first, second) if source.shape is not None), None)
     if fixed is None or fixed.shape is None:
         size = size or _common_size(first, second)
     elif len(fixed.shape) == 1:
         size = None
     elif size not in (None, fixed.shape[0]):
-        raise InputError(f"--size {size}: {fixed.name} is of size {fixed.shape[0]}, and cannot be resized")
+        raise _fixed_size(fixed, size)
     else:
         size = fixed.shape[0]
-    first, second = (side if side.shape is not None else side.at_size(size) for side in (first, second))
+    first, second = (source if source.shape is not None else source.at_size(size) for source in (first, second))
     if first.shape is not None and second.shape is not None:
         _require_one_shape(first, second)
     return first, second
 
 
 def _common_size(first: FidInput, second: FidInput) -> int | None:
-    """Return the size that the images of both sides have by themselves, as far as they have one.
+    """Return the size that the images of both inputs have themselves, if any.
 
     Raises:
-        InputError: they differ: which of the two is resized would change the result.
+        InputError: the sizes differ. The result would depend on which input is resized.
     """
     mine, theirs = first.own_size(), second.own_size()
     if mine and theirs and mine != theirs:
@@ -183,7 +191,7 @@ def _common_size(first: FidInput, second: FidInput) -> int | None:
 
 
 def _require_one_shape(first: FidInput, second: FidInput) -> None:
-    """Raise `InputError` unless both are images of one size (grey and RGB go together), or like vectors."""
+    """Raise `InputError` unless both are images of one size (grey or RGB), or vectors of one length."""
     mine, theirs = first.shape or (), second.shape or ()
     if len(mine) != len(theirs) or mine[: max(1, len(mine) - 1)] != theirs[: max(1, len(theirs) - 1)]:
         shapes = " and ".join("×".join(map(str, shape)) for shape in (mine, theirs))
@@ -191,37 +199,28 @@ def _require_one_shape(first: FidInput, second: FidInput) -> None:
 
 
 def _features(first: FidInput, second: FidInput, options: FidOptions) -> FeatureExtractor:
-    """Make the extractor asked for, or the one that fits the data; check saved statistics against it."""
-    by_voice = sorted((first, second), key=lambda side: side.voice, reverse=True)
-    name = options.features or next((side.default_features for side in by_voice if side.default_features), "inception")
-    shape = next(side.shape for side in by_voice if side.shape is not None and side.saved is None)
+    """Make the requested extractor, or the one that fits the data, and check saved statistics against it."""
+    ordered = sorted((first, second), key=lambda source: source.features_priority, reverse=True)
+    defaults = (source.default_features for source in ordered if source.default_features)
+    name = options.features or next(defaults, "inception")
+    shape = next(source.shape for source in ordered if source.shape is not None and source.saved is None)
     features = make_features(name, shape=shape, device=options.device, inception_weights=options.weights)
-    for side in (first, second):
-        _require_fit(side, features, _extraction(features, first, second))
+    for source in (first, second):
+        _require_fit(source, features, _extraction(features, first, second))
     return features
 
 
-def _require_fit(side: FidInput, features: FeatureExtractor, wanted: dict[str, Any]) -> None:
-    """Raise `InputError` where saved statistics are of other features than will be computed."""
-    if side.saved is None:
+def _require_fit(source: FidInput, features: FeatureExtractor, extraction: dict[str, Any]) -> None:
+    """Raise `InputError` if saved statistics are of other features than those that will be computed."""
+    if source.saved is None:
         return
-    if side.measured is not None:
-        different = differing(side.measured, wanted, EXTRACTION)
-        if different:
-            raise InputError(
-                f"{side.name}: its statistics were made otherwise than asked for here: {'; '.join(different)}"
-            )
-    if len(side.saved.mean) != features.dimensions:
+    different = differing(source.measured, extraction, EXTRACTION) if source.measured is not None else []
+    if different:
         raise InputError(
-            f"{side.name}: statistics of {len(side.saved.mean)} dimensions, but {features.name} has"
+            f"{source.name}: its statistics were made otherwise than asked for here: {'; '.join(different)}"
+        )
+    if len(source.saved.mean) != features.dimensions:
+        raise InputError(
+            f"{source.name}: statistics of {len(source.saved.mean)} dimensions, but {features.name} has"
             f" {features.dimensions}: choose other --features"
         )
-
-
-def _require_like(
-    first: FidInput, second: FidInput, mine: dict[str, Any] | None, theirs: dict[str, Any] | None
-) -> None:
-    """Raise `InputError` where two files of statistics say that they were made in different ways."""
-    different = differing(mine, theirs, EXTRACTION) if mine and theirs else []
-    if different:
-        raise InputError(f"{first.name} and {second.name} cannot be compared: {'; '.join(different)}")

@@ -1,4 +1,4 @@
-"""What `fid` takes: sets, folders, generators and saved statistics, each of which turns into statistics."""
+"""The inputs of `fid`: data sets, folders, generators and saved statistics. Each yields statistics of its features."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 from gan.bundle.bundle import Bundle, load_bundle
 from gan.bundle.files import CONFIG, WEIGHTS
-from gan.data.dataset import DataSet
+from gan.data.dataset import DataSet, stacked
 from gan.data.packed.opening import open_data
 from gan.data.sources.folder import SUFFIXES, Folder
 from gan.data.sources.opening import SOURCES
@@ -22,7 +22,7 @@ from gan.errors import InputError, nearest
 from gan.evaluation.evaluator import BATCH, Evaluator, reference_rows, statistics_of
 from gan.evaluation.features import FeatureExtractor
 from gan.evaluation.frechet import Reference
-from gan.evaluation.statistics import Statistics, load_measured
+from gan.evaluation.statistics import Statistics, load_statistics
 from gan.storage.storage import Storage
 
 Progress = Callable[[int, int | None], None]
@@ -31,7 +31,7 @@ Shape = tuple[int, ...]
 _OTHER_FORMATS = (".bmp", ".pgm", ".ppm", ".tif", ".tiff")
 
 FEWEST_REAL = 500
-"""Under this many real images FID says little."""
+"""With fewer real images, FID says little."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class FidOptions:
     """How two inputs are compared.
 
     Attributes:
-        features: name of the extractor; None for what fits the data.
-        samples: images of each side, as far as it has that many.
-        seed: chooses them where there are more, and draws the latents of a generator.
-        device: where features and distance are computed.
+        features: name of the feature extractor; None for the one that fits the data.
+        samples: number of images of each input, if it has so many.
+        seed: selects images if there are more, and draws the latents of a generator.
+        device: the device that computes features and distance.
         weights: file of the Inception network's weights.
-        progress: told how many images of a side are done.
+        progress: called with the number of images done, for each input.
     """
 
     features: str | None = None
@@ -56,21 +56,20 @@ class FidOptions:
 
 
 class FidInput(ABC):
-    """One of the two.
+    """One input of a comparison.
 
     Attributes:
         name: as the user gave it.
-        shape: of its rows, where these have one by themselves; None for statistics, and for images
-            that are brought to any size.
-        default_features: what fits this kind of data, if known.
-        saved: its statistics, where they are computed already.
-        measured: what these say they were computed with: fields of `EvaluationIdentity`.
-        rank: the side of higher rank is the reference of the two.
-        voice: whose `default_features` count, the highest first.
+        shape: shape of its rows; None for statistics, and for images that can be brought to any size.
+        default_features: name of the features that fit this kind of data, if known.
+        saved: its statistics, if they are computed already.
+        measured: how these were computed: fields of `EvaluationIdentity`.
+        reference_priority: the input with the higher priority is the reference.
+        features_priority: the `default_features` of the input with the highest priority are used.
     """
 
-    rank = 0
-    voice = 0
+    reference_priority = 0
+    features_priority = 0
     default_features: str | None = None
     measured: dict[str, Any] | None = None
     saved: Statistics | None = None
@@ -80,35 +79,35 @@ class FidInput(ABC):
         self.shape = shape
 
     def at_size(self, size: int | None) -> FidInput:
-        """Return this side with its images brought to a size, where they have none of their own."""
+        """Return this input with its images brought to a size, if they have no fixed size."""
         return self
 
     def own_size(self) -> int | None:
-        """Return the pixels a side of images that could be brought to any size, if they have one by themselves."""
+        """Return the pixels a side that images without a fixed size have in common, if they have."""
         return None
 
     @abstractmethod
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
-        """Return mean and covariance of its features."""
+        """Return mean and covariance of the features."""
 
     def reference(self, features: FeatureExtractor, options: FidOptions) -> tuple[Reference, int | None]:
-        """Return this side as the reference, and how many images that is of."""
+        """Return this input as the reference, and the number of its images."""
         statistics = self.statistics(features, options)
         return Reference.of(statistics.to(options.device)), statistics.count
 
     @abstractmethod
     def content_hash(self) -> str | None:
-        """Return what changes when its content does; it may need `statistics` to have been asked for."""
+        """Return a hash of the content. For a folder, `statistics` must be called first."""
 
     def caveat(self, used: int | None) -> str | None:
-        """Return what must be said of it, if anything, when `used` of its images count."""
+        """Return a warning about this input, of which `used` images are compared, or None."""
         return few(self.name, used)
 
 
 class _Generator(FidInput):
-    """A bundle: as many samples as asked for, from latents that the seed fixes."""
+    """A bundle: as many samples as wanted, from latents that the seed determines."""
 
-    voice = 2
+    features_priority = 2
 
     def __init__(self, name: str, bundle: Bundle) -> None:
         super().__init__(name, bundle.shape)
@@ -118,7 +117,7 @@ class _Generator(FidInput):
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         latents = self._bundle.latents(options.samples, options.seed)
         batches = (self._bundle.generate(chunk) for chunk in latents.split(BATCH))
-        return statistics_of(_watched(batches, options.samples, options.progress), features)
+        return statistics_of(_reported(batches, options.samples, options.progress), features)
 
     def content_hash(self) -> str | None:
         return self._bundle.config.get("generator_sha256")
@@ -128,59 +127,52 @@ class _Generator(FidInput):
 
 
 class _Set(FidInput):
-    """A data set: rows of its training part, chosen by seed."""
+    """A data set: rows of its training part, chosen by seed.
 
-    rank = 3
-    voice = 3
+    Args:
+        name: a data URI.
+        data: the open set; None for data that are packed when their size is known.
+        progress: called with the progress of that packing.
+    """
 
-    def __init__(self, name: str, data: DataSet) -> None:
-        super().__init__(name, data.shape)
-        self.data = data
-        self.default_features = data.default_features
+    reference_priority = 3
+    features_priority = 3
+
+    def __init__(self, name: str, data: DataSet | None, progress: Progress | None = None) -> None:
+        super().__init__(name, None if data is None else data.shape)
+        self._data = data
+        self._progress = progress
+        self.default_features = None if data is None else data.default_features
+
+    def at_size(self, size: int | None) -> FidInput:
+        return _Set(self.name, open_data(self.name, size, progress=self._progress))
+
+    @property
+    def data(self) -> DataSet:
+        assert self._data is not None, "at_size must be called first"
+        return self._data
 
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         rows = reference_rows(len(self.data.train), options.samples, options.seed)
-        parts = (self.data.train.gather(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH))
-        return statistics_of(_watched(parts, len(rows), options.progress), features)
+        batches = self.data.train.batches(rows, BATCH)
+        return statistics_of(_reported(batches, len(rows), options.progress), features)
 
     def reference(self, features: FeatureExtractor, options: FidOptions) -> tuple[Reference, int | None]:
         """Return the reference that trainings on this set are judged by, from the cache if it is there."""
-        prepared = Evaluator.prepare(
-            self.data,
-            features=features,
-            samples=options.samples,
-            seed=options.seed,
-            device=options.device,
+        evaluator = Evaluator.prepare(
+            self.data, features=features, samples=options.samples, seed=options.seed, device=options.device
         )
-        return prepared.reference, prepared.identity.reference_samples
+        return evaluator.reference, evaluator.identity.reference_samples
 
     def content_hash(self) -> str:
         return self.data.content_hash
 
 
-class _Source(FidInput):
-    """Data that becomes a set once its size is known."""
-
-    def __init__(self, name: str, progress: Progress) -> None:
-        super().__init__(name, None)
-        self._progress = progress
-
-    def at_size(self, size: int | None) -> FidInput:
-        return _Set(self.name, open_data(self.name, size, progress=self._progress))
-
-    def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
-        raise AssertionError("at_size comes first: a source has no rows before its size is settled")
-
-    def content_hash(self) -> None:
-        return None
-
-
 class _Images(Folder):
     """A folder of which only some images are read."""
 
-    @property
-    def others(self) -> int:
-        """How many images pytorch-fid would count that are of formats not read here."""
+    def count_other_formats(self) -> int:
+        """Return the number of images that pytorch-fid would count, but whose formats are not read here."""
         return sum(path.suffix.lower() in _OTHER_FORMATS for path in self._root.rglob("*"))
 
     def own_size(self) -> int:
@@ -189,17 +181,17 @@ class _Images(Folder):
         Raises:
             InputError: they are not all squares of one size.
         """
-        sizes = {size for size in (self._size(name) for name, _ in self._items) if size is not None}
+        sizes = {size for size in (self._size_of(name) for name, _ in self._items) if size is not None}
         if len(sizes) != 1 or len(set(next(iter(sizes)))) != 1:
             some = ", ".join(f"{width}×{height}" for width, height in sorted(sizes)[:3]) or "no readable image"
             raise InputError(f"{self._root}: its images are not squares of one size ({some}): give --size")
         return sizes.pop()[0]
 
-    def _size(self, name: str) -> tuple[int, int] | None:
+    def _size_of(self, name: str) -> tuple[int, int] | None:
         try:
             with Image.open(self._root / name) as image:
                 return image.size
-        except Exception:  # Pillow raises nearly anything; such files are counted when they are decoded.
+        except Exception:  # Pillow raises nearly anything. Such files are counted when they are decoded.
             return None
 
     def choose(self, samples: int, seed: int) -> None:
@@ -207,61 +199,55 @@ class _Images(Folder):
 
 
 class _Folder(FidInput):
-    """Image files: all of them count, as a folder has no held-out part."""
+    """Image files. All of them count, as a folder has no held-out part."""
 
-    rank = 1
-    voice = 1
+    reference_priority = 1
+    features_priority = 1
     default_features = "inception"
 
     def __init__(self, name: str, size: int | None = None) -> None:
         super().__init__(name, None if size is None else (size, size, 3))
-        self._path = name.removeprefix("folder:")
         self._digest = hashlib.sha256()
-        self.images = _Images(self._path, size or 1)
-        self._count = len(self.images)
+        self._images = _Images(name, size or 1)
+        self._count = len(self._images)
 
     def at_size(self, size: int | None) -> FidInput:
         return _Folder(self.name, size or self.own_size())
 
     def own_size(self) -> int:
-        return self.images.own_size()
+        return self._images.own_size()
 
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
-        self.images.choose(options.samples, options.seed)
-        self._digest = hashlib.sha256(f"{list(self.images.shape)} uint8\n".encode())
-        return statistics_of(_watched(self._batches(), len(self.images), options.progress), features)
+        self._images.choose(options.samples, options.seed)
+        self._digest = hashlib.sha256(f"{list(self._images.shape)} uint8\n".encode())
+        batches = stacked(self._hashed_rows(), BATCH)
+        return statistics_of(_reported(batches, len(self._images), options.progress), features)
 
-    def _batches(self) -> Iterator[np.ndarray]:
-        rows = []
-        for row in self.images:
+    def _hashed_rows(self) -> Iterator[np.ndarray]:
+        for row in self._images:
             self._digest.update(np.ascontiguousarray(row).data)
-            rows.append(row)
-            if len(rows) == BATCH:
-                yield np.stack(rows)
-                rows = []
-        if rows:
-            yield np.stack(rows)
+            yield row
 
     def content_hash(self) -> str:
         return self._digest.hexdigest()
 
     def caveat(self, used: int | None) -> str | None:
-        others = self.images.others
+        others = self._images.count_other_formats()
         if others:
             return f"{self.name}: {others:,} images of other formats than {', '.join(SUFFIXES)} are left out"
-        if used is not None and used < self._count - len(self.images.skipped):
+        if used is not None and used < self._count - len(self._images.skipped):
             return f"{self.name}: {used:,} of its {self._count:,} images count: --samples takes more"
         return super().caveat(used)
 
 
 class _Saved(FidInput):
-    """Statistics from a file, pytorch-fid's included, which do not say how they were made."""
+    """Statistics from a file. Files of pytorch-fid do not say how they were made."""
 
-    rank = 2
-    voice = 4
+    reference_priority = 2
+    features_priority = 4
 
     def __init__(self, name: str) -> None:
-        self.saved, self.measured = load_measured(Path(name))
+        self.saved, self.measured = load_statistics(Path(name))
         known = self.measured or {}
         super().__init__(name, tuple(known["shape"]) if known.get("shape") else None)
         self.default_features = known.get("features")
@@ -283,35 +269,35 @@ class _Saved(FidInput):
 
 
 def few(name: str, count: int | None) -> str | None:
-    """Return what to say of so few real images, if they are."""
+    """Return a warning if there are too few real images, else None."""
     if count is None or count >= FEWEST_REAL:
         return None
     return f"{name} has {count} images: with fewer than {FEWEST_REAL} FID says little"
 
 
 def open_input(place: str, device: str = "cpu", progress: Progress = lambda done, total: None) -> FidInput:
-    """Return what a place holds: a data URI, a bundle, a folder of images, a packed set or statistics.
+    """Open a data URI, a bundle, a folder of images, a packed set or saved statistics.
 
     Raises:
-        InputError: there is nothing of this kind.
+        InputError: `place` is none of these.
     """
     scheme, colon, _ = place.partition(":")
     if scheme == "folder" and colon:
-        return _Source(place, progress)
+        return _Set(place, None, progress)
     if scheme == "packed" and colon:
         return _Set(place, open_data(place))
-    scheme = scheme.partition("?")[0]  # as of faces?limit=1000
-    if "://" in place:
-        return _Generator(place, load_bundle(place, device)) if _is_bundle(place) else _Set(place, _packed(place))
-    if scheme in SOURCES:
-        return _Source(place, progress)
+    scheme = scheme.partition("?")[0]  # As in faces?limit=1000.
+    if "://" not in place and scheme in SOURCES:
+        return _Set(place, None, progress)
     path = Path(place)
-    if path.is_dir():
-        return _Generator(place, load_bundle(place, device)) if _is_bundle(place) else _Folder(place)
+    if "://" in place or path.is_dir():
+        if _is_bundle(place):
+            return _Generator(place, load_bundle(place, device))
+        return _Set(place, open_data(f"packed:{place}")) if "://" in place else _Folder(place)
     if path.suffix == ".npz":
         return _Saved(place)
     if path.is_file():
-        return _Set(place, _packed(place))
+        return _Set(place, open_data(f"packed:{place}"))
     close = nearest(scheme, [*SOURCES, "packed", "folder"])
     hint = f"; as a data URI, {close}" if close.startswith("did") else ""
     raise InputError(f"'{place}': no such folder, file or data{hint}")
@@ -320,17 +306,13 @@ def open_input(place: str, device: str = "cpu", progress: Progress = lambda done
 def _is_bundle(place: str) -> bool:
     storage = Storage(place)
     try:
-        # One of the two alone is a broken bundle, unless it is some other JSON beside images.
+        # A folder with only one of the two files is a broken bundle, unless the other files show that it is not one.
         return storage.exists(WEIGHTS) or (storage.exists(CONFIG) and len(storage.list()) == 1)
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error})") from None
 
 
-def _packed(place: str) -> DataSet:
-    return open_data(f"packed:{place}")
-
-
-def _watched(batches: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
+def _reported(batches: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
     done = 0
     for batch in batches:
         yield batch

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -23,17 +25,17 @@ EXTRACTORS = Registry(
 )
 """Name → `make(shape, device, inception_weights) -> FeatureExtractor`.
 
-One that also declares `path` is named together with a file: NAME:PATH.
+An extractor whose `make` has a parameter `path` reads a file, and is named NAME:PATH.
 """
 
 
 class FeatureExtractor(Protocol):
-    """A fixed embedding of rows. It can be pickled; it comes back on the CPU.
+    """A fixed embedding of rows. It can be pickled, and is unpickled on the CPU.
 
     Attributes:
-        name: as registered; it accompanies every score.
-        weights_sha256: hash of the weights, None where there are none.
-        resize: how images reach the extractor's own size.
+        name: the registered name; it accompanies every score.
+        weights_sha256: hash of the weights; None if there are none.
+        resize: how images are resized to the extractor's input size.
         dimensions: D, the length of a feature vector.
     """
 
@@ -63,10 +65,10 @@ def make_features(
     """Make the extractor called `name` for rows of `shape`: (H, W, C) images or (F,) vectors.
 
     Args:
-        name: as registered; with ":PATH" behind it for one that is read from a file.
+        name: the registered name, followed by ":PATH" if the extractor reads a file.
 
     Raises:
-        InputError: no such extractor, rows that it cannot take, or weights missing or unusable.
+        InputError: an unknown extractor, rows that it does not take, or weights that are missing or unusable.
     """
     kind, _, path = name.partition(":")
     make = EXTRACTORS[kind]
@@ -81,14 +83,21 @@ def make_features(
     return extractor
 
 
+@contextmanager
+def fixed_precision(device: torch.device) -> Iterator[None]:
+    """Switch off autocast and TF32: a caller's settings must not change the features, nor a score."""
+    with torch.autocast(device.type, enabled=False), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+
+
 def absolute_name(name: str) -> str:
-    """Return an extractor's name with its file's path, if it has one, made absolute: the same from any folder."""
+    """Return an extractor's name with its file's path, if it has one, made absolute."""
     kind, colon, path = name.partition(":")
     return f"{kind}:{Path(path).expanduser().absolute()}" if colon and path else name
 
 
 def singular(dimensions: int, samples: int) -> str | None:
-    """Return what to warn of where there are fewer samples than a covariance of `dimensions` needs."""
+    """Return a warning if there are fewer samples than a covariance of `dimensions` needs, else None."""
     if samples > dimensions:
         return None
     return (

@@ -1,13 +1,12 @@
-"""`exported:PATH`: an extractor of the user's own, a program saved by `torch.export.save`.
+"""`exported:PATH`: the user's own extractor, a program saved by `torch.export.save`.
 
-It takes uint8 images [N, C, H, W] (float32 rows [N, F] for data that is not images) with any N, and
-returns floating-point features [N, D]; scaling and resizing are its own affair.
+It takes uint8 images [N, C, H, W] (float32 rows [N, F] for data that is not images) with any N, and returns
+floating-point features [N, D]. It scales and resizes images itself.
 
     program = torch.export.export(model, (pixels,), dynamic_shapes=({0: torch.export.Dim("n")},))
     torch.export.save(program, "mine.pt2")
 
-Whoever names a file trusts it: running a program is running its author's code. TorchScript is not
-read at all.
+A user who names a file trusts it, because the program runs its author's code. TorchScript is not read at all.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ import torch
 from torch import Tensor
 
 from gan.errors import InputError
+from gan.evaluation.features import fixed_precision
 
 _HOW = "save one with torch.export.save, its first dimension dynamic"
 
@@ -32,7 +32,7 @@ _HOW = "save one with torch.export.save, its first dimension dynamic"
 def make(
     shape: tuple[int, ...], device: torch.device, path: Path, inception_weights: Path | None = None
 ) -> ExportedFeatures:
-    """Load the program and try it on rows of `shape`; `inception_weights` plays no part.
+    """Load the program and try it on rows of `shape`; `inception_weights` is not used.
 
     Raises:
         InputError: no such file, not an exported program, or one that does not take these rows.
@@ -41,8 +41,7 @@ def make(
 
 
 class ExportedFeatures:
-    """Whatever an exported program computes; see `FeatureExtractor`. Its name is that of no file: the
-    hash tells programs apart."""
+    """The output of an exported program; see `FeatureExtractor`. The hash, not the name, distinguishes programs."""
 
     name = "exported"
     resize = "its own"
@@ -76,21 +75,17 @@ class ExportedFeatures:
         rows = rows.to(self._device)
         if len(self._shape) == 3:
             rows = rows.permute(0, 3, 1, 2).contiguous()
-        # A caller's autocast or TF32 must not reach in: a score may not depend on who asks for it.
-        with (
-            torch.autocast(self._device.type, enabled=False),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-        ):
+        with fixed_precision(self._device):
             features: Tensor = self._run(rows)
         return features.float()
 
     def _try(self, count: int) -> int:
-        """Run the program on `count` black rows; return the number of its features."""
+        """Run the program on `count` black rows, and return the number of features."""
         dtype = torch.uint8 if len(self._shape) == 3 else torch.float32
         where = f"{self._path}: on {count} {dtype} rows of {'×'.join(map(str, self._shape))} the program"
         try:
             features = self(torch.zeros((count, *self._shape), dtype=dtype))
-        except Exception as error:  # a foreign program fails in its own ways
+        except Exception as error:  # The user's program may raise anything.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise InputError(f"{where} fails ({reason}): {_HOW}") from error
         if features.ndim != 2 or len(features) != count or features.shape[1] == 0:
@@ -107,12 +102,12 @@ def _hash_of(path: Path) -> str:
 
 
 def _load(path: Path) -> Any:
-    """Read an exported program, by `torch.export.load` alone."""
+    """Read an exported program, only with `torch.export.load`."""
     _require_program(path)
     try:
         with _silence():
             return torch.export.load(path)
-    except Exception as error:  # a foreign file can fail in many ways, none of which is ours
+    except Exception as error:  # PyTorch raises many kinds of errors for a damaged file.
         raise InputError(f"{path}: not a readable exported program (damaged, or of another PyTorch): {_HOW}") from error
 
 
@@ -130,12 +125,12 @@ def _require_program(path: Path) -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep quiet the many lines that PyTorch logs about a file it cannot read: ours is one."""
-    before = logging.root.manager.disable
+    """Suppress the many lines that PyTorch logs about a file it cannot read; the `InputError` is one line."""
+    level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(level)

@@ -1,7 +1,7 @@
 """`inception`: the network of standard FID (Heusel et al. 2017), from TensorFlow's graph of 2015-12-05.
 
-torch-fidelity's port is used, input scaling and TF1 corner-origin bilinear resize to 299 included.
-pytorch-fid takes half-pixel centres, and differs by about 1.6% on 64×64 images.
+This is torch-fidelity's port, with its input scaling and TF1's corner-origin bilinear resize to 299.
+pytorch-fid uses half-pixel centres, and differs by about 1.6% on 64×64 images.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ import torch
 from torch import Tensor
 
 from gan.errors import InputError
+from gan.evaluation.features import fixed_precision
 from gan.evaluation.features.inception_network import FusedInception
 from gan.evaluation.features.inception_weights import SHA256, URL, find_weights
 
 log = logging.getLogger(__name__)
 
-_FEATURES = "2048"  # torch-fidelity's name for the output of the last average pool
+_FEATURES = "2048"  # torch-fidelity's name for the output of the last average pool.
 _BATCH_GPU = 125
-_BATCH_CPU = 8  # what one image needs on the way stays in the cache; half as fast again as 50
+_BATCH_CPU = 8  # Activations of so few images stay in the CPU's cache; this is 1.5 times as fast as 50.
 _warned: set[str] = set()
 
 
 def make(shape: tuple[int, ...], device: torch.device, inception_weights: Path | None = None) -> InceptionFeatures:
-    """Make the extractor from the weights found, or downloaded, by `find_weights`.
+    """Make the extractor from the weights that `find_weights` finds or downloads.
 
     Raises:
-        InputError: rows that are not images; weights missing or unusable.
+        InputError: rows that are not images, or weights that are missing or unusable.
     """
     if not (len(shape) == 3 and shape[2] in (1, 3)):
         raise InputError(f"inception takes grey or RGB images, not rows of {shape}: use --features random-conv")
@@ -42,10 +43,10 @@ class InceptionFeatures:
     """Pool3 features of the 2015 Inception network; see `FeatureExtractor`.
 
     Args:
-        path: of the weights.
+        path: file of the weights.
 
     Raises:
-        InputError: unreadable, pickled code, or another network's.
+        InputError: the file cannot be read, holds pickled code, or has another network's weights.
     """
 
     name = "inception"
@@ -67,7 +68,7 @@ class InceptionFeatures:
             )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _arrive, (self._path, self.weights_sha256)
+        return _unpickle, (self._path, self.weights_sha256)
 
     def to(self, device: torch.device | str) -> Self:
         self._device = torch.device(device)
@@ -76,11 +77,7 @@ class InceptionFeatures:
 
     @torch.no_grad()
     def __call__(self, rows: Tensor) -> Tensor:
-        # A caller's autocast or TF32 must not reach in: a score may not depend on who asks for it.
-        with (
-            torch.autocast(self._device.type, enabled=False),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-        ):
+        with fixed_precision(self._device):
             pixels = rows.to(self._device).expand(-1, -1, -1, 3)
             return torch.cat([self._network(part) for part in pixels.split(self._batch())])
 
@@ -88,11 +85,11 @@ class InceptionFeatures:
         return _BATCH_GPU if self._device.type != "cpu" else max(_BATCH_CPU, 2 * torch.get_num_threads())
 
 
-def _arrive(path: Path, expected: str) -> InceptionFeatures:
-    """Come out of a pickle, perhaps on another machine, which may keep the weights elsewhere.
+def _unpickle(path: Path, expected: str) -> InceptionFeatures:
+    """Make the extractor again, perhaps on another machine, where the weights may have another path.
 
     Raises:
-        InputError: what is found there are other weights.
+        InputError: the weights on this machine are others.
     """
     extractor = InceptionFeatures(path if path.is_file() else find_weights(None, check=False))
     if extractor.weights_sha256 != expected:
@@ -110,15 +107,15 @@ def _read(path: Path) -> bytes:
 def _load(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-    except Exception as error:  # a foreign file can fail in many ways, none of which is ours
+    except Exception as error:  # PyTorch raises many kinds of errors for a damaged file.
         raise InputError(f"{path}: not a readable file of Inception weights; get it from {URL}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: holds no network's weights; get them from {URL}")
+        raise InputError(f"{path}: does not hold a network's weights; get them from {URL}")
     return state
 
 
 def _build(state: dict[str, Tensor], path: Path) -> FusedInception:
-    """Fill torch-fidelity's network with weights that were loaded safely, and arrange it for speed."""
+    """Load the weights into torch-fidelity's network, and convert it to the faster `FusedInception`."""
     try:
         network = _outline()
         network.load_state_dict(state, assign=True)
@@ -130,11 +127,11 @@ def _build(state: dict[str, Tensor], path: Path) -> FusedInception:
 
 
 def _outline() -> Any:
-    """Return torch-fidelity's network without memory for its weights, nor a draw from any random stream."""
+    """Return torch-fidelity's network, without memory for its weights and without a draw from a random stream."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Outline(FeatureExtractorInceptionV3):  # type: ignore[misc]
-        """Loads nothing as it is made: given a path it would unpickle whatever is there, given none download."""
+        """Loads nothing in its constructor, which otherwise unpickles a given file or downloads one."""
 
         loaded = False
 
@@ -144,8 +141,8 @@ def _outline() -> Any:
             self.loaded = True
             return None
 
-    nothing = io.BytesIO()
-    torch.save({}, nothing)
-    nothing.seek(0)
+    no_weights = io.BytesIO()
+    torch.save({}, no_weights)
+    no_weights.seek(0)
     with torch.device("meta"):
-        return Outline("inception", [_FEATURES], feature_extractor_weights_path=nothing)
+        return Outline("inception", [_FEATURES], feature_extractor_weights_path=no_weights)

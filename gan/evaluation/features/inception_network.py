@@ -1,12 +1,12 @@
-"""The 2015 Inception network, arranged for speed: torch-fidelity's weights, the same function to rounding.
+"""A faster form of the 2015 Inception network: torch-fidelity's weights, the same function up to rounding.
 
-Four things differ from its own forward pass, none of which changes what is computed:
+It differs from torch-fidelity's forward pass in four ways, none of which changes the result:
 
 - batch norms are folded into the convolutions before them;
-- the 1×1 convolutions that open a block's branches read the same input, and run as one;
-- average pooling and a 1×1 convolution are both linear and commute, so that pooling comes second,
-  on the few channels that leave instead of the many that enter;
-- everything stays channels_last, the resize included, whose arithmetic is torch-fidelity's to the bit.
+- the 1×1 convolutions that begin a block's branches read the same input, and run as one;
+- average pooling and a 1×1 convolution are both linear and commute, so pooling comes second, on the few
+  output channels instead of the many input channels;
+- everything stays channels_last, including the resize, whose arithmetic equals torch-fidelity's to the bit.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SIDE = 299
-"""Pixels a side of what the network sees."""
+"""Pixels a side of the network's input."""
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Branches of a block, each a chain of convolutions by name; a tuple in it runs side by side.
+    """The branches of a block. Each is a chain of convolutions by name; those in a tuple read the same input.
 
-    `pool`: "average" or "max", followed by a 1×1 convolution; "shrink", with stride 2 and none.
+    `pool` is "average" or "max", with a 1×1 convolution, or "shrink", with stride 2 and no convolution.
     """
 
     branches: tuple[tuple[str | tuple[str, ...], ...], ...]
@@ -88,7 +88,7 @@ class FusedInception(nn.Module):
 
 
 def resize(pixels: Tensor) -> Tensor:
-    """Scale uint8 [N, H, W, 3] to 299×299 as TensorFlow 1 did, corners for origins, and to (x − 128) / 128.
+    """Scale uint8 [N, H, W, 3] to 299×299 as TensorFlow 1 did, with corner origins, and to (x − 128) / 128.
 
     Returns:
         float32 [N, 3, 299, 299], channels_last, equal to torch-fidelity's to the bit.
@@ -104,14 +104,14 @@ def resize(pixels: Tensor) -> Tensor:
 
 
 def _neighbours(side: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each of 299 pixels, the two it lies between and the share of the second, int64 and float32."""
+    """Return for each of 299 pixels the two source pixels around it, int64, and the weight of the second, float32."""
     places = torch.arange(SIDE, dtype=torch.float32, device=device) * torch.tensor(side / SIDE, dtype=torch.float32)
     low = places.long()
     return low, (low + 1).clamp_max(side - 1), places - low.float()
 
 
 class _Convolution(nn.Module):
-    """One or several convolutions of the same input with their batch norms, as one; no activation."""
+    """Several convolutions of the same input, with their batch norms, as one convolution without activation."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class _Convolution(nn.Module):
 
 
 def _fold(part: Any) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a convolution with the batch norm after it, in inference."""
+    """Fold a convolution and its batch norm, in inference, into one weight and bias."""
     norm = part.bn
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     weight = part.conv.weight.double() * scale[:, None, None, None]
@@ -134,7 +134,7 @@ def _fold(part: Any) -> tuple[Tensor, Tensor]:
 
 
 class _Mixed(nn.Module):
-    """One block: branches side by side, their channels joined in the order of the original."""
+    """One block: parallel branches, whose channels are joined in the original order."""
 
     def __init__(self, original: Any, block: _Block) -> None:
         super().__init__()
@@ -159,7 +159,7 @@ class _Mixed(nn.Module):
 
     def _pooled(self, images: Tensor, heads: Iterator[Tensor]) -> Tensor:
         if self._pool == "average":
-            # TensorFlow's average leaves out what is padded; the patched port does too.
+            # TensorFlow's average excludes padding; torch-fidelity's port does too.
             return F.avg_pool2d(next(heads), 3, 1, 1, count_include_pad=False).relu_()
         if self.pooled is not None:
             return self.pooled(F.max_pool2d(images, 3, 1, 1)).relu_()
@@ -167,13 +167,13 @@ class _Mixed(nn.Module):
 
 
 def _chain(original: Any, names: tuple[str | tuple[str, ...], ...]) -> nn.ModuleList:
-    """Return steps, each a list of the convolutions that read the step before."""
+    """Return the steps of a chain, each a list of convolutions that read the previous step's output."""
     groups = [(name,) if isinstance(name, str) else name for name in names]
     return nn.ModuleList([nn.ModuleList([_Convolution(getattr(original, name)) for name in group]) for group in groups])
 
 
 def _run(chain: nn.Module, images: Tensor) -> list[Tensor]:
-    last = [images]
+    outputs = [images]
     for step in chain:  # type: ignore[attr-defined]
-        last = [convolution(last[0]).relu_() for convolution in step]
-    return last
+        outputs = [convolution(outputs[0]).relu_() for convolution in step]
+    return outputs

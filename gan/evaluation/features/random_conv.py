@@ -1,8 +1,8 @@
-"""`random-conv`: a fixed, randomly initialised embedding; light, and in need of no download.
+"""`random-conv`: a fixed, randomly initialised embedding. It is fast and needs no download.
 
-Naeem et al. 2020 ("Reliable Fidelity and Diversity Metrics for Generative Models") rank generators
-by random embeddings where images are far from ImageNet. Its distances are not standard FID, and
-carry this extractor's name everywhere.
+Naeem et al. 2020 ("Reliable Fidelity and Diversity Metrics for Generative Models") rank generators by random
+embeddings if images are far from ImageNet. The distances are not standard FID, and are always shown with this
+extractor's name.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gan.errors import InputError
+from gan.evaluation.features import fixed_precision
 from gan.tensors.images import to_unit
 
 LARGEST = 64
-"""Side in pixels above which images are shrunk: random filters have no use for more detail."""
+"""Side in pixels above which images are shrunk, as random filters gain nothing from more detail."""
 
 _SEED = 2020
-_CHANNELS = (32, 64, 128)  # of the three convolutions, each of stride 2
-_POOLS = (1, 2, 1)  # cells a side over which the output of each is averaged
-_WIDTH = 128  # of each of the two layers for vectors
-_FLOOR = 0.01  # where the square root turns linear, against responses of about 0.1 to 1
-_SCALE = 16.0  # brings distances to magnitudes known from FID: about 200 for a constant image
+_CHANNELS = (32, 64, 128)  # Of the three convolutions, each of stride 2.
+_POOLS = (1, 2, 1)  # Cells a side over which the output of each convolution is averaged.
+_WIDTH = 128  # Of each of the two layers for vectors.
+_FLOOR = 0.01  # Added before the square root to bound its slope; responses are about 0.1 to 1.
+_SCALE = 16.0  # Brings distances to the usual magnitudes of FID: about 200 for a constant image.
 
-# Photographs have most of their energy in smooth brightness, which would drown everything else. The
-# first filters are therefore made rough and colourful: a random 3×3 one is convolved with a Laplacian
-# on a pedestal (gain 4 for a flat area, up to 24 for detail), and its colours are set against each
-# other (gain 2 for grey, 5 for colour). Whole numbers, so that the result is exact.
+# Photographs have most of their energy in smooth brightness, which would hide everything else. The first
+# filters therefore stress detail and colour. A random 3×3 filter is convolved with a Laplacian plus a constant
+# (gain 4 for a flat area, up to 24 for detail), and its colours are weighted against each other (gain 2 for
+# grey, 5 for colour). All are integers, so that the result is exact.
 _ROUGHEN = np.array([[-1, -2, -1], [-2, 16, -2], [-1, -2, -1]])
 _COLOUR = 5 * np.eye(3, dtype=np.int64) - 1
 
 
 def make(shape: tuple[int, ...], device: torch.device, inception_weights: Path | None = None) -> RandomEmbedding:
-    """Make the embedding for images (H, W, C) or vectors (F,); `inception_weights` plays no part.
+    """Make the embedding for images (H, W, C) or vectors (F,); `inception_weights` is not used.
 
     Raises:
         InputError: rows of another kind.
@@ -52,9 +53,9 @@ def make(shape: tuple[int, ...], device: torch.device, inception_weights: Path |
 class RandomEmbedding:
     """Random convolutions for images, random layers for vectors; see `FeatureExtractor`.
 
-    Activations are square roots of the rectified response. That weighs a change against what is
-    there, so that a faint fault in a flat area counts beside a strong edge, and contrast alone does
-    not rule the distance.
+    Activations are square roots of the rectified response. A change then counts relative to the response, so
+    that a faint fault in a flat area is noticed beside a strong edge, and contrast does not dominate the
+    distance.
     """
 
     name = "random-conv"
@@ -88,11 +89,7 @@ class RandomEmbedding:
     @torch.no_grad()
     def __call__(self, rows: Tensor) -> Tensor:
         rows = rows.to(self._weights[0].device)
-        # A caller's autocast or TF32 must not reach in: a score may not depend on who asks for it.
-        with (
-            torch.autocast(rows.device.type, enabled=False),
-            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
-        ):
+        with fixed_precision(rows.device):
             levels = self._convolved(rows) if self._is_image else self._layered(rows)
         return torch.cat(levels, 1) * _SCALE
 
@@ -104,7 +101,7 @@ class RandomEmbedding:
         levels = []
         for weight, pool in zip(self._weights, _POOLS, strict=True):
             if weight.shape[1] == 3 and images.shape[1] == 1:
-                # What repeating grey thrice gives, for a third of the work.
+                # Equals repeating grey three times, with a third of the work.
                 weight = weight.sum(1, keepdim=True)
             floor = weight.new_full(weight.shape[:1], _FLOOR)
             images = _compress(F.conv2d(images, weight, floor, stride=2, padding=weight.shape[-1] // 2))
@@ -118,7 +115,7 @@ class RandomEmbedding:
 
 
 def _compress(responses: Tensor) -> Tensor:
-    """Return √(floor + max(0, response)), in place, for responses that had the floor added."""
+    """Return √(floor + max(0, response)), in place, for responses that include the floor."""
     return responses.clamp_min_(_FLOOR).sqrt_()
 
 
@@ -127,7 +124,7 @@ def _image_weights() -> list[np.ndarray]:
     weights = [_unit(_roughened(_integers(bits, (_CHANNELS[0], 3, 3, 3)))) / 2]
     for inputs, outputs in pairwise(_CHANNELS):
         draws = _integers(bits, (outputs, inputs, 3, 3))
-        # What comes in is positive everywhere: filters of mean 0 look at its pattern, not its sum.
+        # The input is positive everywhere. Filters of mean 0 respond to its pattern, not to its sum.
         fan_in = inputs * 9
         weights.append(_unit(draws * fan_in - draws.sum((1, 2, 3), keepdims=True)))
     return [weight.astype(np.float32) for weight in weights]
@@ -136,17 +133,17 @@ def _image_weights() -> list[np.ndarray]:
 def _vector_weights(features: int) -> list[np.ndarray]:
     bits = np.random.Philox(key=_SEED)
     first = _unit(_integers(bits, (_WIDTH, features)))
-    offset = _integers(bits, (_WIDTH,)) / 2**16  # puts the kinks all over where the data is
+    offset = _integers(bits, (_WIDTH,)) / 2**16  # Spreads the kinks of the activations over the range of the data.
     second = _integers(bits, (_WIDTH, _WIDTH))
     second = _unit(second * _WIDTH - second.sum(1, keepdims=True))
     return [weight.astype(np.float32) for weight in (first, offset, second)]
 
 
 def _integers(bits: np.random.Philox, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw odd integers, evenly spread in ±2^16, bit-equal on every machine.
+    """Draw odd integers, uniform in ±2^16, bit-equal on every machine.
 
-    Raw bits, because NumPy pledges a fixed stream for its bit generators alone; integers, because
-    their sums do not depend on the order in which a processor takes them.
+    They come from raw bits, because NumPy guarantees a fixed stream only for its bit generators. They are
+    integers, because sums of integers do not depend on their order.
     """
     raw = (bits.random_raw(prod(shape)) >> np.uint64(48)).astype(np.int64)
     return (2 * raw - (2**16 - 1)).reshape(shape)
@@ -164,8 +161,7 @@ def _roughened(filters: np.ndarray) -> np.ndarray:
 def _unit(filters: np.ndarray) -> np.ndarray:
     """Scale integer filters to length 1, in float64.
 
-    Their squares add up below 2^62 here, so that the sum is exact, and IEEE roots and quotients are
-    rounded alike everywhere.
+    The sum of squares is below 2^62 here, so it is exact. IEEE roots and quotients are the same everywhere.
     """
     squares = (filters**2).sum(tuple(range(1, filters.ndim)), keepdims=True)
     scaled: np.ndarray = filters / np.sqrt(squares.astype(np.float64))

@@ -178,7 +178,7 @@ def test_images_of_formats_that_are_not_read_are_told(images: Path, cli: Cli, tm
 
 
 def test_what_is_no_covariance_is_no_statistics(saved: Path, images: Path, cli: Cli, tmp_path: Path) -> None:
-    known = load_statistics(saved)
+    known = load_statistics(saved)[0]
     mean, covariance = known.mean.numpy(), known.covariance.numpy()
     lopsided = np.random.default_rng(0).normal(size=covariance.shape)
     for sigma, said in ((lopsided, "not symmetric"), (covariance - np.eye(len(mean)), "negative eigenvalues")):
@@ -234,7 +234,7 @@ def test_saved_statistics_stand_for_their_images(
 def test_statistics_of_other_features_or_sizes_are_refused_with_the_difference(
     bundle: Path, images: Path, saved: Path, cli: Cli, tmp_path: Path
 ) -> None:
-    statistics = load_statistics(saved)
+    statistics = load_statistics(saved)[0]
     made = {"features": "random-conv", "weights_sha256": "ab", "resize": "none", "size": 16, "shape": [16, 16, 3]}
     save_statistics(tmp_path / "other.npz", statistics, made)
     save_statistics(tmp_path / "large.npz", statistics, made | {"size": 32, "shape": [32, 32, 3]})
@@ -292,7 +292,7 @@ def test_bad_input(
     bundle: Path, images: Path, saved: Path, tiny_data: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    known = load_statistics(saved)
+    known = load_statistics(saved)[0]
     save_statistics(tmp_path / "other.npz", Statistics(known.mean[:9], known.covariance[:9, :9], None))
     (tmp_path / "text.npz").write_text("no")
     (tmp_path / "empty").mkdir()

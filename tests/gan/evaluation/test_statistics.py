@@ -59,7 +59,7 @@ def test_dimensions_must_agree() -> None:
 def test_file_comes_back_the_same_and_reads_as_pytorch_fid_reads(tmp_path: Path, rows: torch.Tensor) -> None:
     statistics, path = accumulated(rows, 100), tmp_path / "set.npz"
     save_statistics(path, statistics)
-    back = load_statistics(path)
+    back = load_statistics(path)[0]
     assert torch.equal(back.mean, statistics.mean) and torch.equal(back.covariance, statistics.covariance)
     assert back.count == 1003
     with np.load(path) as archive:
@@ -69,7 +69,7 @@ def test_file_comes_back_the_same_and_reads_as_pytorch_fid_reads(tmp_path: Path,
 
 def test_a_file_of_pytorch_fid_is_read(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "theirs.npz", mu=np.zeros(3, np.float32), sigma=np.eye(3, dtype=np.float32))
-    statistics = load_statistics(tmp_path / "theirs.npz")
+    statistics = load_statistics(tmp_path / "theirs.npz")[0]
     assert statistics.count is None and statistics.mean.dtype == torch.float64
 
 

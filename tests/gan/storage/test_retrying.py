@@ -65,7 +65,7 @@ def test_what_lasts_is_told_at_once(clock: list[float], error: OSError) -> None:
     assert clock == []
 
 
-def test_a_patient_storage_is_one_in_its_children_and_in_other_processes(tmp_path: Path) -> None:
+def test_a_retrying_storage_is_one_in_its_children_and_in_other_processes(tmp_path: Path) -> None:
     storage = RetryingStorage.of(Storage(tmp_path))
     for again in (storage.child("trials/t0"), pickle.loads(pickle.dumps(storage))):
         assert type(again) is RetryingStorage

@@ -13,7 +13,7 @@ from object_store import S3
 from pyarrow import fs
 
 from gan.errors import InputError
-from gan.storage.storage import Storage, copy_tree, resolve, split_file
+from gan.storage.storage import Storage, resolve, split_file
 
 
 @pytest.fixture(params=["local", "s3", "given"])
@@ -68,34 +68,20 @@ def test_any_name_will_do(storage: Storage, name: str) -> None:
     assert storage.list(name) == [name]
     again = Storage(storage.child(name).uri, storage._given)
     assert again.read_bytes(name) == b"1"
-    storage.copy_tree(name, "copy")
+    storage.write_bytes("other", b"2")
     storage.delete(name)
-    assert storage.list() == ["copy"] and storage.list("copy") == [name]
+    assert storage.list() == ["other"]
 
 
-def test_a_tree_of_many_files_is_listed_copied_and_deleted_whole(s3: S3, tmp_path: Path) -> None:
-    local = Storage(tmp_path / "tree")
+def test_a_tree_of_many_files_is_listed_and_deleted_whole(s3: S3) -> None:
+    storage = Storage(s3.uri("there"))
     for number in range(30):
-        local.write_bytes(f"{number % 7}/{number}", b"x")
-    there = Storage(s3.uri("there"))
-    copy_tree(local, there)
-    assert len(s3.objects()) == 30
-    assert there.list() == [str(number) for number in range(7)]
-    back = Storage(tmp_path / "back")
-    copy_tree(there, back)
-    assert sum(len(back.list(str(number))) for number in range(7)) == 30
-    there.delete("3")
-    assert there.list() == ["0", "1", "2", "4", "5", "6"]
+        storage.write_bytes(f"{number % 7}/{number}", b"x")
+    assert storage.list() == [str(number) for number in range(7)]
+    storage.delete("3")
+    assert storage.list() == ["0", "1", "2", "4", "5", "6"]
     Storage(s3.uri("")).delete("there")
     assert s3.objects() == {}
-
-
-def test_one_file_is_copied_to_and_from_an_object_store(s3: S3, tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(b"1")
-    copy_tree(Storage(tmp_path / "one"), Storage(s3.uri("a/two")))
-    copy_tree(Storage(s3.uri("a/two")), Storage(tmp_path / "deep" / "three"))
-    assert (tmp_path / "deep" / "three").read_bytes() == b"1"
-    assert s3.objects() == {"a/two": 1}
 
 
 def test_a_failed_put_leaves_no_object(s3: S3, tmp_path: Path) -> None:
@@ -142,19 +128,6 @@ def test_it_travels_to_other_processes(storage: Storage) -> None:
     other = pickle.loads(pickle.dumps(storage))
     assert (other.uri, other.read_bytes("a")) == (storage.uri, b"1")
     assert pickle.loads(pickle.dumps(storage.child("x"))).uri == storage.child("x").uri
-
-
-def test_trees_are_copied_within_and_between(storage: Storage, tmp_path: Path) -> None:
-    storage.write_bytes("from/x/one", b"1")
-    storage.write_bytes("from/two", b"2")
-    storage.copy_tree("from", "to")
-    assert storage.read_bytes("to/x/one") == b"1"
-    local = Storage(tmp_path / "elsewhere" / "deep")
-    copy_tree(storage.child("to"), local)
-    copy_tree(local, storage.child("back"))
-    assert storage.read_bytes("back/two") == b"2"
-    with pytest.raises(FileNotFoundError):
-        storage.copy_tree("none", "x")
 
 
 def test_whole_files_are_fetched_and_put(storage: Storage, tmp_path: Path) -> None:

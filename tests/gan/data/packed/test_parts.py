@@ -21,9 +21,9 @@ from PIL import Image
 from gan.data.dataset import PartReader, Source
 from gan.data.packed import parts
 from gan.data.packed.packing import open_packed, pack
-from gan.data.packed.workers import Workers
 from gan.data.sources.folder import Folder
 from gan.data.sources.opening import open_source
+from gan.data.workers import Workers
 from gan.errors import InputError
 
 COUNT = 300
@@ -192,7 +192,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     def full(self: object, *args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parts._Make, "_write", full)
+    monkeypatch.setattr(parts._MakePart, "_write", full)
     with pytest.raises(InputError, match=r"cannot be written: No space left on device"):
         pack(Made(tmp_path / "log"), tmp_path / "out" / "a.arrow", processes=1)
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
@@ -321,8 +321,8 @@ def test_processes_import_neither_pytorch_nor_the_callers_program(tmp_path: Path
         "import json\n"
         "from pathlib import Path\n"
         "from gan.data.sources.opening import open_source\nfrom gan.data.packed.packing import pack\n"
-        "from gan.data.packed.parts import _Make\n"
-        "from gan.data.packed.workers import Workers\n"
+        "from gan.data.packed.parts import _MakePart\n"
+        "from gan.data.workers import Workers\n"
         f"source = open_source('folder:{photos}', 16)\n"
         f"print(pack(source, r'{tmp_path}/a.arrow', processes=2).content_hash)\n"
         "class Modules:\n"
@@ -330,7 +330,7 @@ def test_processes_import_neither_pytorch_nor_the_callers_program(tmp_path: Path
         "        return eval, ('lambda: sorted(__import__(\"sys\").modules)',)\n"
         "with Workers(1) as workers:\n"
         "    read = source.part_reader(range(3))\n"
-        f"    workers.run([_Make(read, Path(r'{tmp_path}/a'), (16, 16, 3), 'uint8')]).__next__()\n"
+        f"    workers.run([_MakePart(read, Path(r'{tmp_path}/a'), (16, 16, 3), 'uint8')]).__next__()\n"
         "    (modules,) = workers.run([Modules()])\n"
         "print(json.dumps(modules))\n"
     )

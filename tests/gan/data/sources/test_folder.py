@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps
 from gan.data.packed.opening import open_data
 from gan.data.sources.decode import Decoder
 from gan.data.sources.folder import Folder
-from gan.data.sources.image_files import decode_all
+from gan.data.sources.image_files import DecodeFiles, decode_in_threads
 from gan.errors import InputError
 
 
@@ -233,13 +234,17 @@ def test_the_fingerprint_follows_content_size_and_crop(tmp_path: Path) -> None:
     assert Folder(str(tmp_path), 8).fingerprint() != first
 
 
-def test_the_number_of_threads_changes_nothing() -> None:
-    def read(item: int) -> np.ndarray:
-        if item == 13:
-            raise OSError("bad\nfile")
-        return np.array([item])
+@pytest.mark.parametrize("cores", [1, 7])
+def test_the_number_of_threads_changes_nothing(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Numbers:
+        def read(self, item: int) -> bytes:
+            if item == 13:
+                raise OSError("bad\nfile")
+            return bytes([item])
 
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
     items = [(f"{number}.png", number) for number in range(100)]
-    results = [list(decode_all(read, iter(items), threads)) for threads in (1, 7)]
-    assert results[0] == results[1]
-    assert results[0][13] == "13.png: bad"
+    files = DecodeFiles(Numbers(), items, lambda data: np.array([data[0]]))  # type: ignore[arg-type]
+    rows = list(decode_in_threads(files))
+    assert rows.pop(13) == "13.png: bad"
+    assert np.concatenate(rows).tolist() == [number for number in range(100) if number != 13]

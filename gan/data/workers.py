@@ -1,8 +1,8 @@
-"""Work in other processes, for what keeps more than one core busy: decoding and drawing images.
+"""Worker processes that decode and draw images on several cores.
 
-Not by `multiprocessing`: children that it spawns import the caller's `__main__` again (a script without
-the usual guard starts itself over and over), and they outlive a parent that is killed. These import only
-what their work needs, and end when the pipe from their parent does.
+`multiprocessing` does not fit here. The processes that it spawns import the caller's `__main__` again, so
+a script without the usual guard starts itself over and over. They also outlive a parent that is killed, as
+loky's do. These workers import only what their work needs, and end when the pipe from their parent closes.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 _PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import {0}; {0}.serve()"
 
 
 def available_processes() -> int:
-    """Return how many processes are worth starting here: one a core that this one may use, 16 at most."""
+    """Return how many processes to start: one for each core that this process may use, 16 at most."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(16, usable) if sys.executable else 1
 
 
 class Workers:
-    """A few processes that run picklable work. Use it as a context manager: they end with it."""
+    """Processes that run picklable work. Use it as a context manager; the processes end with it."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._all = [_Worker() for _ in range(count)]
+        self._workers = [_Worker() for _ in range(count)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
-        for worker in self._all:
+        for worker in self._workers:
             self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(count, "worker")  # Each waits for the answer of one process.
+        self._threads = ThreadPoolExecutor(count, "worker")  # Each thread waits for the answer of one process.
 
     def __enter__(self) -> Self:
         return self
@@ -47,40 +48,47 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for worker in self._all:
+        for worker in self._workers:
             worker.kill()
         self._threads.shutdown(cancel_futures=True)
-        for worker in self._all:
+        for worker in self._workers:
             worker.close()
 
-    def run(self, works: Iterable[Callable[[], T]]) -> Iterator[T]:
-        """Run pieces of work, only a few of them ahead; yield their results in order.
+    def run(self, tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+        """Run tasks, a few of them ahead, and yield their results in order.
 
         Raises:
-            RuntimeError: a process ended that should not have.
-            Exception: what the work raised.
+            RuntimeError: a process ended unexpectedly.
+            Exception: what the task raised.
         """
-        waiting: deque[Future[T]] = deque()
-        for work in works:
-            waiting.append(self._threads.submit(self._run, work))
-            if len(waiting) > 4 * self._count:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from map_ahead(self._threads, self._run, tasks, 4 * self._count)
 
-    def _run(self, work: Callable[[], T]) -> T:
+    def _run(self, task: Callable[[], T]) -> T:
         worker = self._idle.get()
         try:
-            return worker.run(work)
+            return worker.run(task)
         finally:
             self._idle.put(worker)
 
 
+def map_ahead(
+    threads: ThreadPoolExecutor, function: Callable[[Item], T], items: Iterable[Item], ahead: int
+) -> Iterator[T]:
+    """Apply a function to items in threads, at most `ahead` of them in advance, and yield the results in order."""
+    waiting: deque[Future[T]] = deque()
+    for item in items:
+        waiting.append(threads.submit(function, item))
+        if len(waiting) > ahead:  # Enough to keep the threads busy; memory stays bounded.
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
 class _Worker:
-    """One process, which reads work from its standard input and answers on its standard output."""
+    """One process, which reads tasks from its standard input and writes answers to its standard output."""
 
     def __init__(self) -> None:
-        # In a process group of its own Ctrl-C does not reach it; its parent decides what is to happen.
+        # Its own process group keeps Ctrl-C from the worker; the parent decides what to do.
         self._process = subprocess.Popen(
             [sys.executable, "-c", _PROGRAM.format(__name__)],
             stdin=subprocess.PIPE,
@@ -94,10 +102,10 @@ class _Worker:
         pickle.dump(message, self._process.stdin, pickle.HIGHEST_PROTOCOL)
         self._process.stdin.flush()
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, task: Callable[[], T]) -> T:
         assert self._process.stdout is not None
         try:
-            self._send(work)
+            self._send(task)
             succeeded, answer = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
             status = self._process.wait()
@@ -115,34 +123,34 @@ class _Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
-            with suppress(BrokenPipeError):  # Work was on its way when the process ended.
+            with suppress(BrokenPipeError):  # A task was being sent when the process ended.
                 pipe.close()
 
 
 def serve() -> None:
-    """Run what comes in until nothing more does: the whole life of a worker's process."""
-    warnings.simplefilter("ignore")  # Pillow's, of odd files: what matters is told of each that is skipped.
+    """Run tasks until the input ends; the main function of a worker process."""
+    warnings.simplefilter("ignore")  # Pillow warns of odd files; those that are skipped are listed anyway.
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # Whatever a library prints must not get in between.
+    os.dup2(2, 1)  # What a library prints must not mix with the answers.
     while True:
         try:
-            work = pickle.load(sys.stdin.buffer)
+            task = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         try:
-            answers.write(_answer(work))
+            answers.write(_answer(task))
             answers.flush()
         except BrokenPipeError:
-            os._exit(0)  # Nobody is left to hear it.
+            os._exit(0)  # The parent has gone.
 
 
-def _answer(work: Callable[[], Any]) -> bytes:
-    """Return, pickled, (True, the result) or (False, the exception)."""
+def _answer(task: Callable[[], Any]) -> bytes:
+    """Run a task and return the pickle of (True, its result) or of (False, its exception)."""
     try:
-        answer: tuple[bool, Any] = (True, work())
+        answer: tuple[bool, Any] = (True, task())
     except Exception as error:
         answer = (False, error)
     try:
         return pickle.dumps(answer)
-    except Exception:  # An exception may hold anything.
+    except Exception:  # The exception cannot be pickled.
         return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__}: {answer[1]}")))
