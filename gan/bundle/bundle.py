@@ -118,18 +118,14 @@ def load_bundle(uri: str, device: str = "cpu") -> Bundle:
     """
     storage = Storage(uri)
     config = read_config(storage, str(uri))
-    content = _read(storage, WEIGHTS, f"{uri}: not a bundle ({WEIGHTS} is missing)")
-    target = choose_device(device)
-    return Bundle(_load_network(config, content, str(uri)).to(target), config, target)
-
-
-def _read(storage: Storage, name: str, message: str) -> bytes:
     try:
-        return storage.read_bytes(name)
+        content = storage.read_bytes(WEIGHTS)
     except Unreachable:
         raise
     except OSError:
-        raise InputError(message) from None
+        raise InputError(f"{uri}: not a bundle ({WEIGHTS} is missing)") from None
+    target = choose_device(device)
+    return Bundle(_load_network(config, content, str(uri)).to(target), config, target)
 
 
 def read_config(storage: Storage, name: str) -> dict[str, Any]:
@@ -138,11 +134,12 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, has a newer format, or lacks a field that loading needs.
     """
-    unreadable = f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)"
     try:
-        config = json.loads(_read(storage, CONFIG, unreadable))
-    except (ValueError, RecursionError):
-        raise InputError(unreadable) from None
+        config = json.loads(storage.read_bytes(CONFIG))
+    except Unreachable:
+        raise
+    except (OSError, ValueError, RecursionError):
+        raise InputError(f"{name}: not a bundle (no readable {CONFIG}; see gan-search export)") from None
     if not isinstance(config, dict) or not isinstance(config.get("format"), int):
         raise InputError(f"{name}: not a bundle ({CONFIG} has no format number)")
     if config["format"] > FORMAT:

@@ -178,12 +178,7 @@ def _open_onnx(content: bytes) -> Callable[[Tensor], np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-
-    def run(latents: Tensor) -> np.ndarray:
-        images: np.ndarray = session.run(None, {"latents": latents.numpy()})[0]
-        return images
-
-    return run
+    return lambda latents: np.asarray(session.run(None, {"latents": latents.numpy()})[0])
 
 
 def _encode_program(program: ExportedProgram, about: dict[str, str]) -> bytes:
@@ -194,13 +189,7 @@ def _encode_program(program: ExportedProgram, about: dict[str, str]) -> bytes:
 
 def _open_program(content: bytes) -> Callable[[Tensor], np.ndarray]:
     module: Any = torch.export.load(io.BytesIO(content)).module()
-
-    def run(latents: Tensor) -> np.ndarray:
-        with torch.no_grad():
-            images: np.ndarray = module(latents).numpy()
-        return images
-
-    return run
+    return lambda latents: np.asarray(module(latents).detach())
 
 
 FORMATS = {

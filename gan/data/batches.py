@@ -73,11 +73,6 @@ class Batches:
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: deque[tuple[int, Future[Tensor]]] = deque()
 
-    @property
-    def resident(self) -> bool:
-        """Whether all rows are kept on the device."""
-        return self._all is not None
-
     def next(self) -> Tensor:
         """Return the next batch on the device: uint8 batch×H×W×C, or float32 batch×features."""
         if self._all is not None:
@@ -97,17 +92,11 @@ class Batches:
         """Continue from the saved position of a stream over the same rows with the same seed."""
         self.position = int(state["position"])
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        return _epoch_order(self._seed, len(self._rows), epoch)
-
     def _epoch_on_device(self, epoch: int) -> tuple[Tensor, Tensor]:
         if epoch not in self._sent:
             self._sent = {old: sent for old, sent in self._sent.items() if old == epoch - 1}
-            order, flips = self._epoch(epoch)
-            self._sent[epoch] = (
-                torch.tensor(order, device=self._device),
-                torch.tensor(flips, device=self._device),
-            )
+            order, flips = _epoch_order(self._seed, len(self._rows), epoch)
+            self._sent[epoch] = torch.tensor(order, device=self._device), torch.tensor(flips, device=self._device)
         return self._sent[epoch]
 
     def _spans(self, position: int) -> list[tuple[int, slice]]:
@@ -132,15 +121,12 @@ class Batches:
 
     def _gather(self, position: int) -> Tensor:
         """Copy the batch at a position out of the mapped file."""
-        spans = [(self._epoch(epoch), span) for epoch, span in self._spans(position)]
+        spans = [(_epoch_order(self._seed, len(self._rows), epoch), span) for epoch, span in self._spans(position)]
         drawn = self._rows.gather(np.concatenate([order[span] for (order, _), span in spans]))
         if self._flip:
             flips = np.concatenate([flips[span] for (_, flips), span in spans])
             drawn[flips] = drawn[flips, :, ::-1]
         return torch.from_numpy(drawn)
-
-    def _gather_pinned(self, position: int) -> Tensor:
-        return self._gather(position).pin_memory()
 
     def _prefetched(self) -> Tensor:
         """Return the current batch, which a thread has gathered ahead of time."""
@@ -150,7 +136,7 @@ class Batches:
             self._ahead.clear()  # The position was changed.
         while len(self._ahead) < _AHEAD:
             position = self.position + len(self._ahead) * self._batch
-            self._ahead.append((position, self._pool.submit(self._gather_pinned, position)))
+            self._ahead.append((position, self._pool.submit(lambda at: self._gather(at).pin_memory(), position)))
         return self._ahead.popleft()[1].result().to(self._device, non_blocking=True)
 
     def _fits(self) -> bool:

@@ -43,7 +43,7 @@ class DataUri:
             for name in (option.partition("=")[0] for option in match[2].split("&")) if match else ():
                 if name in OPTIONS:
                     raise InputError(f"{uri}: a packed set takes no {name}; give it when packing")
-            match = None  # The text after the question mark is for the storage; see `gan.storage.storage.resolve`.
+            match = None  # The text after the question mark is for the storage; see `Storage`.
         if match is None:
             return cls(scheme, path if colon else None)
         scheme, colon, path = match[1].partition(":")

@@ -102,7 +102,18 @@ class Evaluator:
         extractor = features
         if isinstance(extractor, str):
             extractor = make_features(extractor, shape=data.shape, device=device, inception_weights=inception_weights)
-        identity = _identify(data, extractor, samples, seed)
+        identity = EvaluationIdentity(
+            features=extractor.name,
+            weights_sha256=extractor.weights_sha256,
+            resize=extractor.resize,
+            samples=samples,
+            reference_samples=min(samples, len(data.train)),
+            reference_seed=seed,
+            latent_seed=seed,
+            data=data.uri,
+            data_hash=data.content_hash,
+            size=data.shape[0],
+        )
 
         def compute() -> Arrays:
             rows = reference_rows(len(data.train), samples, seed)
@@ -178,21 +189,6 @@ def reference_rows(available: int, samples: int, seed: int) -> np.ndarray:
     """
     keys = np.random.Philox(key=seed).random_raw(available)
     return np.sort(np.argsort(keys, kind="stable")[:samples])
-
-
-def _identify(data: DataSet, features: FeatureExtractor, samples: int, seed: int) -> EvaluationIdentity:
-    return EvaluationIdentity(
-        features=features.name,
-        weights_sha256=features.weights_sha256,
-        resize=features.resize,
-        samples=samples,
-        reference_samples=min(samples, len(data.train)),
-        reference_seed=seed,
-        latent_seed=seed,
-        data=data.uri,
-        data_hash=data.content_hash,
-        size=data.shape[0],
-    )
 
 
 def _measure(

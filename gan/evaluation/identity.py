@@ -76,10 +76,6 @@ class EvaluationIdentity:
         """Return a sha256 over the fields that the reference statistics depend on: their cache key."""
         return self._digest(_OF_REFERENCE)
 
-    def differences(self, other: EvaluationIdentity) -> list[str]:
-        """Return one "field: mine, not theirs" for each compared field that differs."""
-        return differing(self.as_dict(), other.as_dict(), self._compared())
-
     def _compared(self) -> list[str]:
         return [entry.name for entry in dataclasses.fields(self) if entry.compare]
 
@@ -99,6 +95,6 @@ def require_same(first: EvaluationIdentity, second: EvaluationIdentity) -> None:
     Raises:
         InputError: the identities differ; the message lists the differences.
     """
-    differences = first.differences(second)
+    differences = differing(first.as_dict(), second.as_dict(), first._compared())
     if differences:
         raise InputError(f"scores of different evaluations cannot be compared: {'; '.join(differences)}")

@@ -29,20 +29,6 @@ class Unreachable(InputError, OSError):
     """No connection to a store. Before a run begins this is bad input; later it is an error that may be transient."""
 
 
-def resolve(uri: str | Path) -> tuple[fs.FileSystem, str]:
-    """Return the filesystem of a location, and the location's path within it.
-
-    Args:
-        uri: a local path, or a URI of scheme file, s3 or gs. Options of PyArrow's filesystems may
-            follow a question mark: "s3://bucket/folder?endpoint_override=localhost:9000&scheme=http".
-
-    Raises:
-        InputError: an unknown scheme, a malformed URI, or a store that cannot be reached.
-    """
-    location = _Location.parse(str(uri))
-    return location.connect(), location.path
-
-
 @dataclass(frozen=True)
 class _Location:
     """A parsed URI. `path` is absolute for files; on an object store it begins with the bucket."""
@@ -121,7 +107,8 @@ class Storage:
     It can be pickled and sent to other processes. It connects when it is first used.
 
     Args:
-        uri: a local path, or a URI of scheme file, s3 or gs.
+        uri: a local path, or a URI of scheme file, s3 or gs. Options of PyArrow's filesystems may follow a
+            question mark: "s3://bucket/folder?endpoint_override=localhost:9000&scheme=http".
         filesystem: the filesystem to use instead of the one that `uri` names.
 
     Raises:

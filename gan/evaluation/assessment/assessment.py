@@ -145,7 +145,10 @@ def assess(
     count = _counter(progress, repeats * evaluator.samples + len(rows) + len(held_out_rows))
 
     first_draw: list[Tensor] = []
-    draws = [_draw(bundle, evaluator, seed + r, first_draw if r == 0 else None, count) for r in range(repeats)]
+    keeps = [first_draw] + [None] * (repeats - 1)
+    draws = [judge(bundle, evaluator, seed + r, keep=keep, count=count) for r, keep in enumerate(keeps)]
+    if any(draw.fid is None for draw in draws):
+        raise NotFinite("the generator's samples are not finite (NaN or infinity): its training was lost")
     generated = torch.cat(first_draw)
     training = _features(data.train, rows, evaluator.features, count)
     held_out = _features(data.held_out, held_out_rows, evaluator.features, count)
@@ -165,15 +168,6 @@ def assess(
         pairs=_pairs(bundle, data, identity, generated, training, rows, copied) if data.is_image else [],
         seconds=time.perf_counter() - start_time,
     )
-
-
-def _draw(
-    bundle: Bundle, evaluator: Evaluator, seed: int, keep: list[Tensor] | None, count: Callable[[int], None]
-) -> Evaluation:
-    evaluation = judge(bundle, evaluator, seed, keep=keep, count=count)
-    if evaluation.fid is None:
-        raise NotFinite("the generator's samples are not finite (NaN or infinity): its training was lost")
-    return evaluation
 
 
 def _features(part: Rows, rows: np.ndarray, features: FeatureExtractor, count: Callable[[int], None]) -> Tensor:

@@ -39,14 +39,12 @@ class FeatureExtractor(Protocol):
         dimensions: D, the length of a feature vector.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    resize: str
+    dimensions: int
+
     @property
     def weights_sha256(self) -> str | None: ...
-    @property
-    def resize(self) -> str: ...
-    @property
-    def dimensions(self) -> int: ...
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Embed uint8 images N×H×W×C (or float32 vectors N×F) on any device as float32 N×D."""

@@ -40,9 +40,9 @@ def test_the_name_of_the_data_does_not_count() -> None:
 def test_every_other_field_counts(name: str) -> None:
     changed = dataclasses.replace(IDENTITY, **{name: OTHER[name]})
     assert changed != IDENTITY and changed.digest() != IDENTITY.digest()
-    assert IDENTITY.differences(changed) == [f"{name}: {getattr(IDENTITY, name)}, not {OTHER[name]}"]
-    with pytest.raises(InputError, match=f"cannot be compared: {name}: "):
+    with pytest.raises(InputError) as error:
         require_same(IDENTITY, changed)
+    assert str(error.value).endswith(f"cannot be compared: {name}: {getattr(IDENTITY, name)}, not {OTHER[name]}")
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -13,7 +13,7 @@ from object_store import S3
 from pyarrow import fs
 
 from gan.errors import InputError
-from gan.storage.storage import Storage, resolve, split_file
+from gan.storage.storage import Storage, split_file
 
 
 @pytest.fixture(params=["local", "s3", "given"])
@@ -179,8 +179,8 @@ def test_temporaries_of_killed_processes_are_not_listed(tmp_path: Path) -> None:
 
 def test_local_locations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert resolve("a b%20c")[1] == f"{tmp_path}/a b%20c"
-    assert resolve(f"file://{tmp_path}/a%20b")[1] == f"{tmp_path}/a b"
+    assert Storage("a b%20c").root == f"{tmp_path}/a b%20c"
+    assert Storage(f"file://{tmp_path}/a%20b").root == f"{tmp_path}/a b"
     assert Storage("x").local_path == tmp_path / "x"
     assert Storage("x").child("y/z").uri == f"{tmp_path}/x/y/z"
     assert Storage("/").child("y").uri == "/y"
@@ -211,7 +211,7 @@ def test_remote_locations_need_no_network_until_used() -> None:
     ],
 )
 def test_malformed_locations_are_one_line(uri: str, message: str) -> None:
-    for use in (resolve, Storage, split_file):
+    for use in (Storage, split_file):
         with pytest.raises(InputError, match=message) as error:
             use(uri)
         assert "\n" not in str(error.value) and "secret" not in str(error.value)
