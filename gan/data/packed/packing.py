@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -74,38 +74,20 @@ def _new_folder(folder: Path) -> Iterator[None]:
 def write(source: Source, path: Path, progress: Progress | None = None, processes: int | None = None) -> None:
     """Write a source's rows, shape and origin to a packed set on this machine's disk."""
     if hasattr(source, "part_reader"):
-        _write_parts(cast(PartedSource, source), path, progress, processes or available_processes())
+        with parts_folder(path) as folder, writing(path.parent):
+            parts = Parts(cast(PartedSource, source), folder)
+            parts.make(processes or available_processes(), progress)
+            _write(source, path, parts, parts)
     else:
-        _write_rows(source, path, progress)
+        _write(source, path, _batches(source, progress))
 
 
-def _write_parts(source: PartedSource, path: Path, progress: Progress | None, processes: int) -> None:
-    """Write the parts of a source with several processes, then put them together."""
-    with parts_folder(path) as folder, writing(path.parent):
-        parts = Parts(source, folder)
-        parts.make(processes, progress)
-        held_out = source.held_out
-        if held_out is not None:
-            held_out = range(parts.packed_index(held_out.start), parts.packed_index(held_out.stop))
-        with Writer(path, _header(source, held_out)) as writer:
-            for rows in parts:
-                writer.add(rows)
-            _finish(writer, source, parts.skipped.values())
-
-
-def _write_rows(source: Source, path: Path, progress: Progress | None) -> None:
-    with Writer(path, _header(source, source.held_out)) as writer:
-        done = 0
-        for rows in _batches(source):
-            writer.add(rows)
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(source))
-        _finish(writer, source, getattr(source, "skipped", ()))
-
-
-def _header(source: Source, held_out: range | None) -> Header:
-    return Header(
+def _write(source: Source, path: Path, batches: Iterable[np.ndarray], parts: Parts | None = None) -> None:
+    """Write a packed set from batches of a source's rows, which are its `parts` if it has been read in parts."""
+    held_out = source.held_out
+    if held_out is not None and parts is not None:
+        held_out = range(parts.packed_index(held_out.start), parts.packed_index(held_out.stop))
+    header = Header(
         shape=tuple(source.shape),
         dtype=np.dtype(source.dtype).name,
         source=source.uri,
@@ -113,18 +95,22 @@ def _header(source: Source, held_out: range | None) -> Header:
         crop=getattr(source, "crop", None),
         held_out=None if held_out is None else (held_out.start, held_out.stop),
     )
+    with Writer(path, header) as writer:
+        for rows in batches:
+            writer.add(rows)
+        if not writer.count:
+            raise InputError(f"{source.uri}: there is nothing in it to pack")
+        writer.finish(getattr(source, "skipped", ()) if parts is None else parts.skipped.values())
 
 
-def _finish(writer: Writer, source: Source, skipped: Any) -> None:
-    if not writer.count:
-        raise InputError(f"{source.uri}: there is nothing in it to pack")
-    writer.finish(skipped)
-
-
-def _batches(source: Source) -> Iterator[np.ndarray]:
+def _batches(source: Source, progress: Progress | None) -> Iterator[np.ndarray]:
     """Yield a source's rows as arrays [n, *shape], made by its own `batches` if it has that."""
-    batches = getattr(source, "batches", None)
-    return stacked(source, 256) if batches is None else batches()
+    done = 0
+    for rows in source.batches() if hasattr(source, "batches") else stacked(source, 256):
+        yield rows
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(source))
 
 
 def open_packed(uri: str, cache_dir: Path | None = None) -> DataSet:

@@ -11,7 +11,7 @@ import http.client
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from gan.errors import InputError
@@ -19,7 +19,7 @@ from gan.metric import REFERENCE_INCEPTION
 from gan.storage.cache import default_cache
 from gan.storage.lock import locked_file
 from gan.storage.storage import replace, temporary_name
-from gan.terminal import one_line, progress_bar
+from gan.terminal import Progress, one_line, progress_bar
 
 FILE = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE}"
@@ -34,8 +34,6 @@ OFFLINE = "GAN_SEARCH_OFFLINE"
 TIMEOUT = 5.0
 """Seconds without an answer after which the download fails, so that checks never hang."""
 _CHUNK = 1 << 20
-
-Progress = Callable[[int, int | None], None]
 
 
 class _DownloadFailed(Exception):
