@@ -114,7 +114,7 @@ class MadeReader:
 
 
 class Made:
-    """A source of numbered images in pieces, which notes each row that is made."""
+    """A source of numbered images that are read in parts, which notes each row that is made."""
 
     uri = "made"
     shape = (4, 4, 3)
@@ -129,7 +129,7 @@ class Made:
         return COUNT
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        raise AssertionError("it is to be read in pieces")
+        raise AssertionError("it is to be read in parts")
 
     def fingerprint(self) -> str:
         return self.version
