@@ -61,7 +61,7 @@ class Emulator:
         names = np.array([trace.recipe for trace in self._recorded])
         self._rows = {name: np.flatnonzero(names == name) for name in traces.recipes}
         self._axes = Axes(traces.recipes)
-        self._kernel = Kernel(self._axes.lengths, end=1.0, trial=0.0, noise=NOISE)
+        self._kernel = Kernel(self._axes.length_scales, end=1.0, trial=0.0, noise=NOISE)
         self._points = np.array([self._axes.place(trace.recipe, trace.params) for trace in self._recorded])
         curves = np.array([log_curve(traces, trace) for trace in self._recorded])
         count = len(curves)
@@ -73,7 +73,7 @@ class Emulator:
         """Make up a trial of these settings."""
         place = np.array([self._axes.place(recipe, params)])
         rows = self._rows[recipe]
-        alike = self._kernel.between(place, np.zeros(1), self._points[rows], np.zeros(len(rows)))[0]
+        alike = self._kernel.covariance(place, np.zeros(1), self._points[rows], np.zeros(len(rows)))[0]
         near = rows[np.argsort(-alike, kind="stable")[:DONORS]]
         index = near[random.integers(len(near))]
         shift = self._model.mean(place)[0] - self._expected[index]

@@ -3,7 +3,7 @@
     python benchmarks/learn_kernel.py
     python benchmarks/learn_kernel.py faces+faces-2 --trials 300
 
-For each set of recordings: over what share of its range each parameter changes what trials come to (`LENGTHS` of
+For each set of recordings: over what share of its range each parameter changes what trials come to (`LENGTH_SCALES` of
 `search/algorithm/axes.py`), and the variances of `search.algorithm.gaussian_process.Kernel`, those of the highest
 posterior density given the scores of some of the trials at doubling steps of training. And what each way of foreseeing
 a trial from the others explains of how well it comes out, leaving a fifth of all out at a time: the nearest recording,
@@ -30,7 +30,7 @@ from scipy.optimize import minimize
 from search_efficiency import DATA
 from traces import Trace, TraceSet, read_joined
 
-from search.algorithm.axes import LENGTH, LENGTHS, Axes
+from search.algorithm.axes import DEFAULT_LENGTH_SCALE, LENGTH_SCALES, Axes
 from search.algorithm.futility import log_score
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
 from search.algorithm.sampler import Observations
@@ -61,12 +61,12 @@ def learn(traces: TraceSet, count: int, seed: int) -> dict[str, float]:
     squares = np.zeros((len(names), len(values), len(values)))
     for coordinate, name in enumerate(axes.names):
         squares[names.index(name)] += np.square(places[:, coordinate, None] - places[None, :, coordinate])
-    left = np.outer(seen.left, seen.left)
+    remaining = np.outer(seen.remaining, seen.remaining)
     same = (seen.trials[:, None] == seen.trials[None]).astype(float)
     mean = np.log([1.5] * len(names) + [1.0, 0.4, 0.1, 0.1])
 
     def cost(logs: np.ndarray) -> tuple[float, np.ndarray]:
-        found, slope = negative_log_likelihood(squares, left, same, values, np.exp(logs))
+        found, slope = negative_log_likelihood(squares, remaining, same, values, np.exp(logs))
         return found + 0.5 * float(((logs - mean) ** 2).sum()), slope + logs - mean
 
     best = minimize(cost, mean, jac=True, method="L-BFGS-B", bounds=[(-6.0, 4.0)] * len(mean), options={"maxiter": 60})
@@ -74,7 +74,7 @@ def learn(traces: TraceSet, count: int, seed: int) -> dict[str, float]:
 
 
 def negative_log_likelihood(
-    squares: np.ndarray, left: np.ndarray, same: np.ndarray, values: np.ndarray, parameters: np.ndarray
+    squares: np.ndarray, remaining: np.ndarray, same: np.ndarray, values: np.ndarray, parameters: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Return the negative log likelihood, and its slope in the logarithms of lengths and variances.
 
@@ -82,20 +82,20 @@ def negative_log_likelihood(
 
     Args:
         squares: squared differences [parameters, N, N].
-        left, same: products of what is left, and whether two scores are of one trial [N, N].
+        remaining, same: products of remaining training, and whether two scores are of one trial [N, N].
         values: [N].
         parameters: lengths, then `VARIANCES`.
     """
     lengths, (end, fall, trial, noise) = parameters[:-4], parameters[-4:]
     distance = np.sqrt(5 * np.maximum(np.tensordot(lengths**-2, squares, axes=1), 1e-12))
     decay = np.exp(-distance)
-    alike, scale = (1 + distance + distance**2 / 3) * decay, end + fall * left
+    alike, scale = (1 + distance + distance**2 / 3) * decay, end + fall * remaining
     factor = cho_factor(alike * scale + trial * same + (noise + 1e-6) * np.eye(len(values)), lower=True)
     weights = cho_solve(factor, values)
     pull = 0.5 * (cho_solve(factor, np.eye(len(values))) - np.outer(weights, weights))
     by_square = pull * scale * 5 / 3 * (1 + distance) * decay
     slope = [*(np.tensordot(squares, by_square, axes=2) * lengths**-2)]
-    slope += [end * (pull * alike).sum(), fall * (pull * alike * left).sum(), trial * (pull * same).sum()]
+    slope += [end * (pull * alike).sum(), fall * (pull * alike * remaining).sum(), trial * (pull * same).sum()]
     cost = 0.5 * float(values @ weights) + float(np.log(np.diag(factor[0])).sum())
     return cost, np.array([*slope, noise * np.trace(pull)])
 
@@ -106,7 +106,7 @@ def explained(traces: TraceSet, seed: int) -> tuple[float, float]:
     axes = Axes(traces.recipes)
     places = np.array([axes.place(trace.recipe, trace.params) for trace in sampled])
     best = np.array([min(log_curve(traces, trace)) for trace in sampled])
-    kernel = Kernel(axes.lengths, end=1.0, trial=0.0, noise=NOISE)
+    kernel = Kernel(axes.length_scales, end=1.0, trial=0.0, noise=NOISE)
     nearest, process = np.zeros(len(best)), np.zeros(len(best))
     for out in np.array_split(np.random.default_rng(seed).permutation(len(best)), FOLDS):
         rest = np.setdiff1d(np.arange(len(best)), out)
@@ -139,7 +139,7 @@ def main() -> None:
     titles = [name.partition("+")[0] for name in args.data]
     print(f"{'':12}" + "".join(f"{title:>16}" for title in titles) + f"{'shipped':>10}")
     for name in found[0][0]:
-        ours = getattr(shipped, name) if name in VARIANCES else LENGTHS.get(name, LENGTH)
+        ours = getattr(shipped, name) if name in VARIANCES else LENGTH_SCALES.get(name, DEFAULT_LENGTH_SCALE)
         print(f"{name:12}" + "".join(f"{learnt.get(name, math.nan):16.2f}" for learnt, _ in found) + f"{ours:10.2f}")
     for title, (_, (nearest, process)) in zip(titles, found, strict=True):
         print(f"{title}: of a trial's best log FID the nearest other explains {nearest:.0%}, the process {process:.0%}")

@@ -1,7 +1,6 @@
-"""Asynchronous successive halving: which trials go on (Li et al. 2020, MLSys, arXiv:1810.05934).
+"""Asynchronous successive halving: which trials continue (Li et al. 2020, MLSys, arXiv:1810.05934).
 
-Apart from Ray, so that its rungs can be rebuilt from a journal, tested against recorded curves and
-simulated.
+It is independent of Ray, so that its rungs can be rebuilt from a journal, tested against recorded curves and simulated.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from bisect import insort
 
 
 class Asha:
-    """The stopping variant: at each rung, a trial goes on if it is no worse than the ⌈n/η⌉-th of the n before it.
+    """The stopping variant: at each rung, a trial continues if it is no worse than the ⌈n/η⌉-th of the n before it.
 
     Args:
         milestones: in kimg, ascending.
@@ -24,14 +23,13 @@ class Asha:
     def __init__(self, milestones: list[float], reduction_factor: float) -> None:
         self._factor = reduction_factor
         self.rungs: dict[float, dict[str, float]] = {milestone: {} for milestone in milestones}
-        # Sorted anew at each report, ten thousand of them would cost a millisecond.
+        # Kept sorted: sorting ten thousand scores at each report would cost a millisecond.
         self._ascending: dict[float, list[float]] = {milestone: [] for milestone in milestones}
 
     def report(self, trial: str, kimg: float, score: float) -> str | None:
         """Take in a report; return why the trial should stop, or None.
 
-        A score counts at the highest rung reached, once: what a trial reports again after a restart
-        changes nothing.
+        A score counts once, at the highest rung reached. Reports repeated after a restart change nothing.
         """
         reached = [milestone for milestone in self.rungs if kimg >= milestone - 1e-6]
         if not reached:
@@ -48,9 +46,9 @@ class Asha:
         return None
 
     def _cutoff(self, ascending: list[float]) -> float | None:
-        """Return the worst score that still goes on, given those recorded before, sorted; None for any.
+        """Return the worst score that still continues, given the earlier scores in ascending order; None: no limit.
 
-        The quantile is taken by rank, without interpolation, so that the huge score of a diverged
-        trial cannot stretch it.
+        The quantile is taken by rank, without interpolation, so that the huge score of a diverged trial cannot
+        stretch it.
         """
         return ascending[math.ceil(len(ascending) / self._factor) - 1] if ascending else None

@@ -1,16 +1,16 @@
-"""Futility: which trials may still come to the front.
+"""Futility: stop a trial that is unlikely to reach the best score in its remaining training.
 
-ASHA asks whether a trial is among the better part of those that came to its rung. Once a search has learnt, more and
-more of what it proposes is, as the rungs still hold what was drawn at random in the beginning; while all that counts in
-the end is the best. So a trial is also stopped when what is left of its training would hardly take it there.
+ASHA compares a trial with all trials that reached the same rung. The rungs keep the random draws of the beginning, so
+that more and more proposals pass them as the search learns, although only the best score counts in the end. A trial is
+therefore also stopped when its remaining training is unlikely to bring it to the best.
 
-That holds for the beginning of a search. Later ever fewer trials come near the best, those that do are ever more of an
-exception to how scores fall, and what a trial teaches that trains to its end is worth more than another beginning:
-beyond `ENOUGH` trials nothing is stopped so any more (the figures are in `benchmarks/README.md`).
+This pays early in a search. Later, fewer trials come near the best, and those that do are exceptions to how scores
+usually fall. A trial that trains to its end then teaches more than another beginning. So the rule stops nothing more
+after `ENOUGH` trials (the figures are in `benchmarks/README.md`).
 
-The idea is that of Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep
-neural networks by extrapolation of learning curves", IJCAI), without a form of curve: how scores fall is what the other
-trials of the sweep have shown, the published settings before all, which train to their full length first.
+The idea is from Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep neural
+networks by extrapolation of learning curves", IJCAI), but no form of curve is assumed. How scores fall is estimated
+from the other trials of the sweep, above all from the published settings, which run first and to their full length.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from bisect import bisect_right, insort
 from gan.settings import to_images
 
 FEWEST = 4
-"""Trials that have made a step, before anything is made of how scores fall in it."""
+"""Trials that must have made a step before its fall in score is estimated."""
 ENOUGH = 100
-"""Trials that have reported, beyond which stopping so costs a search more than it saves."""
+"""Trials that have reported after which this rule costs a search more than it saves."""
 TINY = 1e-6
-"""Below any score: its logarithm is that of 0."""
+"""Smaller than any score; it replaces 0 in logarithms."""
 
 
 def log_score(score: float) -> float:
-    """Return the logarithm of a score, finite for 0 as well."""
+    """Return the logarithm of a score; finite for 0 too."""
     return math.log(max(score, TINY))
 
 
 class Futility:
-    """Foresees how far the score of a trial may fall until it has trained to its full length.
+    """Predicts how low the score of a trial may fall by the end of its training.
 
-    From each report to the next, logarithms of scores fall by a mean and with a variance, taken over all trials that
-    made both. Those of the steps that are left add up, as if they were independent of each other.
+    Each step from one report to the next has a mean and a variance of the fall in log score, over all trials that made
+    both reports. The means and variances of the remaining steps are summed, as if steps were independent.
 
     Args:
-        total_kimg: the full length.
-        deviations: how many standard deviations below the mean a score may come to be; more stop fewer trials.
-        places: how many trials make the front: one, or those that are trained again afterwards.
-        grace_kimg: how far every trial may go.
-        enough: trials that have reported, beyond which none is stopped any more.
+        total_kimg: the full training length.
+        deviations: how many standard deviations below the predicted mean still count as possible; a larger number
+            stops fewer trials.
+        places: how many trials form the front: one, or as many as are trained again as finalists.
+        grace_kimg: how far every trial may train.
+        enough: number of trials that have reported after which none is stopped any more.
     """
 
     def __init__(
@@ -62,12 +63,12 @@ class Futility:
         self._curves: dict[str, dict[int, float]] = {}
         self._front: dict[str, float] = {}
         self._steps: list[int] = []
-        self._falls: dict[tuple[int, int], _Falls] = {}
+        self._falls: dict[tuple[int, int], _RunningMoments] = {}
 
     def report(self, trial: str, kimg: float, score: float) -> str | None:
-        """Take in a report, its score being the best so far; return why the trial should stop, or None.
+        """Take in a report, whose score is the trial's best so far; return why the trial should stop, or None.
 
-        What a trial reports again after a restart changes nothing.
+        Reports repeated after a restart change nothing.
         """
         images, value = to_images(kimg), log_score(score)
         curve = self._curves.setdefault(trial, {})
@@ -75,34 +76,34 @@ class Futility:
             return None
         before = max((step for step in curve if step < images), default=None)
         curve[images] = value
-        self._advance(trial, value)
+        self._update_front(trial, value)
         if images not in self._steps:
             insort(self._steps, images)
         if before is not None:
-            self._falls.setdefault((before, images), _Falls()).add(value - curve[before])
+            self._falls.setdefault((before, images), _RunningMoments()).add(value - curve[before])
         if len(self._curves) > self._enough or len(self._front) < self._places or images < self._grace:
             return None
-        least = self._least(images, value)
-        if least is None:
+        lowest = self._lowest_expected(images, value)
+        if lowest is None:
             return None
         front = max(self._front.values())
-        if least <= front:
+        if lowest <= front:
             return None
-        expected = f"{score:.4g} would hardly fall below {math.exp(least):.4g}"
+        expected = f"{score:.4g} would hardly fall below {math.exp(lowest):.4g}"
         return f"{kimg:g} kimg: {expected}, and {math.exp(front):.4g} is reached"
 
-    def _advance(self, trial: str, value: float) -> None:
-        """Let a trial join the front. Who has left it returns by a better score alone, as the front never recedes."""
+    def _update_front(self, trial: str, value: float) -> None:
+        """Let a trial join the front. A trial that fell out of it returns only by a better score: it never recedes."""
         self._front[trial] = min(value, self._front.get(trial, value))
         if len(self._front) > self._places:
             del self._front[max(self._front, key=lambda name: self._front[name])]
 
-    def _least(self, images: int, value: float) -> float | None:
-        """Return the least that a score may fall to; None where too little is known."""
-        left = self._steps[bisect_right(self._steps, images) :]
-        if not left or left[-1] < self._total:
+    def _lowest_expected(self, images: int, value: float) -> float | None:
+        """Return the lowest log score that the trial may still reach; None while too few trials are known."""
+        remaining = self._steps[bisect_right(self._steps, images) :]
+        if not remaining or remaining[-1] < self._total:
             return None
-        falls = [self._falls.get(step) for step in zip([images, *left], left, strict=False)]
+        falls = [self._falls.get(step) for step in zip([images, *remaining], remaining, strict=False)]
         known = [fall for fall in falls if fall is not None and fall.count >= FEWEST]
         if len(known) < len(falls):
             return None
@@ -110,17 +111,17 @@ class Futility:
         return value + min(0.0, mean - self._deviations * math.sqrt(variance))
 
 
-class _Falls:
+class _RunningMoments:
     """Running mean and variance (Welford 1962)."""
 
     def __init__(self) -> None:
         self.count, self.mean, self._squares = 0, 0.0, 0.0
 
-    def add(self, fall: float) -> None:
+    def add(self, value: float) -> None:
         self.count += 1
-        apart = fall - self.mean
-        self.mean += apart / self.count
-        self._squares += apart * (fall - self.mean)
+        difference = value - self.mean
+        self.mean += difference / self.count
+        self._squares += difference * (value - self.mean)
 
     @property
     def variance(self) -> float:

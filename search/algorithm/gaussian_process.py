@@ -1,8 +1,8 @@
-"""A Gaussian process over settings, of scores that are seen before the end of their trials.
+"""A Gaussian process over settings. Its observations are scores at the end of trials, or before it.
 
-Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", algorithm 2.1, with the Matérn 5/2 kernel that
-Snoek, Larochelle & Adams 2012 (arXiv:1206.2944) take for hyperparameters, and expected improvement (Jones, Schonlau &
-Welch 1998).
+The algorithm is 2.1 of Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning". The kernel is Matérn 5/2,
+as Snoek, Larochelle & Adams 2012 (arXiv:1206.2944) recommend for hyperparameters. The acquisition is expected
+improvement (Jones, Schonlau & Welch 1998).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from scipy.stats import rankdata
 
 
 def normal_quantiles(scores: np.ndarray) -> np.ndarray:
-    """Return what normally distributed values of the same ranks would be: no score is far from the others then.
+    """Return the normal quantiles of the scores' ranks, so that no score is an outlier.
 
-    Equal ones, as those of lost trials are, share the mean of their ranks.
+    Equal scores, such as those of lost trials, share their mean rank.
     """
     quantiles: np.ndarray = ndtri((rankdata(scores) - 0.5) / len(scores))
     return quantiles
@@ -27,76 +27,78 @@ def normal_quantiles(scores: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Kernel:
-    """Of scores before and at the end: where they end, and how they fall, each Matérn 5/2 over settings.
+    """The covariance of scores: final score plus remaining fall, each Matérn 5/2 over settings.
 
-    The variances are those of the highest likelihood over recorded trials (`python benchmarks/learn_kernel.py`), whose
-    scores are normal quantiles.
+    The variances maximise the likelihood of recorded trials (`python benchmarks/learn_kernel.py`), whose scores are
+    given as normal quantiles.
 
     Attributes:
-        lengths: of each axis, in its units.
-        end, fall: variances of what settings explain of the end, and of the fall from the first report to it.
-        trial, noise: variances of what they do not: common to a trial's scores, and of each of them.
+        length_scales: length scale of each axis, in the axis' units.
+        end, fall: variances that settings explain: of the final score, and of the fall from the first report to it.
+        trial, noise: variances that settings do not explain: common to all scores of one trial, and of each score.
     """
 
-    lengths: np.ndarray
+    length_scales: np.ndarray
     end: float = 1.6
     fall: float = 1.9
     trial: float = 0.02
     noise: float = 0.09
 
-    def between(self, one: np.ndarray, left: np.ndarray, other: np.ndarray, others_left: np.ndarray) -> np.ndarray:
-        """Return the covariances [N, M] of points [N, axes] and [M, axes], seen with so much left [N], [M]."""
-        scaled, others = one / self.lengths, other / self.lengths
-        squares = (scaled**2).sum(1)[:, None] + (others**2).sum(1)[None] - 2 * scaled @ others.T
+    def covariance(self, a: np.ndarray, a_remaining: np.ndarray, b: np.ndarray, b_remaining: np.ndarray) -> np.ndarray:
+        """Return covariances [N, M] of points `a` [N, axes] and `b` [M, axes], given their remaining training."""
+        scaled_a, scaled_b = a / self.length_scales, b / self.length_scales
+        squares = (scaled_a**2).sum(1)[:, None] + (scaled_b**2).sum(1)[None] - 2 * scaled_a @ scaled_b.T
         distance = np.sqrt(5 * np.maximum(squares, 0.0))
-        alike = (1 + distance + distance**2 / 3) * np.exp(-distance)
-        covariance: np.ndarray = alike * (self.end + self.fall * np.outer(left, others_left))
+        matern = (1 + distance + distance**2 / 3) * np.exp(-distance)
+        covariance: np.ndarray = matern * (self.end + self.fall * np.outer(a_remaining, b_remaining))
         return covariance
 
 
 class Model:
-    """The Gaussian process, given what was seen.
+    """The Gaussian process, conditioned on observations.
 
     Args:
-        points: [N, axes].
-        left: [N]; see `Observations`.
-        trials: [N]; whose scores these are.
-        values: [N], or [N, kinds] of several at once; lower is better.
+        points: coordinates of the settings [N, axes].
+        remaining: remaining training [N], as in `Observations`.
+        trials: index of the trial that each score belongs to [N].
+        values: scores [N], or [N, kinds] for several kinds at once; lower is better.
     """
 
     def __init__(
-        self, kernel: Kernel, points: np.ndarray, left: np.ndarray, trials: np.ndarray, values: np.ndarray
+        self, kernel: Kernel, points: np.ndarray, remaining: np.ndarray, trials: np.ndarray, values: np.ndarray
     ) -> None:
-        self._kernel, self._points, self._left, self._trials, self._values = kernel, points, left, trials, values
-        covariance = kernel.between(points, left, points, left) + kernel.trial * (trials[:, None] == trials[None])
+        self._kernel, self._points, self._remaining = kernel, points, remaining
+        self._trials, self._values = trials, values
+        same_trial = trials[:, None] == trials[None]
+        covariance = kernel.covariance(points, remaining, points, remaining) + kernel.trial * same_trial
         self._factor = cho_factor(covariance + kernel.noise * np.eye(len(points)), lower=True)
         self._weights = cho_solve(self._factor, values)
 
     def mean(self, points: np.ndarray) -> np.ndarray:
-        """Return what trials with these settings are expected to end at."""
-        found: np.ndarray = self._across(points) @ self._weights
-        return found
+        """Return the expected final score at these points."""
+        mean: np.ndarray = self._cross_covariance(points) @ self._weights
+        return mean
 
     def fantasize(self, points: np.ndarray) -> Model:
-        """Return the model as it would be if what it expects at these points had been seen."""
+        """Return the model as if the expected final scores at these points had been observed."""
         count = len(points)
         return Model(
             self._kernel,
             np.concatenate([self._points, points]),
-            np.concatenate([self._left, np.zeros(count)]),
+            np.concatenate([self._remaining, np.zeros(count)]),
             np.concatenate([self._trials, -1 - np.arange(count)]),
             np.concatenate([self._values, self.mean(points)]),
         )
 
     def expected_improvement(self, points: np.ndarray, best: float) -> np.ndarray:
-        """Return how far each point is expected to end below `best`."""
-        across = self._across(points)
-        reduced = solve_triangular(self._factor[0], across.T, lower=True)
+        """Return the expected improvement of each point's final score on `best`."""
+        cross = self._cross_covariance(points)
+        reduced = solve_triangular(self._factor[0], cross.T, lower=True)
         deviation = np.sqrt(np.maximum(self._kernel.end - (reduced**2).sum(0), 1e-9))
-        fall = best - across @ self._weights
-        share = fall / deviation
-        improvement: np.ndarray = fall * ndtr(share) + deviation * np.exp(-0.5 * share**2) / math.sqrt(2 * math.pi)
+        gain = best - cross @ self._weights
+        z = gain / deviation
+        improvement: np.ndarray = gain * ndtr(z) + deviation * np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
         return improvement
 
-    def _across(self, points: np.ndarray) -> np.ndarray:
-        return self._kernel.between(points, np.zeros(len(points)), self._points, self._left)
+    def _cross_covariance(self, points: np.ndarray) -> np.ndarray:
+        return self._kernel.covariance(points, np.zeros(len(points)), self._points, self._remaining)

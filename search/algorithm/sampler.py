@@ -1,13 +1,13 @@
-"""What to try next: a Gaussian process over all trials, finished, stopped or diverged, as a sampler for Optuna.
+"""The sampler: a Gaussian process over all trials, whether finished, stopped or diverged, behind Optuna's interface.
 
-Three things set it apart from a sampler for single objectives. It learns across recipes: a learning rate is the same
-axis in each. It learns from trials that were stopped early: what is modelled is where scores end and how they fall
-until then, both as functions of the settings, and a trial that was stopped is seen before the end. And the model is
-bounded, however many trials there were.
+It differs from a usual sampler in three ways. It learns across recipes: a learning rate is the same axis in all of
+them. It learns from trials that were stopped early: the final score and the fall towards it are both modelled as
+functions of the settings, and a stopped trial is an observation before the end. Its cost is bounded for any number of
+trials.
 
-After Snoek, Larochelle & Adams 2012 (arXiv:1206.2944: Matérn 5/2, expected improvement) and Swersky, Snoek & Adams 2014
-(arXiv:1406.3896, "freeze-thaw": curves of trials that are not over), with scores replaced by normal quantiles of their
-ranks (Salinas, Shen & Perrone 2020, arXiv:1909.13595) and trials that run taken to reach what is expected of them
+It follows Snoek, Larochelle & Adams 2012 (arXiv:1206.2944: Matérn 5/2, expected improvement) and Swersky, Snoek & Adams
+2014 (arXiv:1406.3896, "freeze-thaw": curves of unfinished trials). Scores are replaced by normal quantiles of their
+ranks (Salinas, Shen & Perrone 2020, arXiv:1909.13595). Pending trials are assumed to reach their expected scores
 (Ginsbourger, Le Riche & Carraro 2010, "kriging believer").
 """
 
@@ -25,35 +25,36 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gan.recipe.recipe import Recipe, active
 from gan.settings import Choices, Parameter, Space, Value
-from search.algorithm.axes import Axes, ends
+from search.algorithm.axes import Axes, bounds
 from search.algorithm.futility import log_score
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
 from search.algorithm.space import RECIPE, label
 
 STARTUP = 12
-"""Ended trials before which settings are drawn at random: fewer say nothing of so many axes."""
-EXPLORING = 0.1
-"""Chance of a proposal to be drawn at random all the same (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
+"""Ended trials before the model is used; until then settings are random. Fewer are too few for so many axes."""
+EXPLORATION = 0.1
+"""Probability of a random proposal after that (Falkner, Klein & Hutter 2018, "BOHB", arXiv:1807.01774).
 
-Small rates reach a mediocre distance soonest. A model of trials that are mostly stopped early settles there, and what
-lies elsewhere, and comes late, is never seen.
+Small learning rates reach a mediocre score soonest. Most trials are stopped early, so a model of them alone settles
+there and never observes settings that are better but slower.
 """
 CANDIDATES = 600
-"""Drawn for each proposal; the one of the largest expected improvement is taken. Half of them vary good trials."""
-NEIGHBOURS, STEP, KEPT = 10, 0.1, 0.8
-"""Good trials that are varied; how far, as a share of a range; and the chance of each parameter to stay near them."""
-OBSERVED = 400
-"""Scores that the model is given at most: the better half of these, and others at random."""
-BELIEVED = 150
-"""Trials that run, the newest of them, that the model takes into account at most."""
+"""Candidate points for each proposal, of which margin vary good trials; the largest expected improvement wins."""
+PARENTS, STEP, INHERIT = 10, 0.1, 0.8
+"""Good trials that are varied; standard deviation of a step, as a share of the range; probability that a parameter is
+varied from the good trial's value instead of drawn anew."""
+MAX_OBSERVATIONS = 400
+"""Scores given to the model at most: margin of them the best, the rest random."""
+MAX_PENDING = 150
+"""Pending trials (the newest) that the model takes into account at most."""
 
 
 class ModelSampler(optuna.samplers.BaseSampler):
-    """Proposes a recipe and all of its parameters at once; Optuna then asks for one after the other.
+    """Proposes a recipe and all of its parameters at once; Optuna then asks for them one by one.
 
     Args:
-        recipes: by name.
-        seed: of whatever is drawn.
+        recipes: name → recipe.
+        seed: for all random draws.
     """
 
     def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
@@ -76,48 +77,51 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         if self._plan[0] != trial.number:
-            # What was enqueued, as a recipe that is owed its share, is settled already.
+            # An enqueued trial has its recipe already: one that is owed its share of the trials, say.
             names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._spaces)
             name, params = self._propose(study, trial.number, names)
             self._plan = trial.number, {RECIPE: name, **{label(name, key): value for key, value in params.items()}}
         return self._plan[1][param_name]
 
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
-        """Return a recipe, one of `names`, and parameters for it."""
+        """Return one of the recipes `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(ended) < STARTUP or self._random.random() < EXPLORING:
+        if len(ended) < STARTUP or self._random.random() < EXPLORATION:
             name = names[self._random.integers(len(names))]
             return name, draw_params(*self._spaces[name], self._random)
-        seen = self._thinned(Observations.of([self._curve(trial) for trial in ended]))
-        places = {index: self._place(ended[index]) for index in np.unique(seen.trials)}
-        points = np.array([places[index] for index in seen.trials])
-        model = Model(Kernel(self._axes.lengths), points, seen.left, seen.trials, normal_quantiles(seen.scores))
+        observed = self._subset(Observations.of([self._curve(trial) for trial in ended]))
+        places = {index: self._place(ended[index]) for index in np.unique(observed.trials)}
+        points = np.array([places[index] for index in observed.trials])
+        values = normal_quantiles(observed.scores)
+        model = Model(Kernel(self._axes.length_scales), points, observed.remaining, observed.trials, values)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        placed = [self._place(trial) for trial in running if trial.number != number and RECIPE in trial.params]
-        placed = placed[-BELIEVED:]
-        if placed:
-            model = model.fantasize(np.array(placed))
+        pending = [self._place(trial) for trial in running if trial.number != number and RECIPE in trial.params]
+        pending = pending[-MAX_PENDING:]
+        if pending:
+            model = model.fantasize(np.array(pending))
         expected = model.mean(np.array(list(places.values())))
         order = [list(places)[index] for index in np.argsort(expected, kind="stable")]
         best = [ended[index] for index in order if self._curve(ended[index])]
         count = max(1, CANDIDATES // len(names))
-        drawn = [(name, params) for name in names for params in self._candidates(name, count, best)]
-        candidates = np.array([self._axes.place(name, params) for name, params in drawn])
-        return drawn[int(model.expected_improvement(candidates, float(expected.min())).argmax())]
+        candidates = [(name, params) for name in names for params in self._candidates(name, count, best)]
+        candidate_points = np.array([self._axes.place(name, params) for name, params in candidates])
+        improvement = model.expected_improvement(candidate_points, float(expected.min()))
+        return candidates[int(improvement.argmax())]
 
     def _curve(self, trial: FrozenTrial) -> dict[int, float]:
-        # An ended trial changes no more, nor do the settings of one that runs.
+        # Cached, as an ended trial no longer changes; neither do the settings of a running one (`_place`).
         if trial.number not in self._curves:
             self._curves[trial.number] = curve(trial)
         return self._curves[trial.number]
 
-    def _thinned(self, seen: Observations) -> Observations:
-        if len(seen.scores) <= OBSERVED:
-            return seen
-        order = np.argsort(seen.scores, kind="stable")
-        rest = self._random.permutation(order[OBSERVED // 2 :])[: OBSERVED - OBSERVED // 2]
-        kept = np.sort(np.concatenate([order[: OBSERVED // 2], rest]))
-        return Observations(seen.trials[kept], seen.left[kept], seen.scores[kept])
+    def _subset(self, observed: Observations) -> Observations:
+        if len(observed.scores) <= MAX_OBSERVATIONS:
+            return observed
+        order = np.argsort(observed.scores, kind="stable")
+        best, rest = order[: MAX_OBSERVATIONS // 2], order[MAX_OBSERVATIONS // 2 :]
+        others = self._random.permutation(rest)[: MAX_OBSERVATIONS - MAX_OBSERVATIONS // 2]
+        chosen = np.sort(np.concatenate([best, others]))
+        return Observations(observed.trials[chosen], observed.remaining[chosen], observed.scores[chosen])
 
     def _place(self, trial: FrozenTrial) -> list[float]:
         if trial.number not in self._places:
@@ -125,12 +129,12 @@ class ModelSampler(optuna.samplers.BaseSampler):
         return self._places[trial.number]
 
     def _candidates(self, name: str, count: int, best: Sequence[FrozenTrial]) -> list[dict[str, Value]]:
-        models = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:NEIGHBOURS]
-        near: list[dict[str, Value] | None] = []
-        if models:
-            near += [models[self._random.integers(len(models))] for _ in range(count // 2)]
-        near += [None] * (count - len(near))
-        return [draw_params(*self._spaces[name], self._random, model) for model in near]
+        good = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:PARENTS]
+        parents: list[dict[str, Value] | None] = []
+        if good:
+            parents += [good[self._random.integers(len(good))] for _ in range(count // 2)]
+        parents += [None] * (count - len(parents))
+        return [draw_params(*self._spaces[name], self._random, parent) for parent in parents]
 
 
 def draw_params(
@@ -139,23 +143,24 @@ def draw_params(
     random: np.random.Generator,
     near: dict[str, Value] | None = None,
 ) -> dict[str, Value]:
-    """Return parameters of a recipe, drawn from all of its space, or most of them near to others.
+    """Draw a recipe's parameters: uniformly from its space, or most of them near those of another trial.
 
     Args:
-        searched, settings: of the recipe.
+        searched, settings: the recipe's searchable parameters and its settings.
+        near: the other trial's parameters.
     """
     settings, drawn = dict(settings), {}
     for name, (known, space) in searched.items():
         if active(known, settings):
-            before = near.get(name) if near is not None and random.random() < KEPT else None
-            settings[name] = drawn[name] = _draw_one(space, random, before)
+            centre = near.get(name) if near is not None and random.random() < INHERIT else None
+            settings[name] = drawn[name] = _draw_one(space, random, centre)
     return drawn
 
 
 def _draw_one(space: Space, random: np.random.Generator, near: Value | None) -> Value:
     if isinstance(space, Choices):
         return space.values[random.integers(len(space.values))] if near is None else near
-    low, high = ends(space, half=0.5)
+    low, high = bounds(space, margin=0.5)
     value = low + (high - low) * random.random()
     if near is not None:
         centre = math.log(float(near)) if space.log else float(near)
@@ -165,78 +170,79 @@ def _draw_one(space: Space, random: np.random.Generator, near: Value | None) -> 
 
 
 def sampled(trial: FrozenTrial) -> dict[str, Value]:
-    """Return what was sampled for a trial, by the names that its recipe knows."""
-    start = label(trial.params[RECIPE], "")
-    return {key[len(start) :]: value for key, value in trial.params.items() if key.startswith(start)}
+    """Return a trial's sampled parameters under their names in its recipe."""
+    prefix = label(trial.params[RECIPE], "")
+    return {key[len(prefix) :]: value for key, value in trial.params.items() if key.startswith(prefix)}
 
 
-# ---- what trials say
+# ---- observations
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Scores of ended trials, several of each.
+    """Scores of ended trials, several of each trial.
 
     Attributes:
-        trials: whose they are, by number in the order given.
-        left: how much is still to come until where the longest of them ended, on a logarithmic scale: 1 at the first
-            report, 0 there.
-        scores: their logarithms, less what scores fall on average until then; infinite for a trial that is lost.
+        trials: index of the trial that each score belongs to, in the order given.
+        remaining: remaining training up to the end of the longest trial, on a logarithmic scale: 1 at the first report,
+            0 at that end.
+        scores: log scores minus the average change of log scores up to that report; infinite for a lost trial.
     """
 
     trials: np.ndarray
-    left: np.ndarray
+    remaining: np.ndarray
     scores: np.ndarray
 
     @classmethod
     def of(cls, curves: Sequence[dict[int, float]]) -> Observations:
-        """Take the reports at doubling steps, and the last, of each trial.
+        """Observe each trial at doubling steps and at its last report.
 
-        From each report to the next, scores fall by what they fell on average over the trials that made both.
+        The average change from each report to the next is over the trials that made both.
 
         Args:
-            curves: as `curve` returns them.
+            curves: the results of `curve`.
         """
-        levels = _levels(curves)
+        levels = _mean_levels(curves)
         first, full = min(levels, default=1), max(levels, default=1)
-        way = math.log(full / first) or 1.0
+        length = math.log(full / first) or 1.0
         rows: list[tuple[int, float, float]] = []
-        for index, known in enumerate(curves):
-            for step in _doubling(known):
-                rows.append((index, math.log(full / step) / way, known[step] - levels[step]))
-            if not known:
+        for index, scores_at in enumerate(curves):
+            for step in _doubling_steps(scores_at):
+                rows.append((index, math.log(full / step) / length, scores_at[step] - levels[step]))
+            if not scores_at:
                 rows.append((index, 0.0, math.inf))
-        trials, left, scores = zip(*rows, strict=True) if rows else ((), (), ())
-        return cls(np.array(trials, int), np.array(left, float), np.array(scores, float))
+        trials, remaining, scores = zip(*rows, strict=True) if rows else ((), (), ())
+        return cls(np.array(trials, int), np.array(remaining, float), np.array(scores, float))
 
 
-def _levels(curves: Sequence[dict[int, float]]) -> dict[int, float]:
-    steps = sorted({step for known in curves for step in known})
-    before = dict(zip(steps[1:], steps, strict=False))
-    falls: dict[int, list[float]] = {step: [] for step in steps}
-    for known in curves:
-        for step, score in known.items():
-            if before.get(step) in known:
-                falls[step].append(score - known[before[step]])
+def _mean_levels(curves: Sequence[dict[int, float]]) -> dict[int, float]:
+    """Return step → average change of log scores from the first step to it."""
+    steps = sorted({step for scores in curves for step in scores})
+    previous = dict(zip(steps[1:], steps, strict=False))
+    changes: dict[int, list[float]] = {step: [] for step in steps}
+    for scores in curves:
+        for step, score in scores.items():
+            if previous.get(step) in scores:
+                changes[step].append(score - scores[previous[step]])
     level, levels = 0.0, {}
     for step in steps:
-        level += float(np.mean(falls[step])) if falls[step] else 0.0
+        level += float(np.mean(changes[step])) if changes[step] else 0.0
         levels[step] = level
     return levels
 
 
-def _doubling(known: dict[int, float]) -> list[int]:
-    """Return the first step of a curve, the first that is twice as far, and so on, and the last."""
+def _doubling_steps(scores: dict[int, float]) -> list[int]:
+    """Return a curve's first step, then each first step at twice the one before, and its last step."""
     chosen: list[int] = []
-    for step in known:
+    for step in scores:
         if not chosen or step >= 2 * chosen[-1]:
             chosen.append(step)
-    last = next(reversed(known), None)
+    last = next(reversed(scores), None)
     return chosen if last is None or chosen[-1] == last else [*chosen, last]
 
 
 def curve(trial: FrozenTrial) -> dict[int, float]:
-    """Return images → logarithm of the score; empty for a trial that is lost, or of which there is none."""
+    """Return images → log score; empty for a trial that is lost or has not reported."""
     if any(value > 0 for value in trial.constraints.values()):
         return {}
     return {step: log_score(score) for step, score in sorted(trial.intermediate_values.items())}

@@ -19,7 +19,7 @@ RECIPE = "recipe"
 
 
 def distribution(space: Space) -> BaseDistribution:
-    """Return Optuna's distribution for what is searched of one parameter."""
+    """Return Optuna's distribution for the search space of one parameter."""
     if isinstance(space, Range):
         if space.integer:
             return IntDistribution(int(space.low), int(space.high), log=space.log)
@@ -30,13 +30,13 @@ def distribution(space: Space) -> BaseDistribution:
 def label(recipe: str, name: str) -> str:
     """Return a parameter's name in the study.
 
-    Each recipe has its own, since ranges may differ; what they have in common is for the sampler to find.
+    It contains the recipe's name, since ranges may differ between recipes; the sampler joins their axes.
     """
     return f"{recipe}.{name}"
 
 
 def suggest(trial: Trial, recipes: dict[str, Recipe]) -> tuple[str, dict[str, Value]]:
-    """Sample a recipe, then the parameters that have an effect in it; return both."""
+    """Sample a recipe, then the parameters that are active in it; return both."""
     name = trial.suggest_categorical(RECIPE, list(recipes))
     recipe = recipes[name]
     settings, chosen = recipe.settings, {}
@@ -60,9 +60,9 @@ def _suggest(trial: Trial, name: str, wanted: BaseDistribution) -> Value:
 def as_study_parameters(
     recipe: Recipe, recipes: dict[str, Recipe], params: dict[str, Value]
 ) -> tuple[dict[str, Any], dict[str, BaseDistribution]] | None:
-    """Return a trial's parameters and distributions as the study holds them.
+    """Return a trial's parameters and distributions in the study's form.
 
-    None if one lies outside what is searched, as a published value may: Optuna cannot learn from it.
+    None if a value lies outside the search space, as a published value may: Optuna cannot learn from it.
     """
     values: dict[str, Any] = {RECIPE: recipe.name}
     spaces: dict[str, BaseDistribution] = {RECIPE: CategoricalDistribution(list(recipes))}

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 import search.algorithm.sampler as sampler
 from gan.recipe.recipe import Recipe, load_recipe
 from gan.settings import Choices, Range
-from search.algorithm.axes import LENGTH, LENGTHS, Axes, _joined
+from search.algorithm.axes import DEFAULT_LENGTH_SCALE, LENGTH_SCALES, Axes, _joined
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
 from search.algorithm.sampler import Observations, curve, draw_params
 from search.algorithm.space import RECIPE, suggest
@@ -40,7 +40,7 @@ def test_a_trial_that_was_stopped_is_seen_as_far_above_the_others_as_it_was() ->
     stopped = ended({1: 400.0})
     seen = Observations.of([curve(trial) for trial in (*whole, stopped)])
     assert seen.trials.tolist() == [0, 0, 0, 1, 1, 1, 2]
-    assert seen.left.tolist() == [1.0, 0.5, 0.0, 1.0, 0.5, 0.0, 1.0]
+    assert seen.remaining.tolist() == [1.0, 0.5, 0.0, 1.0, 0.5, 0.0, 1.0]
     assert seen.scores == pytest.approx(np.log([400.0] * 3 + [800.0] * 3 + [400.0]))
 
 
@@ -48,16 +48,16 @@ def test_curves_are_seen_at_doubling_steps_and_at_their_last() -> None:
     whole, stopped = (dict.fromkeys(range(1, last + 1), 1.0) for last in (12, 7))
     seen = Observations.of([whole, stopped, {}])
     assert seen.trials.tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 2]
-    left = [1.0, *(math.log(12 / step) / math.log(12) for step in (2, 4, 8)), 0.0]
-    assert seen.left.tolist() == pytest.approx([*left, *left[:3], math.log(12 / 7) / math.log(12), 0.0])
-    assert Observations.of([{5: 1.0}, {5: 2.0}]).left.tolist() == [0.0, 0.0]
+    remaining = [1.0, *(math.log(12 / step) / math.log(12) for step in (2, 4, 8)), 0.0]
+    assert seen.remaining.tolist() == pytest.approx([*remaining, *remaining[:3], math.log(12 / 7) / math.log(12), 0.0])
+    assert Observations.of([{5: 1.0}, {5: 2.0}]).remaining.tolist() == [0.0, 0.0]
     assert list(curve(ended({4: 1.0, 1: 3.0, 2: 2.0}))) == [1, 2, 4]
     assert len(Observations.of([]).scores) == 0
 
 
 def test_a_lost_trial_is_the_worst() -> None:
     seen = Observations.of([curve(trial) for trial in (ended({1: 50.0}), ended({1: 10.0}, lost=True), ended({1: 1e6}))])
-    assert seen.scores[1] == math.inf and seen.left[1] == 0
+    assert seen.scores[1] == math.inf and seen.remaining[1] == 0
     quantiles = normal_quantiles(seen.scores)
     assert quantiles.argsort().tolist() == [0, 2, 1]
     assert quantiles.sum() == pytest.approx(0) and np.ptp(quantiles) == pytest.approx(1.93, abs=0.01)
@@ -81,10 +81,10 @@ def test_a_perfect_score_is_the_best() -> None:
 def test_falls_that_depend_on_settings_are_foreseen() -> None:
     """Low settings begin well and stay there; high ones begin badly and end well, as a few of each have shown."""
     points = np.array([[0.1], [0.1], [0.2], [0.8], [0.8], [0.9], [0.15], [0.85]])
-    left = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
+    remaining = np.array([1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0])
     values = np.array([0.0, 0.5, 0.0, 1.0, -1.0, 1.0, 0.0, 1.0])
     trials = np.array([0, 0, 1, 2, 2, 3, 4, 5])
-    model = Model(Kernel(np.array([0.3])), points, left, trials, values)
+    model = Model(Kernel(np.array([0.3])), points, remaining, trials, values)
     early, late = model.mean(np.array([[0.15], [0.85]]))
     assert late < 0 < early
 
@@ -121,26 +121,26 @@ def test_two_scores_of_one_trial_tell_less_than_two_trials() -> None:
 @pytest.mark.parametrize(
     ("name", "space", "length"),
     [
-        ("lr_g", Range(1e-5, 1e-2, log=True), LENGTHS["lr_g"]),
-        ("lr_g", Range(1e-4, 1e-3, log=True), 3 * LENGTHS["lr_g"]),
-        ("lr_g", Range(1e-4, 1e-4, log=True), LENGTHS["lr_g"]),
-        ("lr_g", Range(1e-4, 1e-3), LENGTHS["lr_g"]),
-        ("lr_g", Choices((1e-4, 2e-4, 4e-4)), LENGTHS["lr_g"]),
-        ("batch", Choices((32, 64)), 2 * LENGTHS["batch"]),
-        ("batch", Choices((32,)), LENGTHS["batch"]),
-        ("batch", Range(16, 256, log=True), LENGTHS["batch"]),
-        ("width_g", Choices((32, 64)), LENGTH),
+        ("lr_g", Range(1e-5, 1e-2, log=True), LENGTH_SCALES["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-3, log=True), 3 * LENGTH_SCALES["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-4, log=True), LENGTH_SCALES["lr_g"]),
+        ("lr_g", Range(1e-4, 1e-3), LENGTH_SCALES["lr_g"]),
+        ("lr_g", Choices((1e-4, 2e-4, 4e-4)), LENGTH_SCALES["lr_g"]),
+        ("batch", Choices((32, 64)), 2 * LENGTH_SCALES["batch"]),
+        ("batch", Choices((32,)), LENGTH_SCALES["batch"]),
+        ("batch", Range(16, 256, log=True), LENGTH_SCALES["batch"]),
+        ("width_g", Choices((32, 64)), DEFAULT_LENGTH_SCALE),
     ],
 )
 def test_a_part_of_the_default_range_matters_as_it_did(name: str, space: Range | Choices, length: float) -> None:
     """A decade of learning rates is as far as ever, whatever the range around it; other scales are not compared."""
     axes = Axes({"dcgan": RECIPES["dcgan"].with_space({name: space})})
-    assert axes.lengths.tolist() == pytest.approx([length]) and axes.names == [name]
+    assert axes.length_scales.tolist() == pytest.approx([length]) and axes.names == [name]
 
 
 def test_every_coordinate_has_a_name_and_a_length() -> None:
     axes = Axes(RECIPES)
-    assert len(axes.names) == len(axes.lengths) == len(axes.place("wgan", {}))
+    assert len(axes.names) == len(axes.length_scales) == len(axes.place("wgan", {}))
     assert axes.names[:4] == [RECIPE, RECIPE, RECIPE, "batch"]
     words = Axes({"dcgan": RECIPES["dcgan"].with_space({"latent": Choices(("normal", "uniform"))})})
     assert words.names == ["latent"] * 2 and len(words.place("dcgan", {"latent": "normal"})) == 2
@@ -238,7 +238,7 @@ def test_what_varies_a_good_trial_stays_near_it() -> None:
     good = draw_params(*space, random)
     drawn = [draw_params(*space, random, good) for _ in range(300)]
     near = [abs(math.log(float(each["lr_g"]) / float(good["lr_g"]))) < 0.3 * math.log(1000) for each in drawn]
-    assert sampler.KEPT - 0.1 < np.mean(near) <= 1
+    assert sampler.INHERIT - 0.1 < np.mean(near) <= 1
     assert 0.7 < np.mean([each["batch"] == good["batch"] for each in drawn]) < 1
 
 
@@ -262,7 +262,7 @@ def test_what_is_varied_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     while not varied:
         search(study, 1, recipes)
     assert len(varied) == sampler.CANDIDATES // 2
-    assert len({each["lr_g"] for each in varied}) <= sampler.NEIGHBOURS
+    assert len({each["lr_g"] for each in varied}) <= sampler.PARENTS
     assert max(fid("dcgan", each) for each in varied) < usual
 
 
@@ -287,8 +287,8 @@ def test_the_newest_trials_that_run_are_believed(monkeypatch: pytest.MonkeyPatch
     recipes = {"dcgan": RECIPES["dcgan"]}
     study, axes = make_study(recipes, 0), Axes(recipes)
     search(study, sampler.STARTUP, recipes)
-    monkeypatch.setattr(sampler, "BELIEVED", 3)
-    monkeypatch.setattr(sampler, "EXPLORING", 0.0)
+    monkeypatch.setattr(sampler, "MAX_PENDING", 3)
+    monkeypatch.setattr(sampler, "EXPLORATION", 0.0)
     believed: list[list[list[float]]] = []
     fantasize = Model.fantasize
 
@@ -329,17 +329,17 @@ def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     plain = Model.__init__
 
     def watched(
-        self: Model, kernel: Kernel, points: np.ndarray, left: np.ndarray, trials: np.ndarray, values: np.ndarray
+        self: Model, kernel: Kernel, points: np.ndarray, remaining: np.ndarray, trials: np.ndarray, values: np.ndarray
     ) -> None:
         seen.append(trials.tolist())
-        plain(self, kernel, points, left, trials, values)
+        plain(self, kernel, points, remaining, trials, values)
 
     monkeypatch.setattr(Model, "__init__", watched)
-    monkeypatch.setattr(sampler, "OBSERVED", 100)
+    monkeypatch.setattr(sampler, "MAX_OBSERVATIONS", 100)
     values = [float(trial.value) for trial in study.trials if trial.value is not None]
     order = np.argsort(values)
     assert search(study, 5)[-1] < 3 * min(values)
-    assert max(map(len, seen)) == sampler.OBSERVED
+    assert max(map(len, seen)) == sampler.MAX_OBSERVATIONS
     # The best are all there, and of the others any.
     assert set(order[:50]) <= set(seen[0])
     assert np.median([values[trial] for trial in set(seen[0]) - set(order[:50])]) > values[order[150]]
