@@ -63,7 +63,9 @@ def describe_failure(error: Exception | None, text: str) -> tuple[Outcome, str]:
         error: as Tune keeps it; None if it kept none. An error may name its outcome by an attribute.
         text: the traceback that Tune keeps. Its last line tells about any other error.
     """
-    if isinstance(error, RayActorError) and any(part in str(error) for part in _RAY_ON_MEMORY):
+    # Tune keeps no error of a process that ended before its first task. Its text holds earlier failures too.
+    last = text.rpartition("Failure # ")[2]
+    if not isinstance(error, RayTaskError) and any(part in last for part in _RAY_ON_MEMORY):
         error = WorkerOutOfMemory()
     # The task's error wraps the one that the worker raised.
     cause = error.cause if isinstance(error, RayTaskError) else error

@@ -79,11 +79,12 @@ def raised_by_a_worker(error: Exception) -> Exception:
         (RayActorError(error_msg="SIGKILL"), "The actor died\nSIGKILL", "failed", "SIGKILL"),
         (RayActorError(error_msg=LOW), LOW, "node-out-of-memory", KILLED),
         (RayActorError(error_msg=ADVICE), ADVICE, "node-out-of-memory", KILLED),
+        (None, f"Failure # 1\nSIGKILL\nFailure # 2\n{ADVICE}", "node-out-of-memory", KILLED),
         (WorkerOutOfMemory(), KILLED, "node-out-of-memory", KILLED),
         (raised_by_a_worker(NodeOutOfMemory("none left")), "…", "node-out-of-memory", "none left"),
         (raised_by_a_worker(NoGpu("node a: none")), "…", "halt", "node a: none"),
         # An earlier failure of the same trial, in Tune's text, is not the last.
-        (RayActorError(error_msg="SIGKILL"), f"{LOW}\nThe actor died\nSIGKILL", "failed", "SIGKILL"),
+        (RayActorError(error_msg="SIGKILL"), f"Failure # 1\n{LOW}\nFailure # 2\nSIGKILL", "failed", "SIGKILL"),
     ],
 )
 def test_the_failure_of_a_process_has_an_outcome_and_a_reason_of_one_line(
