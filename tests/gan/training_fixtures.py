@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +112,8 @@ def lines() -> DataSet:
     return pack(Lines(), scratch() / "lines.arrow")
 
 
-def small_recipe(objective: str = "non-saturating", *, without: Iterable[str] = (), **settings: Any) -> Recipe:
-    small = {name: value for name, value in SMALL.items() if name not in without}
-    return parse_recipe({"name": "small", "settings": small | {"objective": objective} | settings}, "small")
+def small_recipe(objective: str = "non-saturating", **settings: Any) -> Recipe:
+    return parse_recipe({"name": "small", "settings": SMALL | {"objective": objective} | settings}, "small")
 
 
 def small_trainer(objective: str = "non-saturating", seed: int = 1, **settings: Any) -> Trainer:
