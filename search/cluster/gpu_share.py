@@ -9,12 +9,12 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from gan.checks.gpu_memory import memory_taken
 from gan.errors import InputError
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import Recipe
 from gan.settings import Choices
 from gan.terminal import note
-from gan.training.gpu_memory import memory_taken
 from search.cluster import mps
 from search.cluster.nodes import nodes_for_trials, wait_for_answer
 from search.plan.spec import RunSpec

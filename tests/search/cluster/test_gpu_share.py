@@ -9,12 +9,12 @@ import torch
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 import search.cluster.gpu_share as gpu_share
+from gan.checks.gpu_memory import CYCLES, memory_taken, train_and_judge
 from gan.data.packed.opening import open_data
 from gan.errors import InputError, OutOfMemory
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.settings import Choices, Range
-from gan.training.gpu_memory import CYCLES, memory_taken, train_and_judge
 from search.cluster import cluster
 from search.plan.spec import make_spec
 
@@ -128,8 +128,8 @@ def test_what_does_not_fit_takes_all(error: Exception, monkeypatch: pytest.Monke
     def fail(*given: Any) -> None:
         raise error
 
-    monkeypatch.setattr("gan.training.gpu_memory.train_and_judge", fail)
-    monkeypatch.setattr("gan.training.gpu_memory.open_data", lambda *given, **named: None)
+    monkeypatch.setattr("gan.checks.gpu_memory.train_and_judge", fail)
+    monkeypatch.setattr("gan.checks.gpu_memory.open_data", lambda *given, **named: None)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (79 * GIB, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     evaluator: Any = None
