@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend."""
+"""Errors that the user can correct."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ import difflib
 from collections.abc import Iterable
 
 RENAMED: dict[str, str] = {}
-"""Former name of a setting, or of a field of a recipe's or sweep's file → its name today."""
+"""Former name of a setting, or of a field in a recipe or sweep file → its current name."""
 
 
 class InputError(Exception):
-    """Bad input: a flag, file, field or value that the user can put right.
+    """Bad input: a flag, file, field or value that the user can correct.
 
-    The message is one line that names what is wrong and what to do. The command line prints it and
-    exits with status 2; nothing has been written by then.
+    The message is one line that says what is wrong and what to do. The command line prints it and exits with status 2,
+    before anything is written.
     """
 
 
 class OutOfMemory(InputError, MemoryError):
-    """Settings of which it is certain, before anything is allocated, that they do not fit into memory."""
+    """Settings that certainly do not fit into memory; raised before anything is allocated."""
 
 
 class TooFew(InputError):
-    """Fewer than two rows, where a covariance is wanted."""
+    """Fewer than two rows: a covariance needs two."""
 
 
 class NotFinite(InputError):
-    """NaN or infinity where numbers are needed: samples or features of a training that was lost."""
+    """NaN or infinity in samples or features, as a failed training produces."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint for an unknown `word`: its new name, else the closest known one, else the list of all."""
+    """Return a hint for an unknown `word`: its new name, else the closest known one, else all known ones."""
     names = sorted(known)
     if RENAMED.get(word) in names:
         return f"it is called '{RENAMED[word]}' now"

@@ -1,4 +1,4 @@
-"""Names to implementations: a new one is a file and a line in its package's registry."""
+"""Registries of implementations by name. A new one is one file, and one line in its package's registry."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from gan.errors import InputError, nearest
 
 
 class Registry(Mapping[str, Any]):
-    """A mapping from public names to objects that are imported when first asked for.
+    """A mapping from public names to objects that are imported on first use.
 
     Args:
-        kind: what is registered, in the user's words ("objective"); used in error messages.
-        group: entry-point group through which another installed package adds names of its own,
-            so that extending needs no fork.
+        kind: what is registered, as error messages call it ("objective").
+        group: the entry-point group by which other installed packages add names, so that extending needs no fork.
         entries: name → "module:attribute".
     """
 
@@ -30,13 +29,13 @@ class Registry(Mapping[str, Any]):
         return plugins | self._entries
 
     def __getitem__(self, name: str) -> Any:
-        """Return what is registered under `name`.
+        """Return the object that is registered under `name`.
 
         Raises:
-            InputError: nothing is (the message names the closest match), or another package's cannot be
-                imported.
+            InputError: the name is unknown (the message names the closest match), or another package's object cannot
+                be imported.
         """
-        # Our own first: to find out what other packages add takes 20 ms, and a sweep asks often.
+        # Built-in names first: reading entry points takes 20 ms, and a sweep asks often.
         if name in self._entries:
             return _load(self._entries[name])
         targets = self._targets()
@@ -44,11 +43,11 @@ class Registry(Mapping[str, Any]):
             raise InputError(f"unknown {self.kind} '{name}': {nearest(name, targets)}")
         try:
             return _load(targets[name])
-        except Exception as error:  # whatever goes wrong in the module of another package
+        except Exception as error:  # importing another package's module can raise anything
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise InputError(
                 f"{self.kind} '{name}' of another package cannot be loaded from {targets[name]} ({reason}):"
-                " mend that package, or uninstall it"
+                " repair that package, or uninstall it"
             ) from error
 
     def __contains__(self, name: object) -> bool:

@@ -1,8 +1,7 @@
-"""Hyperparameters declared once: as fields of the dataclass that uses them.
+"""Hyperparameters are declared once: as fields of the dataclass that uses them.
 
-`parameter(...)` makes a dataclass field that carries its help text, its valid values and the range
-that a search samples by default. Command-line help, validation, `recipes show` and the search space
-are all derived from that one line.
+`parameter(...)` makes a dataclass field with a help text, the valid values and the range that a search samples by
+default. Command-line help, validation, `recipes show` and the search space are derived from that one line.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ Value = float | int | str | bool
 T = TypeVar("T")
 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
-"""Of images, in pixels."""
+"""Limits of an image's side, in pixels."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval to search; on a logarithmic scale if `log`; integers if both ends are `int`."""
+    """An interval to search: on a logarithmic scale if `log`, over integers if both bounds are `int`."""
 
     low: float
     high: float
@@ -46,16 +45,17 @@ Space = Range | Choices
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is known of one hyperparameter.
+    """The declaration of one hyperparameter.
 
     Attributes:
         kind: the type of its values.
-        default: its value where nothing is said.
-        help: one line for people, with the unit.
-        minimum, maximum: the closed interval of valid values; an open end at `above`.
-        choices: the valid values of a parameter that names something.
+        default: the value if none is given.
+        help: one line for the user, with the unit.
+        minimum, maximum: inclusive limits of valid values.
+        above: exclusive lower limit.
+        choices: the valid values of a parameter of type `str`.
         search: what a search samples by default; None keeps the parameter fixed.
-        needs: "name=value" of another parameter without which this one has no effect.
+        needs: conditions "name=value" on other parameters; this one has an effect only if one of them holds.
     """
 
     kind: type
@@ -69,10 +69,10 @@ class Parameter:
     needs: tuple[str, ...] = ()
 
     def check(self, name: str, value: Any) -> Value:
-        """Return `value` in this parameter's type.
+        """Return `value` converted to this parameter's type.
 
         Raises:
-            InputError: wrong type, or outside the valid values; names the parameter.
+            InputError: the type is wrong or the value is not valid; the message names the parameter.
         """
         converted = self._convert(name, value)
         if self.choices is not None and converted not in self.choices:
@@ -92,10 +92,10 @@ class Parameter:
 
     def _convert(self, name: str, value: Any) -> Value:
         if self.kind is bool:
-            known: dict[Any, bool] = {True: True, False: False, "true": True, "false": False}
+            flags: dict[Any, bool] = {True: True, False: False, "true": True, "false": False}
             key = value.lower() if isinstance(value, str) else value
-            if isinstance(key, (bool, str)) and key in known:
-                return known[key]
+            if isinstance(key, (bool, str)) and key in flags:
+                return flags[key]
         elif self.kind is str and isinstance(value, str):
             return value
         elif self.kind in (int, float) and not isinstance(value, bool):
@@ -105,8 +105,8 @@ class Parameter:
                 number = math.nan
             if math.isfinite(number) and (self.kind is float or number.is_integer()):
                 return number if self.kind is float else int(number)
-        wanted = {bool: "true or false", str: "a name", int: "a whole number", float: "a number"}[self.kind]
-        raise InputError(f"{name}: '{value}' is not {wanted}")
+        expected = {bool: "true or false", str: "a name", int: "a whole number", float: "a number"}[self.kind]
+        raise InputError(f"{name}: '{value}' is not {expected}")
 
 
 def parameter(
@@ -126,17 +126,17 @@ def parameter(
 
 
 def parameters(owner: Any) -> dict[str, Parameter]:
-    """Return the hyperparameters that a dataclass (or an instance of one) declares, in order."""
+    """Return the hyperparameters that a dataclass, or an instance of one, declares, in order."""
     return {
         field.name: field.metadata["parameter"] for field in dataclasses.fields(owner) if "parameter" in field.metadata
     }
 
 
 def build(owner: type[T], values: dict[str, Any]) -> T:
-    """Make a settings dataclass from checked values.
+    """Check values and build a settings dataclass from them.
 
     Raises:
-        InputError: a key that `owner` does not declare, or a value that is not valid for it.
+        InputError: a name that `owner` does not declare, or a value that is not valid.
     """
     declared = parameters(owner)
     for name in values:
@@ -152,11 +152,11 @@ class Part:
     A subclass is a frozen dataclass. Its fields, made by `parameter`, are its hyperparameters.
 
     Class attributes:
-        defaults: training settings that this part wants instead of the common ones.
-        network_defaults: settings of the network that it wants, for networks that have them.
+        defaults: training settings that replace the common defaults if this part is used.
+        network_defaults: likewise for settings of the network, if it has them.
         cuda_graph_safe: whether every cycle does the same work on the device, so that a CUDA graph can replay it.
             Set it to False for a part that reads a Python number which changes during training, or that replaces
-            a tensor by another one.
+            one tensor by another.
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
@@ -165,5 +165,5 @@ class Part:
 
 
 def to_images(kimg: float) -> int:
-    """Return thousands of images as a whole number of images, one at least."""
+    """Return thousands of images as a number of images, at least one."""
     return max(1, round(kimg * 1000))

@@ -1,4 +1,4 @@
-"""Generators and discriminators: one file a family, one line each here."""
+"""Generators and discriminators: one file for each family, and one line here."""
 
 from gan.networks.base import Family
 from gan.registry import Registry

@@ -1,4 +1,4 @@
-"""What the rest asks of a family of networks."""
+"""The interface of a network family, and helpers for the weights of its layers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn.utils import parametrize
 from gan.settings import Part
 
 WITH_KERNEL = (nn.modules.conv._ConvNd, nn.Linear)
-"""Layers whose weight is a kernel: convolutions, transposed ones, dense layers."""
+"""Layers whose weight is a kernel: convolutions, transposed convolutions, dense layers."""
 
 
 @dataclass(frozen=True)
 class Family(Part, ABC):
-    """A generator and a discriminator that belong together, at any size the family can make.
+    """A generator and a discriminator that belong together, at every image size that the family supports.
 
-    Images (or vectors) are in [-1, 1] at its boundary. Parameters that do not require gradients, and layers that are
-    in evaluation mode, stay so during training.
+    Generated and judged images (or vectors) are in [-1, 1]. Training leaves parameters that do not require gradients,
+    and layers in evaluation mode, as they are.
     """
 
     @abstractmethod
@@ -30,7 +30,7 @@ class Family(Part, ABC):
             shape: (height, width, channels) of an image.
 
         Raises:
-            InputError: this family cannot make that shape; the message says which it can.
+            InputError: this family cannot generate that shape; the message names the shapes that it can.
         """
 
     @abstractmethod
@@ -38,19 +38,19 @@ class Family(Part, ABC):
         """Return an initialised network from images N×C×H×W to raw scores, shape [N]."""
 
     def shape(self, size: int, channels: int) -> tuple[int, ...]:
-        """Return the shape of a row of a size: a square image, unless a family makes something else."""
+        """Return the shape of one row of data of this size: a square image, unless the family generates other data."""
         return size, size, channels
 
 
 def trainable_parameters(network: nn.Module) -> int:
-    """Return how many trainable numbers a network has."""
+    """Return a network's number of trainable parameters."""
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
 def kernel(layer: nn.Module) -> Tensor:
     """Return the trainable weight of a convolution or dense layer.
 
-    Under a parametrization, such as spectral norm, `layer.weight` is computed from it at every access.
+    Under a parametrization, such as spectral norm, each access to `layer.weight` computes it from this weight.
     """
     weight: Tensor = layer.get_parameter(
         "parametrizations.weight.original" if parametrize.is_parametrized(layer, "weight") else "weight"
@@ -61,6 +61,6 @@ def kernel(layer: nn.Module) -> Tensor:
 def kernels(network: nn.Module) -> list[Tensor]:
     """Return the trainable weights of a network's convolutions and dense layers: no bias, no normalisation.
 
-    By the kind of layer, not by the number of dimensions: a layer norm's scale may have as many.
+    Weights are chosen by layer type, not by their number of dimensions: a layer norm's scale may have as many.
     """
     return [kernel(module) for module in network.modules() if isinstance(module, WITH_KERNEL)]

@@ -19,10 +19,10 @@ POOLS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2
 
 @dataclass(frozen=True)
 class DCGAN(Family):
-    """Images of b·2^k pixels a side: a latent becomes b×b, then k transposed convolutions double it.
+    """Images of side b·2^k: the latent becomes b×b, then k transposed convolutions each double the side.
 
-    At 64×64 (b = 4, k = 4) with width 64 this is the network of the PyTorch DCGAN tutorial:
-    3,576,704 and 2,765,568 parameters; with `width_g` 128, Radford's 1024-512-256-128 generator.
+    At 64×64 (b = 4, k = 4) with width 64 it is the network of the PyTorch DCGAN tutorial: 3,576,704 and 2,765,568
+    parameters. With `width_g` 128 it has Radford's 1024-512-256-128 generator.
     """
 
     width_g: int = parameter(64, "channels of the generator's last hidden layer; doubles inwards", minimum=1)
@@ -73,7 +73,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images N×C×H×W in [-1, 1] → raw scores [N]. No normalisation of the first layer or the score."""
+    """Images N×C×H×W in [-1, 1] → raw scores [N]. Neither the first layer nor the score is normalised."""
 
     def __init__(self, base: int, halvings: int, channels: int, family: DCGAN) -> None:
         super().__init__()

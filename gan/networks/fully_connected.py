@@ -1,4 +1,4 @@
-"""Small fully connected networks, for data that is not images."""
+"""Small fully connected networks, for data other than images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan.settings import Range, parameter
 
 @dataclass(frozen=True)
 class FullyConnected(Family):
-    """Vectors of any length: `depth` hidden layers on either side, ReLU in the generator, LeakyReLU in D."""
+    """Vectors of any length: `depth` hidden layers in each network, with ReLU in the generator and LeakyReLU in D."""
 
     width_g: int = parameter(64, "units of each of the generator's hidden layers", minimum=1)
     width_d: int = parameter(64, "units of each of the discriminator's hidden layers", minimum=1)

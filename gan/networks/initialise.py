@@ -1,4 +1,4 @@
-"""How fresh weights are drawn. Biases start at zero under all of them."""
+"""Initialisations of weights. Biases start at zero in all of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch.nn.utils import parametrize
 from gan.networks.base import WITH_KERNEL, kernel
 
 _TRUNCATED_STD = 0.87962566103423978
-"""Standard deviation of N(0, 1) cut off at ±2."""
+"""Standard deviation of N(0, 1) truncated at ±2."""
 _POWER_ITERATIONS = 15
-"""Of spectral norm after its weights were drawn anew: as many as PyTorch does when it is applied."""
+"""Power iterations of spectral norm after its weights were drawn; PyTorch does as many when it applies the norm."""
 
 
 def initialise(network: nn.Module, kind: str) -> None:
-    """Draw a network's weights anew, in one of the ways named in `INITIALISATIONS`.
+    """Draw a network's weights by one of `INITIALISATIONS`.
 
-    One that is only outlined, on PyTorch's meta device, has nothing to draw; trying to would cost seconds,
-    for the tracing machinery that PyTorch loads then.
+    A network on PyTorch's meta device has no values to draw. Drawing them would cost seconds, as PyTorch would load its
+    tracing machinery.
     """
     if not any(weight.is_meta for weight in network.parameters()):
         INITIALISATIONS[kind](network)
@@ -30,7 +30,7 @@ def initialise(network: nn.Module, kind: str) -> None:
 
 @torch.no_grad()
 def _refresh_parametrizations(network: nn.Module) -> None:
-    """Bring what parametrizations keep of the old weights up to date: spectral norm's singular vectors."""
+    """Update what parametrizations derived from the old weights, such as spectral norm's singular vectors."""
     for layer in network.modules():
         if parametrize.is_parametrized(layer, "weight"):
             for _ in range(_POWER_ITERATIONS):
@@ -38,7 +38,7 @@ def _refresh_parametrizations(network: nn.Module) -> None:
 
 
 def normal_002(network: nn.Module) -> None:
-    """Draw kernels from N(0, 0.02), batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
+    """Draw kernels from N(0, 0.02) and batch-norm scales from N(1, 0.02) (Radford et al. 2016, section 4)."""
     for module in network.modules():
         if isinstance(module, WITH_KERNEL):
             nn.init.normal_(kernel(module), 0.0, 0.02)
@@ -51,9 +51,9 @@ def normal_002(network: nn.Module) -> None:
 def he_normal(network: nn.Module) -> None:
     """Draw kernels of variance 2 / fan-in (He et al. 2015, arXiv:1502.01852, equation 10).
 
-    From a normal distribution cut off at two standard deviations and widened to that variance, as
-    Keras' `he_normal` does. Of a transposed convolution k×k from A to B channels, fan-in is k²·B, again as
-    Keras counts it: the fan-in of the convolution that it transposes.
+    As in Keras' `he_normal`, the normal distribution is truncated at two standard deviations and widened to that
+    variance. The fan-in of a transposed k×k convolution from A to B channels is k²·B, also as in Keras: that of the
+    convolution which it transposes.
     """
     _draw_kernels(network, _he)
 

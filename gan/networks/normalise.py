@@ -11,20 +11,20 @@ NORMS = ("batch", "layer", "none")
 NORM_HELP = "normalisation between the discriminator's layers: batch, layer (as wgan-gp wants it) or none"
 
 keras_batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
-"""Batch norm with Keras' defaults; what Keras calls momentum 0.99 is 0.01 here."""
+"""Batch norm with Keras' defaults. Keras' momentum of 0.99 is 0.01 in PyTorch."""
 
 
 def normalisation(kind: str, channels: int, batch_norm: Callable[[int], nn.Module]) -> list[nn.Module]:
-    """Return the layers, one or none, that normalise feature maps N×C×H×W.
+    """Return the layer, if any, that normalises feature maps N×C×H×W.
 
-    Layer norm is over all of one image's features, with a scale and an offset for each channel (Ba et al. 2016,
-    arXiv:1607.06450; so in the code of Gulrajani et al. 2017), which is a group norm of one group: it needs no
-    size, and no image meets another.
+    Layer norm is over all features of one image, with a scale and an offset for each channel (Ba et al. 2016,
+    arXiv:1607.06450; the code of Gulrajani et al. 2017 does the same). This is a group norm with one group: it depends
+    neither on the image's size nor on other images.
 
     Args:
         kind: one of `NORMS`.
         channels: C.
-        batch_norm: makes the batch norm of so many channels.
+        batch_norm: makes a batch norm from a number of channels.
     """
     makers: dict[str, Callable[[int], nn.Module]] = {"batch": batch_norm, "layer": partial(nn.GroupNorm, 1)}
     return [makers[kind](channels)] if kind in makers else []

@@ -1,8 +1,8 @@
-"""Convolutions with TensorFlow's "same" padding, which at a stride is not the same on both sides.
+"""Convolutions with TensorFlow's "same" padding, which differs between the two sides if the stride is above 1.
 
-A convolution of stride s turns n pixels into ⌈n/s⌉. The zeros that this takes are split evenly between
-both sides, and an odd one goes to the end: right and below. PyTorch pads evenly alone, so that its
-features sit one pixel beside TensorFlow's.
+A convolution of stride s turns n pixels into ⌈n/s⌉. The zeros that this needs are split evenly between both sides; an
+odd one goes to the right or bottom. PyTorch pads both sides equally, which shifts its features by one pixel against
+TensorFlow's.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class SameConv2d(Conv2d):
         kernel, stride = self.kernel_size[0], self.stride[0]
         (top, bottom), (left, right) = (same_padding(side, kernel, stride) for side in input.shape[2:])
         if input.shape[2:] == (1, 1):
-            # The pixel meets one weight of each kernel. PyTorch (2.14, in bfloat16 on a CPU) would leave the
-            # gradients of all others as it found them in memory, instead of making them zero.
+            # The pixel meets one weight of each kernel. PyTorch (2.14, bfloat16 on a CPU) would leave the gradients
+            # of all other weights uninitialised instead of zero.
             return convolve(input, self.weight[:, :, top : top + 1, left : left + 1], self.bias, 1, 0)
         if top == bottom == left == right:
             return convolve(input, self.weight, self.bias, stride, top)
@@ -44,30 +44,30 @@ class SameConv2d(Conv2d):
 
 
 class SameConvTranspose2d(ConvTranspose2d):
-    """Images N×A×H×W → N×B×sH×sW: the transpose of a `SameConv2d` from there to here. Kernels not below s."""
+    """Images N×A×H×W → N×B×sH×sW: the transpose of a `SameConv2d` of stride s. The kernel is not smaller than s."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__(inputs, outputs, kernel, stride)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        # Whatever the number of pixels, as there are `stride` times as many in the end.
+        # The same for every input size, since the output is `stride` times as large.
         before, after = same_padding(input.shape[2] * stride, kernel, stride)
-        spread = _cropped if input.device.type == "cpu" else _cut_alike
-        return spread(input, self.weight, self.bias, stride, before, after)
+        transposed = _crop_output if input.device.type == "cpu" else _crop_by_shift
+        return transposed(input, self.weight, self.bias, stride, before, after)
 
 
-def _cropped(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
-    """Spread, then cut both sides: on a CPU the cheapest, where a larger kernel would be slower."""
+def _crop_output(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
+    """Crop the output afterwards. This is fastest on a CPU, where a larger kernel would be slower."""
     height, width = (side * stride for side in images.shape[2:])
-    spread = convolve_transposed(images, weight, None, stride, 0)
-    return with_bias(spread[:, :, before : before + height, before : before + width], bias)
+    transposed = convolve_transposed(images, weight, None, stride, 0)
+    return with_bias(transposed[:, :, before : before + height, before : before + width], bias)
 
 
-def _cut_alike(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
-    """Have the convolution cut both sides alike, by a kernel that begins with the zeros which make them so.
+def _crop_by_shift(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, before: int, after: int) -> Tensor:
+    """Let the convolution crop both sides equally, after zeros at the kernel's start have shifted the output.
 
-    To cut one side more afterwards would copy the images, which costs a GPU more.
+    Cropping one side further afterwards would copy the images, which costs a GPU more.
     """
-    further = after - before
-    return convolve_transposed(images, F.pad(weight, (further, 0, further, 0)), bias, stride, after)
+    shift = after - before
+    return convolve_transposed(images, F.pad(weight, (shift, 0, shift, 0)), bias, stride, after)

@@ -1,4 +1,4 @@
-"""Which images a family can make, and the message where it cannot."""
+"""The image sizes that a network family supports, and the error messages for all others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def square(network: str, shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (side, channels) of a square image.
 
     Raises:
-        InputError: rows of another kind.
+        InputError: the data is not square images.
     """
     if len(shape) != 3 or shape[0] != shape[1]:
         raise InputError(f"network {network} makes square images, not data of shape {'×'.join(map(str, shape))}")
@@ -22,7 +22,7 @@ def doublings(network: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Split an image's side into base · 2^steps; return (base, steps, channels).
 
     Raises:
-        InputError: not a square image, or a side that is no such product of a base from 4 to 7.
+        InputError: the image is not square, or its side is no such product with a base from 4 to 7.
     """
     side, channels = square(network, shape)
     base, steps = side, 0
@@ -40,12 +40,12 @@ def multiple(network: str, shape: tuple[int, ...], step: int) -> tuple[int, int]
     """Return (side ÷ step, channels) of a square image whose side is a multiple of `step`.
 
     Raises:
-        InputError: not a square image, or another side.
+        InputError: the image is not square, or its side is not a multiple.
     """
     side, channels = square(network, shape)
     if side < step or side % step:
-        shown = ", ".join(str(step * times) for times in range(1, 9))
+        examples = ", ".join(str(step * times) for times in range(1, 9))
         raise InputError(
-            f"network {network} cannot make {side}×{side}: its sizes are the multiples of {step} ({shown}, …)"
+            f"network {network} cannot make {side}×{side}: its sizes are the multiples of {step} ({examples}, …)"
         )
     return side // step, channels

@@ -1,7 +1,7 @@
-"""A dense layer and transposed 3×3 convolutions against 5×5 convolutions (Noe & Thapa 2019).
+"""The networks of Noe & Thapa 2019: transposed 3×3 convolutions in the generator, 5×5 convolutions in D.
 
-Their networks are Keras': "same" padding as TensorFlow pads, LeakyReLU of slope 0.3, batch norm with
-ε 1e-3 and momentum 0.99, Glorot uniform kernels, biases everywhere.
+They use Keras' defaults: TensorFlow's "same" padding, LeakyReLU of slope 0.3, batch norm with ε 1e-3 and momentum 0.99,
+Glorot uniform kernels, and biases everywhere.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ LAYERS_D = 4
 
 @dataclass(frozen=True)
 class Transposed(Family):
-    """Images of b·2^k pixels a side: a dense layer makes b×b, then k transposed convolutions double it.
+    """Images of side b·2^k: a dense layer makes b×b, then k transposed convolutions each double the side.
 
-    At 128×128 (b = 4, k = 5) with a latent of 100 this is the network of the report: 4,740,611 and
-    4,340,097 trainable parameters.
+    At 128×128 (b = 4, k = 5) with a latent of length 100 it is the network of the report: 4,740,611 and 4,340,097
+    trainable parameters.
     """
 
     width_g: int = parameter(64, "channels of the generator's last hidden layer; doubles inwards", minimum=1)
@@ -57,7 +57,7 @@ class Transposed(Family):
 class Generator(nn.Module):
     """Latents N×latent_dim → images N×C×H×W in [-1, 1].
 
-    Where activation and batch norm stand differs from layer to layer, as the report prints them.
+    The order of activation and batch norm varies between layers, as in the report.
     """
 
     def __init__(self, base: int, steps: int, channels: int, width: int, latent_dim: int) -> None:
@@ -79,7 +79,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images N×C×H×W in [-1, 1] → raw scores [N]; nothing stands between the last convolution and the score."""
+    """Images N×C×H×W in [-1, 1] → raw scores [N]. The last convolution has neither activation nor norm."""
 
     def __init__(self, side: int, channels: int, family: Transposed) -> None:
         super().__init__()
@@ -91,8 +91,8 @@ class Discriminator(nn.Module):
                 layers += normalisation(family.norm_d, outer, keras_batch_norm) if depth > 0 else []
                 layers += [_leaky()]
                 layers += [nn.Dropout(family.dropout)] if family.dropout > 0 else []
-        left = -(-side // 2**LAYERS_D)
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * left * left, 1))
+        final_side = -(-side // 2**LAYERS_D)
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * final_side * final_side, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.layers(images)

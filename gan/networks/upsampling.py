@@ -1,5 +1,7 @@
-"""Nearest-neighbour upsampling and 3×3 convolutions (Cheng, "A Comparison of Different Methods of Face
-Image Generation"), with Keras' padding and batch norm. Its images lie in [0, 1] inside, in [-1, 1] outside.
+"""The networks of Cheng, "A Comparison of Different Methods of Face Image Generation".
+
+They consist of nearest-neighbour upsampling and 3×3 convolutions, with Keras' padding and batch norm. Images are in
+[0, 1] inside the networks, and in [-1, 1] outside.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ DOUBLINGS, HALVINGS = 4, 5
 
 @dataclass(frozen=True)
 class Upsampling(Family):
-    """Images of 16·k pixels a side: a dense layer makes k×k, then four upsamplings double it.
+    """Images of side 16·k: a dense layer makes k×k, then four upsamplings each double the side.
 
-    At 96×96 (k = 6) with a latent of 200 this is the network of the report: 4,070,793 and 1,575,171
-    trainable parameters; 1,575,169 without the batch norm of the score.
+    At 96×96 (k = 6) with a latent of length 200 it is the network of the report: 4,070,793 and 1,575,171 trainable
+    parameters; 1,575,169 without the batch norm of the score.
 
-    That batch norm has the mean score of every discriminator batch equal one learnt number. Real and fake
-    images must share a batch then (`d_batch: joint`): alone, both have the same mean score whatever the
-    network learns, so that the best it can do is to call everything undecided.
+    That batch norm makes the mean score of every discriminator batch one learnt number. Real and fake images must then
+    share a batch (`d_batch: joint`). In separate batches both have the same mean score whatever the network learns, and
+    the best that it can do is to give every image the same score.
     """
 
     width_g: int = parameter(128, "channels of the generator's last hidden layers; twice that before", minimum=1)
@@ -61,8 +63,8 @@ class Upsampling(Family):
 class Generator(nn.Module):
     """Latents N×latent_dim → images N×C×H×W in [-1, 1].
 
-    The report upsamples before batch norm and ReLU. Both treat the four equal pixels alike, so that they
-    come first here, at a quarter of the cost; and what is upsampled is never written out.
+    The report upsamples before batch norm and ReLU. Both treat the four equal pixels alike, so here they come first, at
+    a quarter of the cost. The upsampled image is never stored.
     """
 
     def __init__(self, base: int, channels: int, width: int, latent_dim: int) -> None:
@@ -79,7 +81,7 @@ class Generator(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         logits: Tensor = self.layers(self.dense(latents).unflatten(1, self.first))
-        # A sigmoid's [0, 1] brought to [-1, 1]: 2σ(x) − 1 = tanh(x/2).
+        # A sigmoid, scaled from [0, 1] to [-1, 1]: 2σ(x) − 1 = tanh(x/2).
         return (logits / 2).tanh()
 
 
@@ -94,8 +96,8 @@ class Discriminator(nn.Module):
             layers += [SameConv2d(inner, outer, 3, 2), *normalisation(family.norm_d, outer, keras_batch_norm)]
             layers += [nn.LeakyReLU(0.1, inplace=True)]
             layers += [nn.Dropout(family.dropout)] if family.dropout > 0 else []
-        left = -(-side // 2**HALVINGS)
-        layers += [nn.Flatten(), nn.Linear(widths[-1] * left * left, 1)]
+        final_side = -(-side // 2**HALVINGS)
+        layers += [nn.Flatten(), nn.Linear(widths[-1] * final_side * final_side, 1)]
         layers += [nn.BatchNorm1d(1, eps=1e-3, momentum=0.01)] if family.logit_norm else []
         self.layers = nn.Sequential(*layers)
 

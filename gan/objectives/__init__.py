@@ -1,4 +1,4 @@
-"""What generator and discriminator play for: one file an objective, one line each here."""
+"""The losses of generator and discriminator: one file for each objective, and one line here."""
 
 from gan.objectives.base import JudgedPair, Objective
 from gan.registry import Registry

@@ -1,4 +1,4 @@
-"""What the trainer asks of an objective, and what it shows to losses and penalties."""
+"""The interface of an objective, and the pair of batches that losses and penalties receive."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gan.settings import Part
 
 
 class JudgedPair:
-    """A batch of real and one of generated images, and the discriminator's scores of both.
+    """A batch of real images, a batch of generated images, and the discriminator's scores of both.
 
-    Images are N×C×H×W in [-1, 1], as the discriminator saw them: after augmentation. Scores are its raw outputs
+    Images are N×C×H×W in [-1, 1], as the discriminator sees them: after augmentation. Scores are its raw outputs
     (logits, or a critic's values), float32 [N].
 
-    In the generator's step the real images are scored only if a loss reads `real` or `real_scores`. That costs one
-    more forward pass of the discriminator, which then has just been updated.
+    In the generator's step, real images are scored only if a loss reads `real` or `real_scores`. That costs one more
+    forward pass of the discriminator, which has just been updated.
 
     Args:
         fake, fake_scores: generated images and their scores.
@@ -50,13 +50,13 @@ class Objective(Part, ABC):
     """Losses, penalty, constraint and hyperparameters of one GAN objective.
 
     Class attributes:
-        differentiates: for which images `penalty` needs gradients of their scores: "real", "fake", both or none.
-            These images are then leaves of the autograd graph, so that the penalty shares the loss's forward pass.
+        differentiates: the images for which `penalty` needs gradients of their scores: "real", "fake", both or none.
+            They become leaves of the autograd graph, so that the penalty shares the forward pass of the loss.
         estimates_wasserstein: whether the discriminator's loss, negated, estimates the Wasserstein distance
             between real and generated images (up to the critic's Lipschitz constant).
 
     Attributes:
-        n_critic: discriminator steps per generator step; an objective that needs several declares it.
+        n_critic: discriminator steps per generator step; an objective that needs several declares it as a field.
     """
 
     differentiates: ClassVar[tuple[str, ...]] = ()
@@ -83,11 +83,11 @@ class Objective(Part, ABC):
 
     @abstractmethod
     def loss_limit(self, shape: tuple[int, ...]) -> float:
-        """Return the largest |loss| that can still mean something for data of this shape.
+        """Return the largest plausible |loss| for data of this shape.
 
         A training whose loss exceeds it has diverged.
         """
 
     def dominated(self, d_loss: float, g_loss: float) -> bool:
-        """Tell whether the discriminator wins outright, so that the generator gets no useful gradient."""
+        """Tell whether the discriminator wins so clearly that the generator gets no useful gradient."""
         return False

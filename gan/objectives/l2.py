@@ -15,11 +15,11 @@ from gan.settings import Range, parameter
 
 @dataclass(frozen=True)
 class L2(NonSaturating):
-    """Non-saturating losses plus λ·ΣW² over D's kernels (Cheng, "A Comparison of Different Methods of
-    Face Image Generation"). Not to be confused with the least-squares GAN.
+    """Non-saturating losses plus λ·ΣW² over D's kernels (Cheng, "A Comparison of Different Methods of Face Image
+    Generation"). This is not the least-squares GAN.
 
-    The sum runs over convolution and dense weights; biases and normalisation are left free, as
-    Keras' kernel regulariser does. λ multiplies the plain sum: no ½, no mean.
+    The sum is over convolution and dense weights, without biases and normalisation, as in Keras' kernel regulariser.
+    λ multiplies the plain sum: there is no ½ and no mean.
     """
 
     l2_lambda: float = parameter(

@@ -1,4 +1,4 @@
-"""The minimax GAN objective as first written (Goodfellow et al. 2014, equation 1)."""
+"""The original minimax GAN objective (Goodfellow et al. 2014, equation 1)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from gan.objectives.base import JudgedPair, Objective
 class Minimax(Objective):
     """D minimises −log D(x) − log(1 − D(G(z))); G minimises log(1 − D(G(z))), which saturates.
 
-    G's loss lies in (−∞, 0): it climbs to 0 as D comes to reject everything, and its gradient
-    vanishes there.
+    G's loss is in (−∞, 0). It rises to 0 as D learns to reject every image, and its gradient vanishes there.
     """
 
     def discriminator_loss(self, pair: JudgedPair) -> Tensor:
@@ -25,7 +24,7 @@ class Minimax(Objective):
         return -F.softplus(pair.fake_scores).mean()
 
     def loss_limit(self, shape: tuple[int, ...]) -> float:
-        # exp(−100) is the chance D gives a fake of being real: no healthy training comes near it.
+        # There, D gives a fake the probability exp(−100) of being real: no healthy training comes near it.
         return 100.0
 
     def dominated(self, d_loss: float, g_loss: float) -> bool:

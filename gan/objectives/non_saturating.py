@@ -14,9 +14,8 @@ from gan.objectives.base import JudgedPair, Objective
 class NonSaturating(Objective):
     """D minimises −log D(x) − log(1 − D(G(z))); G minimises −log D(G(z)).
 
-    With logits s, −log σ(s) = softplus(−s) and −log(1 − σ(s)) = softplus(s), which stay finite and
-    keep their gradients where sigmoid followed by a logarithm does not. D's loss is 2 ln 2 when it
-    cannot tell real from fake.
+    For logits s, −log σ(s) = softplus(−s) and −log(1 − σ(s)) = softplus(s). These stay finite and keep their gradients
+    where a sigmoid followed by a logarithm does not. D's loss is 2 ln 2 when it cannot tell real from fake.
     """
 
     def discriminator_loss(self, pair: JudgedPair) -> Tensor:
@@ -26,7 +25,7 @@ class NonSaturating(Objective):
         return F.softplus(-pair.fake_scores).mean()
 
     def loss_limit(self, shape: tuple[int, ...]) -> float:
-        # exp(−100) is the chance D gives a fake of being real: no healthy training comes near it.
+        # There, D gives a fake the probability exp(−100) of being real: no healthy training comes near it.
         return 100.0
 
     def dominated(self, d_loss: float, g_loss: float) -> bool:

@@ -1,4 +1,4 @@
-"""What Wasserstein objectives share, however they keep the critic Lipschitz (Arjovsky et al. 2017)."""
+"""What all Wasserstein objectives share, however they keep the critic Lipschitz (Arjovsky et al. 2017)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Wasserstein(Objective):
         return -pair.fake_scores.mean()
 
     def loss_limit(self, shape: tuple[int, ...]) -> float:
-        """Ten times the diameter of the space of images, 2√d.
+        """Ten times the diameter of the image space, 2√d.
 
-        No two distributions in [−1, 1]^d are further apart than that, so a critic whose estimate is
-        ten times as large has a Lipschitz constant far from 1: nothing holds it any more.
+        No two distributions in [−1, 1]^d are further apart than the diameter. A critic whose estimate is ten times as
+        large has a Lipschitz constant far above 1: its constraint has failed.
         """
         return 10 * 2 * math.sqrt(math.prod(shape))

@@ -15,12 +15,12 @@ from gan.settings import Range, parameter
 
 @dataclass(frozen=True)
 class WGAN(Wasserstein):
-    """Clipping the critic's weights to [−c, c] keeps f Lipschitz up to a constant.
+    """The critic's weights are clipped to [−c, c], which keeps f Lipschitz up to a constant.
 
-    The critic's loss, negated, estimates the Wasserstein distance up to that constant.
+    The critic's negated loss estimates the Wasserstein distance up to that constant.
     """
 
-    # The paper's section 4: momentum made the critic's training unstable, RMSprop did not.
+    # Section 4 of the paper: the critic's training was unstable with momentum, and stable with RMSprop.
     defaults: ClassVar[dict[str, Any]] = {
         "optimizer_g": "rmsprop",
         "optimizer_d": "rmsprop",

@@ -16,13 +16,13 @@ from gan.settings import Range, parameter
 
 @dataclass(frozen=True)
 class WGANGP(Wasserstein):
-    """λ·mean (‖∇f(x̂)‖ − 1)², on points x̂ between real and generated images, keeps f 1-Lipschitz.
+    """The penalty λ·mean (‖∇f(x̂)‖ − 1)², at points x̂ between real and generated images, keeps f 1-Lipschitz.
 
-    The penalty looks at each image by itself; batch norm in the critic would have an image's score, and so
-    its gradient, depend on the others (section 4), so that such a critic is refused.
+    It is defined for each image on its own. Batch norm in the critic would make an image's score, and so its gradient,
+    depend on the other images (section 4); such a critic is refused.
     """
 
-    # Algorithm 1; and layer norm in place of the critic's batch norm, as section 4 recommends.
+    # Algorithm 1, and layer norm instead of batch norm in the critic, as section 4 recommends.
     defaults: ClassVar[dict[str, Any]] = {
         "optimizer_g": "adam",
         "optimizer_d": "adam",
@@ -41,27 +41,27 @@ class WGANGP(Wasserstein):
     n_critic: int = parameter(5, "critic steps per generator step", minimum=1, search=Range(1, 5))
 
     def penalty(self, pair: JudgedPair, discriminator: nn.Module) -> Tensor | None:
-        """Return the penalty, in float32 at least whatever the rest is in: it is a gradient of a gradient."""
+        """Return the penalty in float32 at least, even under autocast: its training takes a gradient of a gradient."""
         with torch.autocast(pair.fake.device.type, enabled=False):
-            rows = (images.detach().to(_precise(images)) for images in (pair.real, pair.fake))
-            between = _interpolates(*rows).requires_grad_()
-            scores = discriminator(between)
-            (slopes,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-            return self.gp_lambda * (slopes.flatten(1).norm(dim=1) - 1).square().mean()
+            rows = (images.detach().to(_at_least_float32(images)) for images in (pair.real, pair.fake))
+            points = _interpolates(*rows).requires_grad_()
+            scores = discriminator(points)
+            (gradients,) = torch.autograd.grad(scores.sum(), points, create_graph=True)
+            return self.gp_lambda * (gradients.flatten(1).norm(dim=1) - 1).square().mean()
 
     def check(self, discriminator: nn.Module) -> None:
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
             raise InputError(
-                "objective wgan-gp penalises each image's gradient by itself, which batch norm in the critic mixes"
-                " with others': set norm_d=layer or norm_d=none (and logit_norm=false, where there is one)"
+                "objective wgan-gp penalises each image's gradient by itself, but batch norm in the critic mixes"
+                " the images of a batch: set norm_d=layer or norm_d=none (and logit_norm=false if the network has it)"
             )
 
 
-def _precise(rows: Tensor) -> torch.dtype:
+def _at_least_float32(rows: Tensor) -> torch.dtype:
     return torch.promote_types(rows.dtype, torch.float32)
 
 
 def _interpolates(real: Tensor, fake: Tensor) -> Tensor:
-    """Return a point between each real row and a generated one, uniformly placed, for rows of any shape."""
-    share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
-    return torch.lerp(real, fake, share)
+    """Return a uniformly random point between each real row and a generated one; rows may have any shape."""
+    fraction = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+    return torch.lerp(real, fake, fraction)

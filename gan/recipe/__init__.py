@@ -1,1 +1,1 @@
-"""The settings of one training, each declared once and with its source."""
+"""The settings of one training: each is declared once and has a source."""

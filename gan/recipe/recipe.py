@@ -1,4 +1,4 @@
-"""A recipe: the settings of one training, with where each came from."""
+"""A recipe: the settings of one training, and the source of each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gan.schedules import SCHEDULES, Schedule
 from gan.settings import LARGEST_SIDE, Choices, Parameter, Part, Range, Space, Value, build, parameters
 
 SIZE = 64
-"""At which a recipe's networks are counted where it has no size of its own."""
+"""Image side at which parameters are counted for a recipe without a size of its own."""
 _MAPPINGS = ("settings", "sources", "settled", "space", "crop")
 _KEYS = {
     "base",
@@ -51,27 +51,27 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "augmentation": (AUGMENTATIONS, NONE),
     "schedule": (SCHEDULES, NONE),
 }
-"""Kind of part → the registry of its names, and the default one. A recipe may have none of the last three."""
-_EXPLAINED = (*PARTS, "size", "channels", "crop", "kimg", "data")
-"""What `sources` and `settled` may speak of beside the settings of training and parts."""
+"""Kind of part → its registry, and the default name. A recipe may have none of the last three."""
+_EXPLAINABLE = (*PARTS, "size", "channels", "crop", "kimg", "data")
+"""Keys of `sources` and `settled`, in addition to the settings of training and parts."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what one training does, but for data, size and seed.
+    """Everything that determines a training, except data, size and seed.
 
     Attributes:
-        name: how people call it.
+        name: the name in commands and reports.
         part_names: kind of part → name in its registry, or "none".
-        training, network, objective, penalty, augmentation, schedule: the settings, each held by the part that uses
-            them.
-        size: the side of an image in pixels (of a vector: its length), where the recipe has one of its own.
-        channels: of the images that it was made for.
-        crop: data source → how its images are to be cropped, where nobody says otherwise.
-        kimg: thousands of images that the published training showed, where that is known or settled.
+        training, network, objective, penalty, augmentation, schedule: the settings, each in the part that uses them.
+        size: the side of an image in pixels (or the length of a vector), if the recipe has one of its own.
+        channels: number of image channels that the recipe is made for.
+        crop: data source → default crop of its images.
+        kimg: thousands of images shown in the published training, if known or settled.
+        summary: one line that describes the recipe.
         source: the report or paper that the recipe follows.
-        sources: setting → where its value comes from.
-        settled: setting (or size, crop, kimg, data) → why, for what the source leaves open or contradicts.
+        sources: setting → the source of its value.
+        settled: setting (or size, crop, kimg, data) → reason for a choice that the source leaves open or contradicts.
         space: parameter → what a search samples, instead of its declared default.
     """
 
@@ -103,7 +103,7 @@ class Recipe:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """The parts that it has."""
+        """The recipe's parts, without those that it does not have."""
         return tuple(getattr(self, kind) for kind, name in self.part_names.items() if name != NONE)
 
     @property
@@ -113,9 +113,9 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Value]:
-        """All settings by name, in one flat mapping: what `--set` and the search speak of.
+        """All settings by name, in one flat mapping with the names that `--set` and the search use.
 
-        Parts that it does not have are left out.
+        Parts that the recipe does not have are omitted.
         """
         values: dict[str, Value] = {kind: name for kind, name in self.part_names.items() if name != NONE}
         for owner in (self.training, *self.parts):
@@ -125,11 +125,11 @@ class Recipe:
     def with_settings(self, changes: dict[str, Any]) -> Recipe:
         """Return this recipe with some settings changed.
 
-        Settings of a part that a change replaces are dropped, from the search space too. So are those of the network
-        for which a new part has defaults of its own (layer norm, for wgan-gp).
+        If a part is replaced, its settings are dropped, also from the search space. So are settings of the network for
+        which the new part has defaults (layer norm, for wgan-gp).
 
         Raises:
-            InputError: an unknown setting, or a value that is not valid for it.
+            InputError: a setting is unknown, or its value is not valid.
         """
         if not changes:
             return self
@@ -152,17 +152,17 @@ class Recipe:
         return dataclasses.replace(self, space=space)
 
     def shape(self, size: int | None = None) -> tuple[int, ...]:
-        """Return the shape of a row of this size, else the recipe's own, else `SIZE`."""
+        """Return the shape of one row of data at this size; by default at the recipe's own, or else at `SIZE`."""
         return self.network.shape(size or self.size or SIZE, self.channels)
 
     def networks(self, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
         """Return a fresh generator and discriminator.
 
         Args:
-            shape: of a row of the data: (height, width, channels) for images.
+            shape: the shape of one row of data: (height, width, channels) for images.
 
         Raises:
-            InputError: the network cannot make this shape, the augmentation cannot change it, or the objective or
+            InputError: the network cannot generate this shape, the augmentation cannot process it, or the objective or
                 penalty cannot train the network.
         """
         generator = self.network.generator(shape, self.training.latent_dim)
@@ -174,20 +174,20 @@ class Recipe:
         return generator, discriminator
 
     def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Return the trainable parameters of generator and discriminator, without allocating them.
+        """Return the numbers of trainable parameters of generator and discriminator, without allocating them.
 
         Raises:
-            InputError: as `networks`; or they are larger than any memory.
+            InputError: as for `networks`, or the networks are larger than any memory.
         """
         try:
             with torch.device("meta"):
                 generator, discriminator = self.networks(shape)
-        except RuntimeError as error:  # the bytes of a layer are more than a number of PyTorch's holds
+        except RuntimeError as error:  # the size of a layer in bytes overflows
             raise InputError(f"the networks are too large ({error}): choose narrower ones") from None
         return trainable_parameters(generator), trainable_parameters(discriminator)
 
     def space_as_dict(self) -> dict[str, Any]:
-        """Return what a search samples as YAML and JSON write it: {low, high, log} or a list of values."""
+        """Return the search space in the form of YAML and JSON: {low, high, log} or a list of values."""
         return {
             name: {"low": space.low, "high": space.high, "log": space.log}
             if isinstance(space, Range)
@@ -196,7 +196,7 @@ class Recipe:
         }
 
     def searchable(self) -> dict[str, tuple[Parameter, Space]]:
-        """Return the parameters that a search samples for this recipe, with what it samples."""
+        """Return the parameters that a search samples for this recipe, each with its space."""
         declared = declarations(self.part_names)
         chosen = self.space
         if chosen is None:
@@ -211,12 +211,12 @@ class Recipe:
 
 
 def _part_types(names: Mapping[str, str]) -> dict[str, type[Part]]:
-    """Return the classes of the parts that are there, by kind."""
+    """Return kind → class of the parts that are not "none"."""
     return {kind: PARTS[kind][0][name] for kind, name in names.items() if name != NONE}
 
 
 def declarations(names: Mapping[str, str]) -> dict[str, Parameter]:
-    """Return every hyperparameter of a training with these parts, in order.
+    """Return all hyperparameters of a training with these parts, in order.
 
     Args:
         names: kind of part → name in its registry, or "none".
@@ -226,17 +226,17 @@ def declarations(names: Mapping[str, str]) -> dict[str, Parameter]:
 
 
 def active(known: Parameter, settings: dict[str, Value]) -> bool:
-    """Tell whether a parameter has an effect under `settings` (β₁ has none without an Adam)."""
+    """Tell whether a parameter has an effect under `settings` (β₁ has none without Adam)."""
     return not known.needs or any(
         settings.get(name) == value for name, _, value in (need.partition("=") for need in known.needs)
     )
 
 
 def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
-    """Make a recipe from a parsed YAML mapping.
+    """Build a recipe from a parsed YAML mapping.
 
     Raises:
-        InputError: an unknown key or setting, or a wrong value; names `origin` and the key.
+        InputError: a key or setting is unknown, or a value is wrong; the message names `origin` and the key.
     """
     if not isinstance(text, dict):
         raise InputError(f"{origin}: not a recipe (it must be a YAML mapping)")
@@ -257,7 +257,7 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
         names = fields["part_names"]
         space = _parse_space(text["space"], names) if text.get("space") is not None else None
         for key in ("sources", "settled"):
-            _check_explained(text.get(key) or {}, names)
+            _check_explanations(text.get(key) or {}, names)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
     recipe = Recipe(
@@ -279,9 +279,9 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
 
 
 def _on_base(text: dict[str, Any], origin: str) -> dict[str, Any]:
-    """Return a recipe's text completed by the shipped recipe that it names as its `base`.
+    """Return a recipe's mapping, completed by the shipped recipe that it names as its `base`.
 
-    What it says itself replaces what the base says, entry by entry in mappings. An entry of null removes the base's.
+    Its own values replace the base's; mappings are merged entry by entry. A null entry removes the base's entry.
     """
     try:
         base = _shipped_text(str(text["base"]))
@@ -297,11 +297,11 @@ def _on_base(text: dict[str, Any], origin: str) -> dict[str, Any]:
     return merged
 
 
-def _whole(text: dict[str, Any], key: str, default: int | None, what: str, origin: str) -> Any:
-    """Return a recipe's `size` or `channels`, checked."""
+def _whole(text: dict[str, Any], key: str, default: int | None, expected: str, origin: str) -> Any:
+    """Check a recipe's `size` or `channels`, and return it."""
     value = text.get(key, default)
     if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIDE):
-        raise InputError(f"{origin}: {key}: '{value}' is not {what}")
+        raise InputError(f"{origin}: {key}: '{value}' is not {expected}")
     return default if value is None else value
 
 
@@ -314,7 +314,7 @@ def _kimg(value: Any, origin: str) -> float | None:
 
 
 def _check_crop(source: Any, crop: Any, origin: str) -> None:
-    """Raise `InputError` unless a recipe's crop is one, of a kind of data that there is."""
+    """Raise `InputError` unless the data source is known and its crop is valid."""
     if source not in SOURCES:
         raise InputError(f"{origin}: crop: unknown data source '{source}': {nearest(str(source), SOURCES)}")
     try:
@@ -323,16 +323,16 @@ def _check_crop(source: Any, crop: Any, origin: str) -> None:
         raise InputError(f"{origin}: {error}") from None
 
 
-def _check_explained(explanations: dict[Any, Any], names: dict[str, str]) -> None:
-    """Raise `InputError` unless all that `sources` or `settled` explain is a setting or a key of recipes."""
-    known = (*declarations(names), *_EXPLAINED)
+def _check_explanations(explanations: dict[Any, Any], names: dict[str, str]) -> None:
+    """Raise `InputError` unless each key of `sources` or `settled` is a setting or another explainable key."""
+    known = (*declarations(names), *_EXPLAINABLE)
     for name in explanations:
         if name not in known:
             raise InputError(f"unknown setting '{name}': {nearest(str(name), known)}")
 
 
 def _check_size(recipe: Recipe, origin: str) -> None:
-    """Raise `InputError` unless the network can make the recipe's own size."""
+    """Raise `InputError` unless the network supports the recipe's own size."""
     try:
         recipe.count_parameters(recipe.shape())
     except InputError as error:
@@ -346,10 +346,10 @@ def shipped() -> list[str]:
 
 
 def load_recipe(name: str) -> Recipe:
-    """Return a shipped recipe by name, or one from a YAML file by path.
+    """Return a shipped recipe by name, or read one from a YAML file by path.
 
     Raises:
-        InputError: no such recipe, or a file that is not one.
+        InputError: there is no such recipe, or the file is not one.
     """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
@@ -370,7 +370,7 @@ def read_yaml(path: Path) -> Any:
     """Parse a YAML file safely.
 
     Raises:
-        InputError: it cannot be read, or is not YAML.
+        InputError: the file cannot be read, or is not YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -385,10 +385,10 @@ def _build_parts(values: dict[str, Any]) -> dict[str, Any]:
     values = dict(values)
     names = {kind: str(values.pop(kind, default)) for kind, (_, default) in PARTS.items()}
     types = _part_types(names)
-    family = parameters(types["network"])
+    network_parameters = parameters(types["network"])
     defaults: dict[str, Any] = {}
     for part in types.values():
-        own = {name: value for name, value in part.network_defaults.items() if name in family}
+        own = {name: value for name, value in part.network_defaults.items() if name in network_parameters}
         defaults |= part.defaults | own
     values = defaults | values
     known = declarations(names)
@@ -396,14 +396,14 @@ def _build_parts(values: dict[str, Any]) -> dict[str, Any]:
         if name not in known:
             raise InputError(_explain_unknown(name, names))
 
-    def built(owner: type[Any]) -> Any:
+    def make(owner: type[Any]) -> Any:
         return build(owner, {name: value for name, value in values.items() if name in parameters(owner)})
 
-    return {"part_names": names, "training": built(Training)} | {kind: built(part) for kind, part in types.items()}
+    return {"part_names": names, "training": make(Training)} | {kind: make(part) for kind, part in types.items()}
 
 
 def _explain_unknown(name: str, names: dict[str, str]) -> str:
-    """Say what is wrong with a setting that neither training nor any part has."""
+    """Return the error message for a setting that neither training nor any part has."""
     for kind, (registry, _) in PARTS.items():
         owners = [other for other in registry if name in parameters(registry[other])]
         if owners:
@@ -423,10 +423,10 @@ def _parse_space(text: dict[str, Any], names: dict[str, str]) -> dict[str, Space
 
 
 def parse_range(name: str, given: Any, known: Parameter) -> Space:
-    """Read what to search for one parameter: {low, high, log}, a list of values, or "default".
+    """Read one parameter's search space: {low, high, log}, a list of values, or "default".
 
     Raises:
-        InputError: neither of these, or values that are not valid for the parameter.
+        InputError: it is none of these, or contains values that are not valid for the parameter.
     """
     if given == "default" and known.search is not None:
         return known.search

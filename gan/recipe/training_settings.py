@@ -1,4 +1,4 @@
-"""Training settings that every objective and network shares."""
+"""Training settings shared by all objectives and networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADAM = ("optimizer_g=adam", "optimizer_d=adam")
 
 @dataclass(frozen=True)
 class Training:
-    """The settings of one training that belong to neither network nor objective."""
+    """The settings of a training that do not belong to a part."""
 
     batch: int = parameter(64, "real images in a batch", minimum=2, search=Choices((32, 64, 128)))
     latent_dim: int = parameter(100, "length of a latent vector", minimum=1)

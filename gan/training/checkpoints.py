@@ -1,4 +1,4 @@
-"""The checkpoints of one training: written whole, verified when read, owned by one process."""
+"""The checkpoints of one training: written atomically, verified when read, owned by one process."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from gan.errors import InputError
 from gan.storage.storage import Storage
 
 KEPT = 2
-"""Checkpoints kept of a training: the last, and the one before it in case the last is damaged."""
+"""Checkpoints kept of a training: the last one, and the one before in case the last is damaged."""
 
 HOLDER = "holder"
-"""File that names the process whose checkpoints these are."""
+"""File that names the process which owns the checkpoints."""
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint whose content is not what was written."""
+    """A checkpoint whose content differs from what was written."""
 
 
 class Superseded(InputError):
-    """Another process trains this now: it was taken over while this one was out of reach."""
+    """Another process has taken over the training while this one was out of reach."""
 
 
 class Checkpoints:
     """The checkpoints of one training in a folder: `<images>-<holder>.pt` beside `<images>-<holder>.json`.
 
-    The JSON file, written last, holds the other's SHA-256: a checkpoint counts only when both are
-    there and agree, so one cut short or damaged is never taken for whole.
+    The JSON file is written last and holds the SHA-256 of the other. A checkpoint is valid only if both exist and
+    agree, so an incomplete or damaged one is never loaded.
 
-    A training may move to another process while the one that had it is out of reach and trains on. Names hold
-    the process, so that none writes over what another wrote, and none deletes what it has not written or found.
+    A training may move to another process while its former process is out of reach and still training. File names
+    contain the process, so that no process overwrites another's files. A process deletes only files that it has written
+    itself, or that existed when it claimed the checkpoints.
     """
 
     def __init__(self, storage: Storage) -> None:
@@ -48,14 +49,14 @@ class Checkpoints:
         return bool(self._token)
 
     def claim(self) -> None:
-        """Make them this process's; one that had them finds out by `require_mine`."""
+        """Take ownership for this process; a former owner learns of it from `require_mine`."""
         token = secrets.token_hex(8)
         self._storage.write_bytes(HOLDER, token.encode())
         self._token = token
         self._known = set(self._storage.list()) - {HOLDER}
 
     def require_mine(self) -> None:
-        """Raise `Superseded` if another process has claimed them since, or they have been cleared away."""
+        """Raise `Superseded` if another process has claimed the checkpoints since, or they have been deleted."""
         try:
             holder = self._storage.read_bytes(HOLDER)
         except FileNotFoundError:
@@ -64,12 +65,12 @@ class Checkpoints:
             raise Superseded(f"{self._storage.uri}: another process trains this now")
 
     def save(self, kimg: float, state: dict[str, Any]) -> None:
-        """Write a checkpoint, then drop all but it and those just before it, `KEPT` in all.
+        """Write a checkpoint, then delete all others except those just before it, so that `KEPT` remain.
 
-        What lies beyond it is of a stretch that is being trained anew.
+        Checkpoints beyond it are deleted too: that stretch is being trained again.
 
         Raises:
-            Superseded: see `require_mine`; what others have written is untouched.
+            Superseded: see `require_mine`. Files of the other process are not touched.
         """
         if not self.claimed:
             self.claim()
@@ -84,16 +85,16 @@ class Checkpoints:
             self._known.add(name)
         before = sorted(name[:-5] for name in self._known if name.endswith(".json") and name < images)
         kept = [*before[1 - KEPT :], stem]
-        for name in sorted(self._known):  # the seal goes before what it seals
+        for name in sorted(self._known):  # .json, the seal, before the .pt that it seals
             if name.partition(".")[0] not in kept:
                 self._storage.delete(name)
                 self._known.discard(name)
 
     def latest(self, before: float | None = None) -> tuple[float, dict[str, Any]] | None:
-        """Return (kimg, state) of the newest whole checkpoint, or None; damaged ones are passed over.
+        """Return (kimg, state) of the newest valid checkpoint, or None; damaged ones are skipped.
 
         Args:
-            before: only those made earlier than this kimg.
+            before: consider only checkpoints from before this kimg.
         """
         for stem in reversed(self._stems()):
             try:
@@ -112,7 +113,7 @@ class Checkpoints:
             seal = json.loads(self._storage.read_bytes(f"{stem}.json"))
             content = self._storage.read_bytes(f"{stem}.pt")
         except (FileNotFoundError, ValueError) as error:
-            # Any other trouble with storage may pass, and says nothing of the checkpoint.
+            # Other storage errors may be temporary, and do not show that the checkpoint is damaged.
             raise DamagedCheckpoint(stem) from error
         try:
             if hashlib.sha256(content).hexdigest() != seal["sha256"]:

@@ -1,7 +1,7 @@
-"""CUDA graphs: what is the same at every call is recorded once, and replayed without the host's part in it.
+"""CUDA graphs: the training cycle's work on the device is recorded once and then replayed without the host.
 
-A small network's training cycle is some hundreds of kernels, each of which takes the GPU less time than the host
-needs to launch it. A graph launches them all at once.
+The training cycle of a small network is a few hundred kernels. Each takes the GPU less time than the host needs to
+launch it. A graph launches all of them at once.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-"""Calls before the recording: optimisers make their moments, libraries choose algorithms, neither of which records."""
-_WAITED = "called a synchronizing CUDA operation"
+"""Warm-up calls before the recording: optimisers allocate moments and libraries choose algorithms, which cannot be
+recorded."""
+_SYNC_WARNING = "called a synchronizing CUDA operation"
 
 
 class CudaRecorder:
-    """Records what functions have a CUDA device do, on a stream of its own.
+    """Records the work of functions on a CUDA device, in a stream of its own.
 
-    The warm-up runs on that stream too: memory is kept for each, and so are the workspaces of libraries, which two
-    graphs that are replayed side by side must not share.
+    The warm-up runs on the same stream. PyTorch keeps memory and the workspaces of libraries for each stream, and two
+    graphs that are replayed at the same time must not share them.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -31,27 +32,27 @@ class CudaRecorder:
         self._stream = torch.cuda.Stream(device)
 
     def warm_up(self, function: Callable[[], Tensor]) -> tuple[Tensor, bool]:
-        """Do what a function does; return its result, and whether the host had to wait for the device meanwhile."""
+        """Run a function; return its result, and whether the host had to wait for the device meanwhile."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream), _watching() as waits:
+        with torch.cuda.stream(self._stream), _collecting_waits() as waits:
             result = function()
         current.wait_stream(self._stream)
         return result, bool(waits)
 
     def record(self, function: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """Record a function without doing what it does; return one that does it, and returns its result.
+        """Record a function without running it; return a function that replays it and returns its result.
 
         Raises:
-            RuntimeError: the device cannot record what the function does, though the warm-up did not see why.
+            RuntimeError: the function's work cannot be recorded, though the warm-up did not detect it.
         """
         graph = torch.cuda.CUDAGraph()
         try:
-            # Other threads go on meanwhile, as the one that pins the batches to come.
+            # Other threads go on meanwhile, such as the one that pins the next batches.
             with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
                 result = function()
         except RuntimeError as error:
-            if "captur" not in str(error):  # memory that ran out, a fault of the device
+            if "captur" not in str(error):  # out of memory, a fault of the device
                 raise
             raise RuntimeError(
                 "the training cycle cannot be recorded as a CUDA graph: set cuda_graph_safe = False in the class of the"
@@ -60,28 +61,28 @@ class CudaRecorder:
 
         def replay() -> Tensor:
             graph.replay()
-            # The next replay writes its result in the same place.
+            # The next replay overwrites `result`.
             return result.clone()
 
         return replay
 
 
 @contextmanager
-def _watching() -> Iterator[list[str]]:
-    """Note in a list every time that the host waits for a value from the device; let other warnings pass."""
+def _collecting_waits() -> Iterator[list[str]]:
+    """Collect each warning that the host waits for a value from the device; pass other warnings on."""
     waits: list[str] = []
     mode = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def seen(message: Warning | str, *rest: Any, **more: Any) -> None:
-            if str(message).startswith(_WAITED):
+        def collect(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+            if str(message).startswith(_SYNC_WARNING):
                 waits.append(str(message))
             else:
-                show(message, *rest, **more)
+                show(message, *args, **kwargs)
 
-        warnings.showwarning = seen  # type: ignore[assignment]
-        warnings.filterwarnings("always", _WAITED)
+        warnings.showwarning = collect  # type: ignore[assignment]
+        warnings.filterwarnings("always", _SYNC_WARNING)
         torch.cuda.set_sync_debug_mode("warn")
         try:
             yield waits
@@ -90,21 +91,21 @@ def _watching() -> Iterator[list[str]]:
 
 
 RECORDERS = {"cuda": CudaRecorder}
-"""By type of device; what others do is not recorded."""
+"""Device type → recorder. On other devices nothing is recorded."""
 
 
 class GraphedCycle:
-    """Has the same work done at every call, from the fourth on by a recording of it.
+    """Runs the same function at every call, from the fourth on as a replay of a recording.
 
-    The work may use and change what lies on the device, and draw from its default random stream; nothing that it uses
-    may be replaced by another tensor afterwards. Work that looks at a value (`.item()`, a mask) cannot be recorded,
-    and goes on as it is.
+    The function may use and change tensors on the device, and draw from the device's default random stream. None of the
+    tensors that it uses may be replaced by another one later. A function that reads a value on the host (`.item()`, a
+    mask) cannot be recorded; it is called as usual.
 
     Args:
-        device: one whose type has a recorder.
+        device: a device whose type has a recorder.
 
     Attributes:
-        possible: whether the work can be recorded, as far as is known.
+        possible: whether the function can be recorded, as far as is known.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -115,18 +116,18 @@ class GraphedCycle:
         self.possible = True
 
     def __call__(self, function: Callable[[Sequence[Tensor]], Tensor], inputs: Sequence[Tensor]) -> Tensor:
-        """Return what a function, at each call the same, makes of inputs of always the same shapes."""
+        """Return `function(inputs)`. The function and the shapes of its inputs must be the same at every call."""
         if not self.possible:
             return function(inputs)
         self._calls += 1
         if self._calls <= WARM_UP:
             result, waited = self._recorder.warm_up(lambda: function(inputs))
-            # What libraries do at their first calls is of no account.
+            # Waits in the first calls do not count: libraries initialise themselves there.
             self.possible = self._calls < WARM_UP or not waited
             return result
         if self._replay is None:
-            self._inputs = [given.clone() for given in inputs]
+            self._inputs = [tensor.clone() for tensor in inputs]
             self._replay = self._recorder.record(lambda: function(self._inputs))
-        for place, given in zip(self._inputs, inputs, strict=True):
-            place.copy_(given)
+        for recorded, tensor in zip(self._inputs, inputs, strict=True):
+            recorded.copy_(tensor)
         return self._replay()

@@ -2,7 +2,7 @@
 
 trainer = Trainer(load_recipe("dcgan"), open_data("faces", 32), seed=1)
 stats = trainer.advance(4_000)           # until 4,000 more real images were shown
-pixels = trainer.sample(latents)         # uint8 N×H×W×C; leaves the training untouched
+pixels = trainer.sample(latents)         # uint8 N×H×W×C; does not affect the training
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CycleStats:
     """What happened in some cycles, read from the device once at their end.
 
     Attributes:
-        history: float64 [cycles, 5]: `COLUMNS` of every cycle (one generator step).
+        history: float64 [cycles, 5]: `COLUMNS` of each cycle (one generator step).
         images: real images shown since the training began, at the end.
         images_per_second: real images shown per second; None if all cycles were warm-up.
         finite: whether every loss, and every weight of the generator at the end, is finite.
@@ -66,22 +66,22 @@ class Trainer:
     Args:
         recipe: what to train.
         data: the images (or vectors) to learn from.
-        seed: decides the initial weights, the order of the data, latents and dropout.
+        seed: determines the initial weights, the order of the data, latents and dropout.
         device: "auto", "cpu", "cuda" or any name PyTorch knows.
-        precision: "auto", "fp32" or "bf16" (autocast; "auto" takes it for images where the hardware has it).
-        graphs: replay the cycle as a CUDA graph, unless the host reads a value in it, or a part of the recipe says
-            that it is not `cuda_graph_safe`; on a CPU it changes nothing.
+        precision: "auto", "fp32" or "bf16" (autocast; "auto" chooses it for images if the hardware supports it).
+        graphs: replay the cycle as a CUDA graph, unless the host reads a value in it, or a part of the recipe is not
+            `cuda_graph_safe`; no effect on a CPU.
 
     Attributes:
         images: real images shown so far.
-        target_images: real images that were asked for so far; a cycle may overshoot it.
-        total_images: real images that the whole training shows; only schedules need it.
+        target_images: real images requested so far; a cycle may overshoot it.
+        total_images: real images in the whole training; only schedules need it.
         cycles: generator steps so far.
 
     Raises:
-        InputError: the network cannot make this shape, the objective cannot train the network, or the
-            device is not there.
-        OutOfMemory: the weights alone are more than the device's memory holds.
+        InputError: the network cannot generate this shape, the objective cannot train the network, or the device does
+            not exist.
+        OutOfMemory: the weights alone do not fit into the device's memory.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Trainer:
         _require_memory(recipe, data.shape, self.device)
         self.random = _RandomState(seed, self.device)
         with self.random:
-            self.generator, self.discriminator = map(self._place, recipe.networks(data.shape))
+            self.generator, self.discriminator = map(self._to_device, recipe.networks(data.shape))
             augment = recipe.augmentation.module(data.shape) if recipe.augmentation is not None else None
         settings = recipe.training
         self.critic = Critic(
@@ -116,7 +116,7 @@ class Trainer:
         self._ema = EMA(self.generator) if settings.ema_kimg > 0 else None
         cuda_graph_safe = all(part.cuda_graph_safe for part in recipe.parts)
         self._graphs = graphs and cuda_graph_safe and self.device.type in RECORDERS
-        # PyTorch refuses it on other devices than a GPU.
+        # PyTorch refuses `capturable` on devices other than a GPU.
         capturable = self._graphs and self.device.type == "cuda"
         self._rates = ScheduledValues(recipe.schedule, self.device)
         self.optimizer_g, self.optimizer_d = (
@@ -138,10 +138,10 @@ class Trainer:
     # ---- training
 
     def advance(self, images: int) -> CycleStats:
-        """Train until `images` more real images were shown, to the next whole cycle.
+        """Train until `images` more real images were shown, rounded up to whole cycles.
 
-        A cycle is `n_critic` discriminator steps and one generator step. The images that it shows beyond
-        the target count towards the next call, so how a training is cut into calls changes nothing.
+        A cycle is `n_critic` discriminator steps and one generator step. Images beyond the target count towards the
+        next call, so the division of a training into calls does not affect it.
         """
         self.target_images += images
         log: list[Tensor] = []
@@ -155,9 +155,9 @@ class Trainer:
         return self._stats(log, self._clock.images_per_second(self.images))
 
     def _cycle(self) -> Tensor:
-        """Train the discriminator `n_critic` times, the generator once; return this cycle's `COLUMNS`.
+        """Train the discriminator `n_critic` times and the generator once; return this cycle's `COLUMNS`.
 
-        The host sets what follows a schedule and draws the batch. The device's part can be replayed as a CUDA graph.
+        The host sets scheduled values and draws the batches. The device's part can be replayed as a CUDA graph.
         """
         self._rates.set(self.images, self.total_images)
         steps = range(self.recipe.objective.n_critic)
@@ -186,7 +186,7 @@ class Trainer:
         return torch.stack([values[column].detach() for column in COLUMNS])
 
     def _discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Return all of `COLUMNS` but g_loss."""
+        """Return all `COLUMNS` except g_loss."""
         objective = self.recipe.objective
         self.optimizer_d.zero_grad(set_to_none=True)
         with self._autocast():
@@ -217,10 +217,10 @@ class Trainer:
         return loss
 
     def _update_average(self) -> None:
-        """Move the average towards the generator, batch-norm statistics included.
+        """Move the average towards the generator, including batch-norm statistics.
 
-        The half-life is `ema_kimg`, but at most a twentieth of the training so far, so that the
-        initial weights are soon forgotten (Karras et al. 2020, arXiv:1912.04958, their code).
+        The half-life is `ema_kimg`, but at most a twentieth of the training so far, so that the initial weights are
+        forgotten soon (the code of Karras et al. 2020, arXiv:1912.04958).
         """
         if self._ema is None:
             return
@@ -229,11 +229,11 @@ class Trainer:
         self._ema.step(1 - 0.5 ** (shown / half_life))
 
     def forget_graph(self) -> None:
-        """Record the CUDA graph anew: call it after an optimiser's moments were replaced by other tensors."""
+        """Discard the CUDA graph, so that it is recorded again. Needed after an optimiser's moments were replaced."""
         self._graph = GraphedCycle(self.device) if self._graphs else None
 
     def reseed(self, seed: int) -> None:
-        """Begin the random streams (latents, dropout) anew."""
+        """Restart the random streams (latents, dropout) from this seed."""
         self.random = _RandomState(seed, self.device)
         self.latents.manual_seed(seed)
 
@@ -241,19 +241,19 @@ class Trainer:
 
     @property
     def average(self) -> nn.Module | None:
-        """The moving average of the generator, where the recipe asks for one."""
+        """The moving average of the generator, if the recipe has one."""
         return None if self._ema is None else self._ema.average
 
     @property
     def sampler(self) -> nn.Module:
-        """The network that samples: the moving average where there is one, else the generator."""
+        """The network that samples: the moving average if there is one, else the generator."""
         return self.generator if self.average is None else self.average
 
     @torch.no_grad()
     def sample(self, latents: Tensor) -> Tensor:
-        """Return uint8 images N×H×W×C for latents N×latent_dim (float32 rows for data that is not images).
+        """Return uint8 images N×H×W×C for latents N×latent_dim (float32 rows if the data is not images).
 
-        Uses running statistics; neither weights nor random streams of the training change.
+        Batch norm uses running statistics. Neither weights nor random streams of the training change.
         """
         network = self.sampler
         was_training = network.training
@@ -266,12 +266,12 @@ class Trainer:
     # ---- helpers
 
     def _train_mode(self, network: nn.Module) -> None:
-        """Put a network into training mode, but for layers that came in evaluation mode."""
+        """Put a network into training mode, except layers that were created in evaluation mode."""
         network.train()
         for layer in self._evaluation_layers:
             layer.eval()
 
-    def _place(self, network: nn.Module) -> nn.Module:
+    def _to_device(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).to(memory_format=torch.channels_last)
 
     def _real(self, rows: Tensor) -> Tensor:
@@ -323,7 +323,7 @@ class _RandomState:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
-        with self._outer():
+        with self._global_state_kept():
             torch.manual_seed(seed)
             self.state = self._get()
 
@@ -336,7 +336,7 @@ class _RandomState:
         self._set(self._saved)
 
     @contextmanager
-    def _outer(self) -> Iterator[None]:
+    def _global_state_kept(self) -> Iterator[None]:
         saved = self._get()
         yield
         self._set(saved)

@@ -63,16 +63,16 @@ def test_a_gpu_is_given_the_same_transposed_convolution(kernel: int, stride: int
     torch.manual_seed(0)
     images, weight, bias = torch.randn(2, 3, size, size), torch.randn(3, 2, kernel, kernel), torch.randn(2)
     before, after = same_padding(size * stride, kernel, stride)
-    ways = same_padding_module._cropped, same_padding_module._cut_alike
+    ways = same_padding_module._crop_output, same_padding_module._crop_by_shift
     cropped, cut = (way(images.double(), weight.double(), bias.double(), stride, before, after) for way in ways)
     assert cropped.shape == (2, 2, size * stride, size * stride)
     torch.testing.assert_close(cropped, cut)
 
 
-@pytest.mark.parametrize(("device", "used"), [("cpu", "_cropped"), ("meta", "_cut_alike")])
+@pytest.mark.parametrize(("device", "used"), [("cpu", "_crop_output"), ("meta", "_crop_by_shift")])
 def test_what_is_no_cpu_is_given_the_other(device: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    for name in ("_cropped", "_cut_alike"):
+    for name in ("_crop_output", "_crop_by_shift"):
         monkeypatch.setattr(same_padding_module, name, lambda *_, name=name: asked.append(name))
     SameConvTranspose2d(3, 2, 5, 2).to(device)(torch.zeros(1, 3, 4, 4, device=device))
     assert asked == [used]

@@ -175,7 +175,7 @@ def test_waits_are_counted_and_other_warnings_are_shown(monkeypatch: pytest.Monk
     modes = ["default"]
     monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
-    with pytest.warns(UserWarning, match="mind the step") as shown, graphs._watching() as waits:
+    with pytest.warns(UserWarning, match="mind the step") as shown, graphs._collecting_waits() as waits:
         for _ in range(2):
             warnings.warn("called a synchronizing CUDA operation (somewhere)", stacklevel=1)
         warnings.warn("mind the step", stacklevel=1)
