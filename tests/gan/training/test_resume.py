@@ -13,7 +13,7 @@ from training_fixtures import lines, one_thread, pictures, run_python, small_rec
 from gan.data.dataset import DataSet
 from gan.errors import InputError
 from gan.storage.storage import Storage
-from gan.training import checkpoints as state_module
+from gan.training import state as state_module
 from gan.training.checkpoints import Checkpoints, Superseded
 from gan.training.state import load_state_dict, state_dict
 from gan.training.trainer import Trainer
