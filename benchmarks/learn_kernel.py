@@ -3,11 +3,11 @@
     python benchmarks/learn_kernel.py
     python benchmarks/learn_kernel.py faces+faces-2 --trials 300
 
-For each set of recordings: over what share of its range each parameter changes what trials come to (`LENGTH_SCALES` of
-`search/algorithm/axes.py`), and the variances of `search.algorithm.gaussian_process.Kernel`, those of the highest
-posterior density given the scores of some of the trials at doubling steps of training. And what each way of foreseeing
-a trial from the others explains of how well it comes out, leaving a fifth of all out at a time: the nearest recording,
-or the process with the constants that are shipped.
+For each set of recordings it prints the kernel's length scale of each parameter (`LENGTH_SCALES` of
+`search/algorithm/axes.py`) and the variances of `search.algorithm.gaussian_process.Kernel`. Both maximise the posterior
+density, given the scores of some of the trials at doubling steps of training. It also prints how much of the variance
+of final scores is explained by two predictions from the other trials, with a fifth of all left out at a time: by the
+nearest recording, and by the process with the shipped constants.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What to try next and what to stop. No Ray, no storage."""
+"""Which settings to try next, and which trials to stop. It uses neither Ray nor storage."""

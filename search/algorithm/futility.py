@@ -5,8 +5,8 @@ that more and more proposals pass them as the search learns, although only the b
 therefore also stopped when its remaining training is unlikely to bring it to the best.
 
 This pays early in a search. Later, fewer trials come near the best, and those that do are exceptions to how scores
-usually fall. A trial that trains to its end then teaches more than another beginning. So the rule stops nothing more
-after `ENOUGH` trials (the figures are in `benchmarks/README.md`).
+usually fall. A trial that trains to its end then teaches the search more than a new trial that is stopped. So the rule
+is off once more than `MAX_TRIALS` trials have reported (the figures are in `benchmarks/README.md`).
 
 The idea is from Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep neural
 networks by extrapolation of learning curves", IJCAI), but no form of curve is assumed. How scores fall is estimated
@@ -20,17 +20,17 @@ from bisect import bisect_right, insort
 
 from gan.settings import to_images
 
-FEWEST = 4
-"""Trials that must have made a step before its fall in score is estimated."""
-ENOUGH = 100
-"""Trials that have reported after which this rule costs a search more than it saves."""
-TINY = 1e-6
-"""Smaller than any score; it replaces 0 in logarithms."""
+MIN_TRIALS = 4
+"""How many trials must have made a step before its fall in score is estimated."""
+MAX_TRIALS = 100
+"""Once more trials than this have reported, the rule costs a search more than it saves."""
+SMALLEST_SCORE = 1e-6
+"""A score below this counts as this, so that its logarithm is finite."""
 
 
 def log_score(score: float) -> float:
     """Return the logarithm of a score; finite for 0 too."""
-    return math.log(max(score, TINY))
+    return math.log(max(score, SMALLEST_SCORE))
 
 
 class Futility:
@@ -45,7 +45,7 @@ class Futility:
             stops fewer trials.
         places: how many trials form the front: one, or as many as are trained again as finalists.
         grace_kimg: how far every trial may train.
-        enough: number of trials that have reported after which none is stopped any more.
+        max_trials: once more trials than this have reported, none is stopped any more.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Futility:
         deviations: float,
         places: int = 1,
         grace_kimg: float = 0.0,
-        enough: int = ENOUGH,
+        max_trials: int = MAX_TRIALS,
     ) -> None:
         self._total, self._grace = to_images(total_kimg), to_images(grace_kimg)
         self._deviations = deviations
         self._places = places
-        self._enough = enough
+        self._max_trials = max_trials
         self._curves: dict[str, dict[int, float]] = {}
         self._front: dict[str, float] = {}
         self._steps: list[int] = []
@@ -81,7 +81,7 @@ class Futility:
             insort(self._steps, images)
         if before is not None:
             self._falls.setdefault((before, images), _RunningMoments()).add(value - curve[before])
-        if len(self._curves) > self._enough or len(self._front) < self._places or images < self._grace:
+        if len(self._curves) > self._max_trials or len(self._front) < self._places or images < self._grace:
             return None
         lowest = self._lowest_expected(images, value)
         if lowest is None:
@@ -104,7 +104,7 @@ class Futility:
         if not remaining or remaining[-1] < self._total:
             return None
         falls = [self._falls.get(step) for step in zip([images, *remaining], remaining, strict=False)]
-        known = [fall for fall in falls if fall is not None and fall.count >= FEWEST]
+        known = [fall for fall in falls if fall is not None and fall.count >= MIN_TRIALS]
         if len(known) < len(falls):
             return None
         mean, variance = sum(fall.mean for fall in known), sum(fall.variance for fall in known)

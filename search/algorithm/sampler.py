@@ -77,7 +77,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         if self._plan[0] != trial.number:
-            # An enqueued trial has its recipe already: one that is owed its share of the trials, say.
+            # An enqueued trial comes with its recipe: one that is owed trials.
             names = [trial.params[RECIPE]] if RECIPE in trial.params else list(self._spaces)
             name, params = self._propose(study, trial.number, names)
             self._plan = trial.number, {RECIPE: name, **{label(name, key): value for key, value in params.items()}}
@@ -184,8 +184,8 @@ class Observations:
 
     Attributes:
         trials: index of the trial that each score belongs to, in the order given.
-        remaining: remaining training up to the end of the longest trial, on a logarithmic scale: 1 at the first report,
-            0 at that end.
+        remaining: training that remains until the end of the longest trial, on a logarithmic scale: 1 at the first
+            report, 0 at that end.
         scores: log scores minus the average change of log scores up to that report; infinite for a lost trial.
     """
 

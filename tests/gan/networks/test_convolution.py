@@ -49,7 +49,7 @@ def test_same_numbers_in_double_precision(
 def test_gradients_of_gradients_are_right_by_finite_differences(
     convolve: Any, kernel: int, stride: int, padding: int, size: int
 ) -> None:
-    """In images and kernel: what the gradient penalty differentiates."""
+    """With respect to images and kernel, as a gradient penalty needs."""
     torch.manual_seed(0)
     shape = (3, 2) if convolve is convolution.convolve else (2, 3)
     images = torch.randn(2, 2, size, size, dtype=torch.double, requires_grad=True)
@@ -82,7 +82,7 @@ def test_whole_networks_have_the_same_gradients_in_double_precision(monkeypatch:
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_pixel_becomes_an_image_and_an_image_a_score(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a kernel meets each image in one place, by a product of matrices; whoever asks, on any device."""
+    """A kernel with one position in each image is applied by a matrix product, of any size and on any device."""
     monkeypatch.setattr(convolution, "LARGE_KERNEL", 2**40)
     torch.manual_seed(0)
     for mine, plain, side in ((ConvTranspose2d, nn.ConvTranspose2d, 1), (Conv2d, nn.Conv2d, 4)):

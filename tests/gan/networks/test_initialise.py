@@ -1,4 +1,4 @@
-"""Fresh weights: the moments, and the tails, that each way of drawing them promises."""
+"""Initial weights have the moments and the tails of their distributions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_normalisation_starts_neutral_but_for_radfords(kind: str) -> None:
 
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_an_outline_on_the_meta_device_draws_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would load PyTorch's tracing machinery: seconds, in every command that looks at a recipe."""
+    """Drawing would load PyTorch's tracing machinery, which costs every command that reads a recipe seconds."""
     family = FAMILIES[name]()
     monkeypatch.setitem(INITIALISATIONS, family.init, lambda network: pytest.fail("drew weights"))
     with torch.device("meta"):
@@ -77,5 +77,5 @@ def test_kernels_are_those_of_convolutions_and_dense_layers_whatever_their_dimen
     network = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 6, 6]), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(2, 1)
     )
-    assert network[1].weight.ndim == 3  # what telling them by the number of dimensions would take for one
+    assert network[1].weight.ndim == 3  # a choice by number of dimensions would take it for a kernel
     assert [id(weight) for weight in kernels(network)] == [id(network[0].weight), id(network[4].weight)]

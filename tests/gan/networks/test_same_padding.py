@@ -59,7 +59,7 @@ def test_a_transposed_convolution_is_the_transpose_of_tensorflows(kernel: int, s
 
 @pytest.mark.parametrize(("kernel", "stride", "size"), GEOMETRIES)
 def test_a_gpu_is_given_the_same_transposed_convolution(kernel: int, stride: int, size: int) -> None:
-    """… put otherwise: the zeros in the kernel that a GPU is faster with."""
+    """The GPU's variant, with zeros in the kernel, gives the same numbers."""
     torch.manual_seed(0)
     images, weight, bias = torch.randn(2, 3, size, size), torch.randn(3, 2, kernel, kernel), torch.randn(2)
     before, after = same_padding(size * stride, kernel, stride)
@@ -89,7 +89,7 @@ def test_an_odd_zero_goes_to_the_end() -> None:
 
 @pytest.mark.parametrize("kernel", [3, 5])
 def test_weights_that_meet_no_pixel_have_no_gradient(kernel: int) -> None:
-    """In bfloat16 too, whose gradients PyTorch leaves as it found them in memory where a kernel meets nothing."""
+    """In bfloat16 too, where PyTorch leaves gradients of weights that meet no pixel uninitialised."""
     layer = SameConv2d(32, 64, kernel, 2).to(memory_format=torch.channels_last)
     pixels = torch.randn(16, 32, 1, 1)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""Upsampling and convolution in one are what they are one after the other."""
+"""The fused upsampling and convolution equals the two steps in sequence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_autocast_takes_the_plain_way() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dcgan", "transposed", "upsampling", "fully-connected"])
 def test_generators_can_be_exported(name: str) -> None:
-    """As programs of PyTorch's own operations, for any number of latents."""
+    """Exported programs consist of PyTorch's own operations and take any number of latents."""
     torch.manual_seed(0)
     family = FAMILIES[name](width_g=4)
     generator = family.generator(family.shape(16, 3), 8).eval().requires_grad_(False)

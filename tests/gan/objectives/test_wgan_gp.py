@@ -1,4 +1,4 @@
-"""The gradient penalty against gradients known in advance, and what it must not be misled by."""
+"""The gradient penalty against known gradients, and in circumstances that must not distort it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_points_lie_between_each_real_row_and_its_own_fake_one_uniformly() -> No
     assert (pixels.amin(1) == pixels.amax(1)).all() and len(pixels[:, 0].unique()) == 5  # one share an image
 
 
-# ---- what must not mislead it
+# ---- what must not distort it
 
 
 def test_gradients_of_the_penalty_agree_with_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:

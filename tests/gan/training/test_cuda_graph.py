@@ -1,4 +1,4 @@
-"""Replayed cycles give the same numbers as eager ones, whatever the objective, and after a resume."""
+"""Replayed cycles give the same numbers as eager ones, for every objective and after a resume."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_resumed_training_replays_what_it_resumed(monkeypatch: pytest.MonkeyPa
     def resumed() -> bool:
         one, other = (make("wgan", graphs=True) for _ in range(2))
         one.advance(1000)
-        # It has recorded already, with tensors that the saved state then takes the place of.
+        # It has recorded a graph already, with tensors that loading the saved state then replaces.
         other.advance(600)
         load_state_dict(other, state_dict(one))
         one.advance(800), other.advance(800)
@@ -134,7 +134,7 @@ def test_where_nothing_is_recorded_graphs_change_nothing() -> None:
 
 @dataclass(frozen=True)
 class Fading(L2):
-    """The generator's loss fades with every step, by a number of Python's."""
+    """The generator's loss shrinks at every step by a factor that is a Python number."""
 
     def generator_loss(self, pair: JudgedPair) -> Tensor:
         factor = 0.5 ** STEPS.count(None)
@@ -184,7 +184,7 @@ def test_waits_are_counted_and_other_warnings_are_shown(monkeypatch: pytest.Monk
 
 
 class Refused:
-    """In the place of `torch.cuda.graph`, where a recording fails."""
+    """Replaces `torch.cuda.graph`, so that the recording fails."""
 
     error: Exception
 

@@ -69,7 +69,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
 }
 REPLAYED = [name for name in CASES if name not in ("linear-rmsprop",)]
-"""On a CPU, RMSprop reads a rate that is a tensor on the host, which no recording can do; on a GPU it does not."""
+"""On a CPU, RMSprop reads its rate on the host if that is a tensor, which cannot be recorded; on a GPU it does not."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,7 +116,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def resumed(parts: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
-    """What one new process makes of the checkpoints of all cases: digest and history of each."""
+    """Return the digest and history of each case, trained on from its checkpoint in one new process."""
     folder = tmp_path_factory.mktemp("resume")
     for name in CASES:
         trainer = make(name)

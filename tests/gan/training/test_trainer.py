@@ -336,7 +336,7 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Any) -> None:
 
 
 def test_settings_that_no_memory_holds_are_refused_before_anything_is_allocated(tiny_data: str) -> None:
-    """The CPU's allocator would promise the memory, and the process be killed in filling it."""
+    """A CPU's allocator would grant the memory, and the process would be killed when filling it."""
     recipe = load_recipe("dcgan").with_settings({"width_g": 10**6})
     with pytest.raises(OutOfMemory, match=r"take [\d,.]+ GiB to train"):
         Trainer(recipe, open_data(tiny_data))

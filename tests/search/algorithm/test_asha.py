@@ -1,4 +1,4 @@
-"""Which trials go on."""
+"""Which trials ASHA lets continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_a_trial_goes_on_only_among_the_best_third() -> None:
     decisions = {}
     for trial, score in {"a": 50.0, "b": 40.0, "c": 60.0, "d": 30.0, "e": 45.0, "f": 31.0}.items():
         decisions[trial] = asha.report(trial, 1.0, score)
-    # The first has nothing to be judged by; then those go on that reach the best third of those before.
+    # The first has nothing to be compared with; later ones continue if they reach the best third so far.
     assert [trial for trial, reason in decisions.items() if reason] == ["c", "e"]
     assert "worse than the cut-off" in str(decisions["c"])
 
@@ -50,7 +50,7 @@ def test_a_diverged_score_does_not_stretch_the_cutoff() -> None:
 
 @pytest.mark.parametrize("factor", [2.0, 3.0, 4.0])
 def test_about_one_in_eta_goes_on(factor: float) -> None:
-    """For exchangeable scores, the share that goes on tends to 1/η (plus the first few, let through)."""
+    """For exchangeable scores, the share that continues tends to 1/η (plus the first few, which all continue)."""
     random = np.random.default_rng(1)
     asha = Asha([1.0], factor)
     kept = sum(asha.report(f"t{n}", 1.0, float(random.normal())) is None for n in range(3000))

@@ -1,4 +1,4 @@
-"""Which trials may still win."""
+"""Which trials futility stops."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from search.algorithm.futility import FEWEST, Futility
+from search.algorithm.futility import MIN_TRIALS, Futility
 
 LENGTH = 6
 FALLS = (0.5, 0.3, 0.2, 0.1, 0.1)
 
 
 def curve(last: float, falls: Iterable[float] = FALLS) -> list[float]:
-    """Scores after 1 to 6 kimg whose logarithms fall by what is given."""
+    """Return scores after 1 to 6 kimg that end at `last`, and whose logarithms fall by `falls`."""
     logs = [math.log(last)]
     for fall in reversed(list(falls)):
         logs.append(logs[-1] + fall)
@@ -25,9 +25,9 @@ def curve(last: float, falls: Iterable[float] = FALLS) -> list[float]:
 def learnt(
     deviations: float = 2.0, places: int = 1, grace: float = 0.0, *, spread: float = 0.0, trials: int = 10
 ) -> Futility:
-    """One that has seen trials which ended at 100, 101, …"""
+    """Return a `Futility` that has observed trials whose scores ended at 100, 101, …"""
     random = np.random.default_rng(0)
-    futility = Futility(LENGTH, deviations, places, grace, enough=10_000)
+    futility = Futility(LENGTH, deviations, places, grace, max_trials=10_000)
     for number in range(trials):
         falls = np.array(FALLS) + spread * random.normal(size=5)
         for kimg, score in enumerate(curve(100.0 + number, falls), 1):
@@ -53,7 +53,7 @@ def test_the_more_curves_differ_the_later_one_is_sure() -> None:
 
 @pytest.mark.parametrize("deviations", [0.5, 1.0, 2.0])
 def test_who_is_only_just_stopped_wins_as_rarely_as_is_said(deviations: float) -> None:
-    """As often as a normal distribution comes so many deviations below its mean, where steps are independent."""
+    """With independent steps, it wins with the normal probability of falling this many deviations below the mean."""
     futility = learnt(deviations, spread=0.1, trials=2000)
     futility.report("front", float(LENGTH), 50.0)
     firsts = [float(first) for first in np.geomspace(50.0, 500.0, 2000)]
@@ -65,7 +65,7 @@ def test_who_is_only_just_stopped_wins_as_rarely_as_is_said(deviations: float) -
 
 def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
     futility = Futility(LENGTH, 0.0)
-    for number in range(FEWEST):
+    for number in range(MIN_TRIALS):
         assert futility.report("bad", 1.0, 1e6) is None
         for kimg, score in enumerate(curve(100.0), 1):
             assert futility.report(f"t{number}", float(kimg), score) is None
@@ -74,7 +74,7 @@ def test_nothing_is_foreseen_before_enough_trials_went_the_whole_way() -> None:
 
 def test_nothing_is_foreseen_while_nobody_has_come_to_the_end() -> None:
     futility = Futility(LENGTH, 0.0)
-    for number in range(2 * FEWEST):
+    for number in range(2 * MIN_TRIALS):
         for kimg, score in enumerate(curve(100.0)[:-1], 1):
             assert futility.report(f"t{number}", float(kimg), score) is None
     assert futility.report("bad", 1.0, 1e6) is None
@@ -92,14 +92,14 @@ def test_every_trial_has_its_grace() -> None:
 
 def test_once_a_search_has_had_enough_trials_none_is_stopped_any_more() -> None:
     futility = Futility(LENGTH, 0.0)
-    for number in range(FEWEST):
+    for number in range(MIN_TRIALS):
         for kimg in range(1, LENGTH + 1):
             futility.report(f"t{number}", float(kimg), 100.0 / kimg)
-    stopped = [futility.report(f"late{number}", 1.0, 1e6) is not None for number in range(FEWEST, 110)]
+    stopped = [futility.report(f"late{number}", 1.0, 1e6) is not None for number in range(MIN_TRIALS, 110)]
     # As documented: the hundredth is the last.
-    assert stopped == [number < 100 for number in range(FEWEST, 110)]
+    assert stopped == [number < 100 for number in range(MIN_TRIALS, 110)]
     # Nor is one that began before.
-    assert futility.report(f"late{FEWEST}", 2.0, 1e6) is None
+    assert futility.report(f"late{MIN_TRIALS}", 2.0, 1e6) is None
 
 
 def test_as_many_trials_may_win_as_are_trained_again() -> None:

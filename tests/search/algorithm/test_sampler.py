@@ -1,4 +1,4 @@
-"""What is proposed: what the model makes of trials, and that it finds what random draws do not."""
+"""The sampler: what its model learns from trials, and that it finds better settings than random draws."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_falls_that_depend_on_settings_are_foreseen() -> None:
 
 
 def test_what_runs_is_not_proposed_twice() -> None:
-    """Expected improvement falls where the model believes that it has looked already."""
+    """Expected improvement falls at points where a trial is pending."""
     points = np.linspace(0, 1, 4)[:, None]
     kernel = Kernel(np.array([0.15]), end=1.0, noise=0.01)
     values = (points[:, 0] - 0.45) ** 2
@@ -102,7 +102,7 @@ def test_what_runs_is_not_proposed_twice() -> None:
 
 
 def test_what_is_believed_changes_no_expectation() -> None:
-    """What was expected anyhow is no news, of the settings or of any trial seen."""
+    """An observation equal to its expectation changes no other expectation, also of a trial that was observed."""
     points, elsewhere = np.array([[0.1], [0.1], [0.5], [0.9]]), np.linspace(0, 1, 21)[:, None]
     kernel = Kernel(np.array([0.3]), trial=1.0)
     values = np.array([2.0, 1.0, -1.0, 0.5])
@@ -133,7 +133,7 @@ def test_two_scores_of_one_trial_tell_less_than_two_trials() -> None:
     ],
 )
 def test_a_part_of_the_default_range_matters_as_it_did(name: str, space: Range | Choices, length: float) -> None:
-    """A decade of learning rates is as far as ever, whatever the range around it; other scales are not compared."""
+    """A decade of learning rates keeps its length in every range; spaces of different kinds are not compared."""
     axes = Axes({"dcgan": RECIPES["dcgan"].with_space({name: space})})
     assert axes.length_scales.tolist() == pytest.approx([length]) and axes.names == [name]
 
@@ -170,7 +170,7 @@ def test_recipes_share_their_axes() -> None:
 
 
 def fid(recipe: str, params: dict[str, Any]) -> float:
-    """A landscape in which one recipe is best, with the right rates."""
+    """A score that is lowest for one recipe at certain learning rates."""
     off = (math.log10(params["lr_g"]) + 3) ** 2 + (math.log10(params["lr_d"]) + 3.5) ** 2
     return 20 * math.exp(4 * off) * {"dcgan": 1.5, "l2": 1.0, "wgan": 2.0}[recipe]
 
@@ -242,8 +242,8 @@ def test_what_varies_a_good_trial_stays_near_it() -> None:
     assert 0.7 < np.mean([each["batch"] == good["batch"] for each in drawn]) < 1
 
 
-def near_what(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Return a list that fills with the settings which proposals vary."""
+def watch_varied(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return a list that collects the settings of the good trials that proposals vary."""
     varied: list[dict[str, Any]] = []
 
     def watched(searched: Any, settings: Any, random: Any, near: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_what_is_varied_is_good(monkeypatch: pytest.MonkeyPatch) -> None:
     recipes = {"dcgan": RECIPES["dcgan"]}
     study = make_study(recipes, 0)
     usual = float(np.median(search(study, 40, recipes)))
-    varied = near_what(monkeypatch)
+    varied = watch_varied(monkeypatch)
     while not varied:
         search(study, 1, recipes)
     assert len(varied) == sampler.CANDIDATES // 2
@@ -277,7 +277,7 @@ def test_what_was_lost_is_not_varied(monkeypatch: pytest.MonkeyPatch) -> None:
         trial.report(50.0, 1000)
         trial.set_constraint("lost", float(number >= 3))
         study.tell(trial, 50.0)
-    varied = near_what(monkeypatch)
+    varied = watch_varied(monkeypatch)
     for _ in range(5):
         suggest(study.ask(), recipes)
     assert varied and all(each in sound for each in varied)
@@ -340,14 +340,14 @@ def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     order = np.argsort(values)
     assert search(study, 5)[-1] < 3 * min(values)
     assert max(map(len, seen)) == sampler.MAX_OBSERVATIONS
-    # The best are all there, and of the others any.
+    # All of the best are there, and a random selection of the others.
     assert set(order[:50]) <= set(seen[0])
     assert np.median([values[trial] for trial in set(seen[0]) - set(order[:50])]) > values[order[150]]
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 405
 
 
 def test_only_a_lost_node_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials without a report are no ground for a proposal: below `STARTUP` that have one, draws are random."""
+    """Trials that failed do not count: with fewer than `STARTUP` others, settings are drawn at random."""
     monkeypatch.setattr(sampler, "Model", None)
     study = make_study(RECIPES, 0)
     for _ in range(sampler.STARTUP + 3):

@@ -9,7 +9,7 @@ import pytest
 
 from gan.training.report import DIVERGED_SCORE
 from search.algorithm.asha import Asha
-from search.algorithm.futility import FEWEST, Futility
+from search.algorithm.futility import MIN_TRIALS, Futility
 from search.run.record import SweepRecord, TrialRecord
 from search.trials.scheduler import AshaScheduler
 
@@ -29,7 +29,7 @@ def told(made: AshaScheduler, trial: str, kimg: float, score: float, **more: Any
 
 def curves() -> dict[str, list[float]]:
     """Trials that all halve their score from report to report; the best comes to 50."""
-    return {f"t{number}": [200.0 + 20 * number, 100.0 + 10 * number, 50.0 + 5 * number] for number in range(FEWEST)}
+    return {f"t{number}": [200.0 + 20 * number, 100.0 + 10 * number, 50.0 + 5 * number] for number in range(MIN_TRIALS)}
 
 
 def trained(foresees: bool = True) -> AshaScheduler:
