@@ -270,7 +270,7 @@ def test_samples_are_pixels_of_the_sampler_with_running_statistics() -> None:
     latents = fixed_latents("gaussian", 6, 8, seed=0)
     pixels = trainer.sample(latents)
     assert pixels.dtype == torch.uint8 and pixels.shape == (6, 16, 16, 3)
-    # One at a time: batch statistics would depend on the company.
+    # One at a time: batch statistics would depend on the other images.
     assert torch.equal(pixels, torch.cat([trainer.sample(row[None]) for row in latents]))
     network = copy.deepcopy(trainer.average)
     assert isinstance(network, nn.Module)
