@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import typer
 
@@ -67,7 +67,8 @@ def run_app(app: typer.Typer, argv: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         # The reader of stdout has gone; Python would report it once more at exit.
-        _discard_stdout()
+        with suppress(OSError, ValueError):  # A stream without a file, as in tests.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
 
 
@@ -78,7 +79,9 @@ def command_line() -> str:
 
 def _invoke(app: typer.Typer, arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
-        _replace_unencodable(stream)
+        if hasattr(stream, "reconfigure"):
+            # A character that the encoding lacks (× in a Latin-2 terminal) is replaced, and does not fail.
+            stream.reconfigure(errors="replace")
     # Pillow warns of odd files. Each image that is skipped is reported in one line anyway.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
@@ -143,17 +146,6 @@ def _named_by_user(error: OSError, arguments: list[str]) -> bool:
     # The path in --flag=PATH, and in folder:PATH.
     parts = [part for argument in arguments for part in (argument, *re.split("[=:]", argument, maxsplit=1))]
     return any(part and file.is_relative_to(Path(part).absolute()) for part in parts)
-
-
-def _replace_unencodable(stream: TextIO | Any) -> None:
-    """Make a stream replace characters that its encoding lacks (× in a Latin-2 terminal) instead of failing."""
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
-
-
-def _discard_stdout() -> None:
-    with suppress(OSError, ValueError):  # A stream without a file, as in tests.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 # ---- output

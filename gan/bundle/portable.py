@@ -41,21 +41,6 @@ class ConversionFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Converted:
-    """A file that holds a bundle's generator.
-
-    Attributes:
-        name: the file's name.
-        content: its content.
-        difference: largest difference from PyTorch, over a few images in [-1, 1].
-    """
-
-    name: str
-    content: bytes
-    difference: float
-
-
-@dataclass(frozen=True)
 class _Format:
     file: str
     needs: tuple[str, ...]
@@ -75,8 +60,11 @@ def require(formats: Iterable[str]) -> None:
             raise InputError(f"--{name} needs {', '.join(missing)}: install 'gan-search[onnx]'")
 
 
-def convert(bundle: Bundle, formats: Iterable[str]) -> list[Converted]:
+def convert(bundle: Bundle, formats: Iterable[str]) -> dict[str, bytes]:
     """Convert a bundle's generator to some of `FORMATS`, and compare each file with PyTorch.
+
+    Returns:
+        File name → content.
 
     Raises:
         InputError: a package that a format needs is missing.
@@ -85,7 +73,7 @@ def convert(bundle: Bundle, formats: Iterable[str]) -> list[Converted]:
     formats = list(formats)
     require(formats)
     program = _trace(bundle)
-    return [_converted(name, program, bundle) for name in formats]
+    return {FORMATS[name].file: _converted(FORMATS[name], program, bundle) for name in formats}
 
 
 class _FromLatents(nn.Module):
@@ -119,18 +107,18 @@ def _forget_paths(program: ExportedProgram) -> None:
                 node.meta.pop("stack_trace", None)
 
 
-def _converted(name: str, program: ExportedProgram, bundle: Bundle) -> Converted:
-    form = FORMATS[name]
+def _converted(form: _Format, program: ExportedProgram, bundle: Bundle) -> bytes:
     with _failing(bundle, form.file), _quietly():
         content = form.encode(program, _about(bundle))
         difference = _difference(form.open(content), bundle)
     # This form of the condition also fails for NaN.
     if not difference <= TOLERANCE:
         raise ConversionFailed(f"{form.file}: its images differ from PyTorch's by {difference:.2g}, over {TOLERANCE:g}")
-    return Converted(form.file, content, difference)
+    return content
 
 
 def _difference(run: Callable[[Tensor], np.ndarray], bundle: Bundle) -> float:
+    """Return the largest difference from PyTorch, over a few images in [-1, 1]."""
     largest = 0.0
     for seed, count in enumerate(_BATCHES):
         latents = bundle.latents(count, seed)

@@ -65,6 +65,6 @@ def convert_bundle(bundle: str, formats: list[str], folder: Storage) -> list[str
     except ConversionFailed as error:
         raise Failed(str(error)) from None
     with writing(folder.uri):
-        for file in files:
-            folder.write_bytes(file.name, file.content)
-    return [f"{folder.uri}/{file.name}" for file in files]
+        for name, content in files.items():
+            folder.write_bytes(name, content)
+    return [f"{folder.uri}/{name}" for name in files]

@@ -64,13 +64,12 @@ def _measure(first: FidInput, second: FidInput, size: int | None, options: FidOp
     from gan.evaluation.compare.comparison import compare
     from gan.metric import label
 
-    comparison = compare(first, second, size, options)
-    warn(*comparison.caveats())
-    evaluation = comparison.evaluation()
+    distance, evaluation, caveats = compare(first, second, size, options)
+    warn(*caveats)
     if json:
-        emit({"fid": comparison.distance, "evaluation": evaluation})
+        emit({"fid": distance, "evaluation": evaluation})
     else:
-        say(f"{label(evaluation)} {comparison.distance:.4f}\n{account(evaluation)}")
+        say(f"{label(evaluation)} {distance:.4f}\n{account(evaluation)}")
 
 
 def _save(side: FidInput, size: int | None, options: FidOptions, target: Path, json: bool) -> None:
@@ -78,15 +77,14 @@ def _save(side: FidInput, size: int | None, options: FidOptions, target: Path, j
     from gan.evaluation.statistics import save_statistics
     from gan.storage.storage import writing
 
-    measured = measure(side, size, options)
-    warn(*measured.caveats())
-    evaluation = measured.evaluation()
+    statistics, evaluation, caveats = measure(side, size, options)
+    warn(*caveats)
     with writing(target.parent):
-        save_statistics(target, measured.statistics, evaluation)
+        save_statistics(target, statistics, evaluation)
     if json:
         emit({"statistics": str(target), "evaluation": evaluation})
     else:
-        say(f"{target}: mean and covariance of {measured.statistics.count:,} images\n{account(evaluation)}")
+        say(f"{target}: mean and covariance of {statistics.count:,} images\n{account(evaluation)}")
 
 
 def _new_file(place: str) -> Path:

@@ -68,19 +68,9 @@ class EvaluationIdentity:
             raise InputError(f"not an evaluation identity of this version: missing or unknown: {odd}")
         return cls(**values)
 
-    def digest(self) -> str:
-        """Return a sha256 that is equal for equal identities, on every machine."""
-        return self._digest(self._compared())
-
     def reference_digest(self) -> str:
         """Return a sha256 over the fields that the reference statistics depend on: their cache key."""
-        return self._digest(_OF_REFERENCE)
-
-    def _compared(self) -> list[str]:
-        return [entry.name for entry in dataclasses.fields(self) if entry.compare]
-
-    def _digest(self, names: Iterable[str]) -> str:
-        values = {name: getattr(self, name) for name in names}
+        values = {name: getattr(self, name) for name in _OF_REFERENCE}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -95,6 +85,7 @@ def require_same(first: EvaluationIdentity, second: EvaluationIdentity) -> None:
     Raises:
         InputError: the identities differ; the message lists the differences.
     """
-    differences = differing(first.as_dict(), second.as_dict(), first._compared())
+    compared = [entry.name for entry in dataclasses.fields(first) if entry.compare]
+    differences = differing(first.as_dict(), second.as_dict(), compared)
     if differences:
         raise InputError(f"scores of different evaluations cannot be compared: {'; '.join(differences)}")

@@ -264,6 +264,7 @@ class TrainingRun:
         means: dict[str, Any] = dict.fromkeys(COLUMNS)
         if len(history):  # a short interval has no cycle of its own if the last one overshot it
             means = {column: _finite(mean) for column, mean in zip(COLUMNS, history.mean(axis=0), strict=True)}
+        d_loss = means["d_loss"]
         return Report(
             kimg=self.kimg,
             fid=fid,
@@ -278,7 +279,7 @@ class TrainingRun:
             grad_norm_g=_finite(last.grad_norm_g),
             grad_norm_d=_finite(last.grad_norm_d),
             curve=_curve(history, self._begin, last.images),
-            wasserstein=_negated(means["d_loss"]) if objective.estimates_wasserstein else None,
+            wasserstein=-d_loss if objective.estimates_wasserstein and d_loss is not None else None,
             **means,
             **seconds,
         )
@@ -291,10 +292,6 @@ def _stem(kimg: float) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _negated(value: float | None) -> float | None:
-    return None if value is None else -value
 
 
 def _curve(history: np.ndarray, begin: int, end: int) -> list[list[float]]:

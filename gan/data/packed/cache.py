@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from gan.data.dataset import DataSet
@@ -84,30 +83,22 @@ def make_room(folder: Path, needed: int) -> None:
         InputError: the limit is not a size.
     """
     limit = cache_limit()
-    entries = sorted(_entries(folder), key=lambda entry: entry.last_used)
-    total = sum(entry.size for entry in entries)
-    for entry in entries:
+    sets = sorted(_sets(folder))
+    total = sum(size for _, size, _ in sets)
+    for _, size, key in sets:
         if total + needed <= limit:
             return
-        if _remove(folder, entry.key):
-            total -= entry.size
+        if _remove(folder, key):
+            total -= size
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """The files of one set in the cache, including those of an interrupted packing."""
-
-    key: str
-    size: int
-    last_used: float
-
-
-def _entries(folder: Path) -> Iterator[_Entry]:
+def _sets(folder: Path) -> Iterator[tuple[float, int, str]]:
+    """Yield when each set was last used, its size in bytes, an interrupted packing included, and its key."""
     keys = {path.name.lstrip(".").partition(".")[0] for path in folder.glob("*.arrow*")}
     for key in keys:
         files = [file for path in _paths(folder, key) for file in (path.rglob("*") if path.is_dir() else [path])]
         times = [_stat(path)[1] for path in [folder / f"{key}.lock", *files]]
-        yield _Entry(key, sum(_stat(file)[0] for file in files), times[0] or max(times))
+        yield times[0] or max(times), sum(_stat(file)[0] for file in files), key
 
 
 def _paths(folder: Path, key: str) -> list[Path]:

@@ -12,13 +12,11 @@ class Tail:
     """How much of one sample is in the lower tail of another.
 
     Attributes:
-        threshold: the order statistic of the second sample that bounds its tail.
-        share: the share of the first sample below the threshold.
+        share: the share of the first sample below the order statistic of the second that bounds its tail.
         expected: the expected share if both samples have one distribution.
         p_value: probability of this share or a greater one in that case.
     """
 
-    threshold: float
     share: float
     expected: float
     p_value: float
@@ -43,11 +41,10 @@ def tail(values: np.ndarray, against: np.ndarray, few: float = 0.01) -> Tail:
     if tied > rank:  # Equal values have no order; the next greater value bounds them all.
         rank = tied + 1
     if rank > len(ordered):  # All values are equal, so the test says nothing.
-        return Tail(float("inf"), 1.0, 1.0, 1.0)
-    threshold = ordered[rank - 1]
-    below = int((values < threshold).sum())
+        return Tail(1.0, 1.0, 1.0)
+    below = int((values < ordered[rank - 1]).sum())
     p_value = float(betabinom.sf(below - 1, len(values), rank, len(ordered) + 1 - rank))
-    return Tail(float(threshold), below / len(values), rank / (len(ordered) + 1), min(1.0, max(0.0, p_value)))
+    return Tail(below / len(values), rank / (len(ordered) + 1), min(1.0, max(0.0, p_value)))
 
 
 def rank_z(values: np.ndarray, against: np.ndarray) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gan.errors import InputError, NotFinite, TooFew
 from gan.evaluation.compare.inputs import FidInput, FidOptions
@@ -15,73 +14,26 @@ from gan.evaluation.identity import EXTRACTION, differing
 from gan.evaluation.statistics import Statistics
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A distance, and how it was measured.
 
     Attributes:
         distance: the squared Fréchet distance.
-        first, second: the inputs; the second is the reference.
-        count, reference_count: number of images of each; None for a file that does not say.
-        features: the feature extractor; None between two files of statistics.
+        evaluation: the identity of this measurement: the fields of `EvaluationIdentity`, and the first input.
+        caveats: the warnings about this distance; None where there is nothing to warn of.
     """
 
     distance: float
-    first: FidInput
-    second: FidInput
-    count: int | None
-    reference_count: int | None
-    features: FeatureExtractor | None
-    options: FidOptions
-
-    def evaluation(self) -> dict[str, Any]:
-        """Return the identity of this measurement: the fields of `EvaluationIdentity`, and the first input."""
-        return {
-            **_extraction(self.features, self.first, self.second),
-            "samples": self.count,
-            "reference_samples": self.reference_count,
-            "reference_seed": self.options.seed,
-            "latent_seed": self.options.seed,
-            "data": self.second.name,
-            "data_hash": self.second.content_hash(),
-            "compared": self.first.name,
-            "compared_hash": self.first.content_hash(),
-        }
-
-    def caveats(self) -> list[str]:
-        """Return the warnings about this distance."""
-        warnings = [self.first.caveat(self.count), self.second.caveat(self.reference_count)]
-        counts = [count for count in (self.count, self.reference_count) if count is not None]
-        if self.features is not None and counts:
-            warnings.append(singular(self.features.dimensions, min(counts)))
-        return [warning for warning in warnings if warning]
+    evaluation: dict[str, Any]
+    caveats: list[str | None]
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """The statistics of one input, and how they were measured."""
+class Measurement(NamedTuple):
+    """The statistics of one input, the description that is saved with them, and the warnings about them."""
 
     statistics: Statistics
-    source: FidInput
-    features: FeatureExtractor
-    options: FidOptions
-
-    def evaluation(self) -> dict[str, Any]:
-        """Return the description that is saved with the statistics."""
-        return {
-            **_extraction(self.features, self.source, self.source),
-            "samples": self.statistics.count,
-            "seed": self.options.seed,
-            "data": self.source.name,
-            "data_hash": self.source.content_hash(),
-            "shape": list(self.source.shape or ()),
-        }
-
-    def caveats(self) -> list[str]:
-        """Return the warnings about these statistics."""
-        count = self.statistics.count or 0
-        warnings = [self.source.caveat(count), singular(self.features.dimensions, count)]
-        return [warning for warning in warnings if warning]
+    evaluation: dict[str, Any]
+    caveats: list[str | None]
 
 
 def _extraction(features: FeatureExtractor | None, first: FidInput, second: FidInput) -> dict[str, Any]:
@@ -116,15 +68,31 @@ def compare(first: FidInput, second: FidInput, size: int | None, options: FidOpt
         different = differing(first.measured, second.measured, EXTRACTION) if first.measured and second.measured else []
         if different:
             raise InputError(f"{first.name} and {second.name} cannot be compared: {'; '.join(different)}")
+        features, statistics, reference_count = None, first.saved, second.saved.count
         distance = Reference.of(second.saved).distance(first.saved)
-        return Comparison(distance, first, second, first.saved.count, second.saved.count, None, options)
-    features = _features(first, second, options)
-    with _named(second):
-        reference, count = second.reference(features, options)
-    with _named(first):
-        statistics = first.statistics(features, options)
-    distance = reference.distance(statistics.to(options.device))
-    return Comparison(distance, first, second, statistics.count, count, features, options)
+    else:
+        features = _features(first, second, options)
+        with _named(second):
+            reference, reference_count = second.reference(features, options)
+        with _named(first):
+            statistics = first.statistics(features, options)
+        distance = reference.distance(statistics.to(options.device))
+    evaluation = {
+        **_extraction(features, first, second),
+        "samples": statistics.count,
+        "reference_samples": reference_count,
+        "reference_seed": options.seed,
+        "latent_seed": options.seed,
+        "data": second.name,
+        "data_hash": second.content_hash(),
+        "compared": first.name,
+        "compared_hash": first.content_hash(),
+    }
+    caveats = [first.caveat(statistics.count), second.caveat(reference_count)]
+    counts = [count for count in (statistics.count, reference_count) if count is not None]
+    if features is not None and counts:
+        caveats.append(singular(features.dimensions, min(counts)))
+    return Comparison(distance, evaluation, caveats)
 
 
 def measure(source: FidInput, size: int | None, options: FidOptions) -> Measurement:
@@ -141,7 +109,17 @@ def measure(source: FidInput, size: int | None, options: FidOptions) -> Measurem
         raise _fixed_size(source, size)
     features = _features(source, source, options)
     with _named(source):
-        return Measurement(source.statistics(features, options), source, features, options)
+        statistics = source.statistics(features, options)
+    count = statistics.count or 0
+    evaluation = {
+        **_extraction(features, source, source),
+        "samples": statistics.count,
+        "seed": options.seed,
+        "data": source.name,
+        "data_hash": source.content_hash(),
+        "shape": list(source.shape or ()),
+    }
+    return Measurement(statistics, evaluation, [source.caveat(count), singular(features.dimensions, count)])
 
 
 def _fixed_size(source: FidInput, size: int | None) -> InputError:

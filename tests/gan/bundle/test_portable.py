@@ -38,7 +38,7 @@ def converted(
 ) -> tuple[Bundle, dict[str, bytes]]:
     """A bundle, and its generator in every format."""
     bundle = lively_bundle(request.param, tmp_path_factory.mktemp("bundle"))
-    return bundle, {name: file.content for name, file in zip(FORMATS, convert(bundle, FORMATS), strict=True)}
+    return bundle, dict(zip(FORMATS, convert(bundle, FORMATS).values(), strict=True))
 
 
 def pytorch(bundle: Bundle, latents: Tensor) -> np.ndarray:

@@ -27,19 +27,19 @@ OTHER = {field.name: 7 if field.type == "int" else "other" for field in dataclas
 
 def test_survives_json() -> None:
     back = EvaluationIdentity.from_dict(json.loads(json.dumps(IDENTITY.as_dict())))
-    assert back == IDENTITY and back.data == "faces" and back.digest() == IDENTITY.digest()
+    assert back == IDENTITY and back.data == "faces"
 
 
 def test_the_name_of_the_data_does_not_count() -> None:
     renamed = dataclasses.replace(IDENTITY, data="packed:/elsewhere")
-    assert renamed == IDENTITY and renamed.digest() == IDENTITY.digest()
+    assert renamed == IDENTITY
     require_same(IDENTITY, renamed)
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER if name != "data"])
 def test_every_other_field_counts(name: str) -> None:
     changed = dataclasses.replace(IDENTITY, **{name: OTHER[name]})
-    assert changed != IDENTITY and changed.digest() != IDENTITY.digest()
+    assert changed != IDENTITY
     with pytest.raises(InputError) as error:
         require_same(IDENTITY, changed)
     assert str(error.value).endswith(f"cannot be compared: {name}: {getattr(IDENTITY, name)}, not {OTHER[name]}")
