@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from gan.settings import Part
+from gan.settings import Part, Range, parameter
 
 WITH_KERNEL = (nn.modules.conv._ConvNd, nn.Linear)
 """Layers whose weight is a kernel: convolutions, transposed convolutions, dense layers."""
@@ -40,6 +41,12 @@ class Family(Part, ABC):
     def shape(self, size: int, channels: int) -> tuple[int, ...]:
         """Return the shape of one row of data of this size: a square image, unless the family generates other data."""
         return size, size, channels
+
+
+def dropout_parameter() -> Any:
+    """Declare the setting `dropout`, which all families have in common."""
+    explanation = "dropout after each of the discriminator's activations"
+    return parameter(0.0, explanation, minimum=0.0, maximum=0.9, search=Range(0.0, 0.5))
 
 
 def trainable_parameters(network: nn.Module) -> int:

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan.networks.base import Family
+from gan.networks.base import Family, dropout_parameter
 from gan.networks.convolution import Conv2d, ConvTranspose2d
 from gan.networks.initialise import INITIALISATIONS, initialise
 from gan.networks.normalise import NORM_HELP, NORMS, normalisation
 from gan.networks.sizes import doublings
-from gan.settings import Range, parameter
+from gan.settings import parameter
 
 POOLS: dict[str, type[nn.Module]] = {"average": nn.AvgPool2d, "max": nn.MaxPool2d}
 
@@ -27,13 +27,7 @@ class DCGAN(Family):
 
     width_g: int = parameter(64, "channels of the generator's last hidden layer; doubles inwards", minimum=1)
     width_d: int = parameter(64, "channels of the discriminator's first layer; doubles inwards", minimum=1)
-    dropout: float = parameter(
-        0.0,
-        "dropout after each of the discriminator's activations",
-        minimum=0.0,
-        maximum=0.9,
-        search=Range(0.0, 0.5),
-    )
+    dropout: float = dropout_parameter()
     norm_d: str = parameter("batch", NORM_HELP, choices=NORMS)
     pooling: str = parameter(
         "none",
@@ -44,15 +38,11 @@ class DCGAN(Family):
 
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
         base, steps, channels = doublings("dcgan", shape)
-        network = Generator(base, steps, channels, self.width_g, latent_dim)
-        initialise(network, self.init)
-        return network
+        return initialise(Generator(base, steps, channels, self.width_g, latent_dim), self.init)
 
     def discriminator(self, shape: tuple[int, ...]) -> nn.Module:
         base, halvings, channels = doublings("dcgan", shape)
-        network = Discriminator(base, halvings, channels, self)
-        initialise(network, self.init)
-        return network
+        return initialise(Discriminator(base, halvings, channels, self), self.init)
 
 
 class Generator(nn.Module):

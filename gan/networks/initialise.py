@@ -17,8 +17,8 @@ _POWER_ITERATIONS = 15
 """Power iterations of spectral norm after its weights were drawn; PyTorch does as many when it applies the norm."""
 
 
-def initialise(network: nn.Module, kind: str) -> None:
-    """Draw a network's weights by one of `INITIALISATIONS`.
+def initialise(network: nn.Module, kind: str) -> nn.Module:
+    """Draw a network's weights by one of `INITIALISATIONS`, and return the network.
 
     A network on PyTorch's meta device has no values to draw. Drawing them would cost seconds, as PyTorch would load its
     tracing machinery.
@@ -26,6 +26,7 @@ def initialise(network: nn.Module, kind: str) -> None:
     if not any(weight.is_meta for weight in network.parameters()):
         INITIALISATIONS[kind](network)
         _refresh_parametrizations(network)
+    return network
 
 
 @torch.no_grad()

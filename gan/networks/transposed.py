@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan.networks.base import Family
+from gan.networks.base import Family, dropout_parameter
 from gan.networks.initialise import INITIALISATIONS, initialise
 from gan.networks.normalise import NORM_HELP, NORMS, keras_batch_norm, normalisation
 from gan.networks.same_padding import SameConv2d, SameConvTranspose2d
 from gan.networks.sizes import doublings
-from gan.settings import Range, parameter
+from gan.settings import parameter
 
 LAYERS_D = 4
 
@@ -31,27 +31,17 @@ class Transposed(Family):
 
     width_g: int = parameter(64, "channels of the generator's last hidden layer; doubles inwards", minimum=1)
     width_d: int = parameter(64, "channels of the discriminator's first layer; doubles inwards", minimum=1)
-    dropout: float = parameter(
-        0.0,
-        "dropout after each of the discriminator's activations",
-        minimum=0.0,
-        maximum=0.9,
-        search=Range(0.0, 0.5),
-    )
+    dropout: float = dropout_parameter()
     norm_d: str = parameter("batch", NORM_HELP, choices=NORMS)
     init: str = parameter("glorot-uniform", "how fresh kernels are drawn", choices=tuple(INITIALISATIONS))
 
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
         base, steps, channels = doublings("transposed", shape)
-        network = Generator(base, steps, channels, self.width_g, latent_dim)
-        initialise(network, self.init)
-        return network
+        return initialise(Generator(base, steps, channels, self.width_g, latent_dim), self.init)
 
     def discriminator(self, shape: tuple[int, ...]) -> nn.Module:
         base, steps, channels = doublings("transposed", shape)
-        network = Discriminator(base * 2**steps, channels, self)
-        initialise(network, self.init)
-        return network
+        return initialise(Discriminator(base * 2**steps, channels, self), self.init)
 
 
 class Generator(nn.Module):

@@ -11,13 +11,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from gan.networks.base import Family
+from gan.networks.base import Family, dropout_parameter
 from gan.networks.initialise import INITIALISATIONS, initialise
 from gan.networks.normalise import NORM_HELP, NORMS, keras_batch_norm, normalisation
 from gan.networks.same_padding import SameConv2d
 from gan.networks.sizes import multiple
 from gan.networks.upsampled import UpsampledConv2d
-from gan.settings import Range, parameter
+from gan.settings import parameter
 
 DOUBLINGS, HALVINGS = 4, 5
 
@@ -36,28 +36,18 @@ class Upsampling(Family):
 
     width_g: int = parameter(128, "channels of the generator's last hidden layers; twice that before", minimum=1)
     width_d: int = parameter(32, "channels of the discriminator's first layer; doubles inwards", minimum=1)
-    dropout: float = parameter(
-        0.0,
-        "dropout after each of the discriminator's activations",
-        minimum=0.0,
-        maximum=0.9,
-        search=Range(0.0, 0.5),
-    )
+    dropout: float = dropout_parameter()
     norm_d: str = parameter("batch", NORM_HELP, choices=NORMS)
     logit_norm: bool = parameter(True, "batch norm of the discriminator's score; a critic has none")
     init: str = parameter("he-normal", "how fresh kernels are drawn", choices=tuple(INITIALISATIONS))
 
     def generator(self, shape: tuple[int, ...], latent_dim: int) -> nn.Module:
         base, channels = multiple("upsampling", shape, 2**DOUBLINGS)
-        network = Generator(base, channels, self.width_g, latent_dim)
-        initialise(network, self.init)
-        return network
+        return initialise(Generator(base, channels, self.width_g, latent_dim), self.init)
 
     def discriminator(self, shape: tuple[int, ...]) -> nn.Module:
         base, channels = multiple("upsampling", shape, 2**DOUBLINGS)
-        network = Discriminator(base * 2**DOUBLINGS, channels, self)
-        initialise(network, self.init)
-        return network
+        return initialise(Discriminator(base * 2**DOUBLINGS, channels, self), self.init)
 
 
 class Generator(nn.Module):
