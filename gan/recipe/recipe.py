@@ -29,20 +29,7 @@ from gan.settings import LARGEST_SIDE, Choices, Parameter, Part, Range, Space, V
 SIZE = 64
 """Image side at which parameters are counted for a recipe without a size of its own."""
 _MAPPINGS = ("settings", "sources", "settled", "space", "crop")
-_KEYS = {
-    "base",
-    "name",
-    "summary",
-    "source",
-    "size",
-    "channels",
-    "crop",
-    "kimg",
-    "settings",
-    "sources",
-    "settled",
-    "space",
-}
+_KEYS = {"base", "name", "summary", "source", "size", "channels", "kimg", *_MAPPINGS}
 NONE = "none"
 PARTS: dict[str, tuple[Registry, str]] = {
     "network": (FAMILIES, "dcgan"),
@@ -246,6 +233,7 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     for key in _MAPPINGS:
         if text.get(key) is not None and not isinstance(text[key], dict):
             raise InputError(f"{origin}: '{key}' must be a mapping")
+    text = _one_name_each(text)
     if "base" in text:
         text = _on_base(text, origin)
     for key, value in (text.get("crop") or {}).items():
@@ -278,13 +266,22 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     return recipe
 
 
+def _one_name_each(text: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe's mapping with one entry for each name that `sources` and `settled` explain together."""
+    mappings = {key: text[key] for key in ("sources", "settled") if text.get(key)}
+    return text | {
+        key: {name.strip(): why for names, why in mapping.items() for name in str(names).split(",")}
+        for key, mapping in mappings.items()
+    }
+
+
 def _on_base(text: dict[str, Any], origin: str) -> dict[str, Any]:
     """Return a recipe's mapping, completed by the shipped recipe that it names as its `base`.
 
     Its own values replace the base's; mappings are merged entry by entry. A null entry removes the base's entry.
     """
     try:
-        base = _shipped_text(str(text["base"]))
+        base = _one_name_each(_shipped_text(str(text["base"])))
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
     if "base" in base:

@@ -56,6 +56,15 @@ def test_a_recipe_may_be_based_on_a_shipped_one() -> None:
         parse_recipe({"base": "chang-96-plain"}, "mine.yaml")
 
 
+def test_one_entry_explains_several_settings() -> None:
+    text = {"base": "cheng-96-plain", "sources": {"lr_g, lr_d": "my notes", "beta1,beta2": None}}
+    sources = parse_recipe(text, "mine.yaml").sources
+    assert (sources["lr_g"], sources["lr_d"], sources["optimizer_g"]) == ("my notes", "my notes", "the report")
+    assert not {"beta1", "beta2", "lr_g, lr_d"} & set(sources)
+    with pytest.raises(InputError, match=r"mine\.yaml: unknown setting 'lr_f': did you mean 'lr_"):
+        parse_recipe({"settled": {"lr_g, lr_f": "my notes"}}, "mine.yaml")
+
+
 # ---- settings
 
 
