@@ -189,7 +189,7 @@ def _show_result(run: TrainingRun, reports: list[dict[str, Any]], json: bool) ->
 
 def _plot(run: TrainingRun, reports: list[dict[str, Any]]) -> None:
     """Draw the whole training's losses and distance, if there are two reports at least."""
-    from gan.plots.training_plot import plot_training
+    from gan.plots.plots import plot_training
     from gan.storage.storage import writing
 
     if len(reports) < 2:

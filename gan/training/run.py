@@ -19,7 +19,7 @@ from gan.bundle.bundle import write_bundle
 from gan.data.dataset import some_rows
 from gan.data.sources.opening import public_name
 from gan.evaluation.evaluator import Evaluator
-from gan.plots.vector_plot import plot_vectors
+from gan.plots.plots import plot_vectors
 from gan.settings import parameters, to_images
 from gan.storage.storage import Storage
 from gan.tensors.images import encode_png, grid

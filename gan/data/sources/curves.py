@@ -35,30 +35,9 @@ class Curves:
     def batches(self) -> Iterator[np.ndarray]:
         """Yield all rows as one array [55000, 15]."""
         uniform = np.random.default_rng(_SEED).random((len(self), 2))
-        yield _rows(1 + uniform[:, :1], uniform[:, 1:])
+        curves = (1 + uniform[:, :1]) * np.linspace(-1, 1, POINTS) ** 2 + uniform[:, 1:]
+        yield (curves / 1.5 - 1).astype(np.float32)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         for batch in self.batches():
             yield from batch
-
-
-def bounds() -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and the highest curve, x² and 2x²+1, as rows: float32 [15] each."""
-    return _rows(1.0, 0.0), _rows(2.0, 1.0)
-
-
-def inside(rows: np.ndarray, slack: float = 0.0) -> np.ndarray:
-    """Return for each of the rows [n, 15] whether all its points lie between the bounds, within `slack`.
-
-    Args:
-        rows: rows as `Curves` yields them.
-        slack: tolerance in the units of rows, which span 2.
-    """
-    low, high = bounds()
-    return np.asarray(((rows >= low - slack) & (rows <= high + slack)).all(axis=1))
-
-
-def _rows(a: np.ndarray | float, c: np.ndarray | float) -> np.ndarray:
-    """Return a·x²+c as rows."""
-    x = np.linspace(-1, 1, POINTS)
-    return ((a * x**2 + c) / 1.5 - 1).astype(np.float32)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from curve_bounds import inside
 from training_fixtures import one_thread
 
 from gan.data.dataset import DataSet
 from gan.data.packed.opening import open_data
-from gan.data.sources.curves import inside
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.tensors.latents import fixed_latents

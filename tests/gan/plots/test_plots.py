@@ -6,10 +6,11 @@ import io
 
 import numpy as np
 import pytest
+from curve_bounds import bounds, inside
 from PIL import Image
 
-from gan.data.sources.curves import Curves, bounds, inside
-from gan.plots.vector_plot import plot_vectors
+from gan.data.sources.curves import Curves
+from gan.plots.plots import plot_vectors
 
 
 @pytest.fixture(scope="module")
