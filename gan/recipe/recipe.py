@@ -225,35 +225,40 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
     Raises:
         InputError: a key or setting is unknown, or a value is wrong; the message names `origin` and the key.
     """
-    if not isinstance(text, dict):
-        raise InputError(f"{origin}: not a recipe (it must be a YAML mapping)")
-    for key in text:
-        if key not in _KEYS:
-            raise InputError(f"{origin}: unknown key '{key}': {nearest(str(key), _KEYS)}")
-    for key in _MAPPINGS:
-        if text.get(key) is not None and not isinstance(text[key], dict):
-            raise InputError(f"{origin}: '{key}' must be a mapping")
-    text = _one_name_each(text)
-    if "base" in text:
-        text = _on_base(text, origin)
-    for key, value in (text.get("crop") or {}).items():
-        _check_crop(key, value, origin)
-    size = _whole(text, "size", None, "a number of pixels", origin)
-    channels = _whole(text, "channels", 3, "a number of channels", origin)
     try:
-        fields = _build_parts(text.get("settings") or {})
-        names = fields["part_names"]
-        space = _parse_space(text["space"], names) if text.get("space") is not None else None
-        for key in ("sources", "settled"):
-            _check_explanations(text.get(key) or {}, names)
+        return _parse(text, Path(origin).stem)
     except InputError as error:
         raise InputError(f"{origin}: {error}") from None
+
+
+def _parse(text: dict[str, Any], name: str) -> Recipe:
+    """Build a recipe; it is called `name` if it does not say otherwise."""
+    if not isinstance(text, dict):
+        raise InputError("not a recipe (it must be a YAML mapping)")
+    for key in text:
+        if key not in _KEYS:
+            raise InputError(f"unknown key '{key}': {nearest(str(key), _KEYS)}")
+    for key in _MAPPINGS:
+        if text.get(key) is not None and not isinstance(text[key], dict):
+            raise InputError(f"'{key}' must be a mapping")
+    text = _one_name_each(text)
+    if "base" in text:
+        text = _on_base(text, name)
+    for key, value in (text.get("crop") or {}).items():
+        _check_crop(key, value)
+    size = _whole(text, "size", None, "a number of pixels")
+    channels = _whole(text, "channels", 3, "a number of channels")
+    fields = _build_parts(text.get("settings") or {})
+    names = fields["part_names"]
+    space = _parse_space(text["space"], names) if text.get("space") is not None else None
+    for key in ("sources", "settled"):
+        _check_explanations(text.get(key) or {}, names)
     recipe = Recipe(
-        name=str(text.get("name") or Path(origin).stem),
+        name=str(text.get("name") or name),
         size=size,
         channels=channels,
         crop=dict(text.get("crop") or {}),
-        kimg=_kimg(text.get("kimg"), origin),
+        kimg=_kimg(text.get("kimg")),
         summary=str(text.get("summary", "")),
         source=str(text.get("source", "")),
         sources={str(key): str(value) for key, value in (text.get("sources") or {}).items()},
@@ -262,7 +267,7 @@ def parse_recipe(text: dict[str, Any], origin: str) -> Recipe:
         **fields,
     )
     if size is not None:
-        _check_size(recipe, origin)
+        recipe.count_parameters(recipe.shape())  # Raises if the network does not support the recipe's own size.
     return recipe
 
 
@@ -275,49 +280,43 @@ def _one_name_each(text: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _on_base(text: dict[str, Any], origin: str) -> dict[str, Any]:
+def _on_base(text: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a recipe's mapping, completed by the shipped recipe that it names as its `base`.
 
     Its own values replace the base's; mappings are merged entry by entry. A null entry removes the base's entry.
     """
-    try:
-        base = _one_name_each(_shipped_text(str(text["base"])))
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from None
+    base = _one_name_each(_shipped_text(str(text["base"])))
     if "base" in base:
-        base = _on_base(base, origin)
-    merged = base | {"name": Path(origin).stem} | {key: value for key, value in text.items() if key != "base"}
+        base = _on_base(base, name)
+    merged = base | {"name": name} | {key: value for key, value in text.items() if key != "base"}
     for key in _MAPPINGS:
         if key in base:
             entries = base[key] | (text.get(key) or {})
-            merged[key] = {name: value for name, value in entries.items() if value is not None}
+            merged[key] = {entry: value for entry, value in entries.items() if value is not None}
     return merged
 
 
-def _whole(text: dict[str, Any], key: str, default: int | None, expected: str, origin: str) -> Any:
+def _whole(text: dict[str, Any], key: str, default: int | None, expected: str) -> Any:
     """Check a recipe's `size` or `channels`, and return it."""
     value = text.get(key, default)
     if value is not None and (type(value) is not int or not 1 <= value <= LARGEST_SIDE):
-        raise InputError(f"{origin}: {key}: '{value}' is not {expected}")
+        raise InputError(f"{key}: '{value}' is not {expected}")
     return default if value is None else value
 
 
-def _kimg(value: Any, origin: str) -> float | None:
+def _kimg(value: Any) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e9:
-        raise InputError(f"{origin}: kimg: '{value}' is not thousands of images")
+        raise InputError(f"kimg: '{value}' is not thousands of images")
     return float(value)
 
 
-def _check_crop(source: Any, crop: Any, origin: str) -> None:
+def _check_crop(source: Any, crop: Any) -> None:
     """Raise `InputError` unless the data source is known and its crop is valid."""
     if source not in SOURCES:
-        raise InputError(f"{origin}: crop: unknown data source '{source}': {nearest(str(source), SOURCES)}")
-    try:
-        Crop.parse(str(crop))
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from None
+        raise InputError(f"crop: unknown data source '{source}': {nearest(str(source), SOURCES)}")
+    Crop.parse(str(crop))
 
 
 def _check_explanations(explanations: dict[Any, Any], names: dict[str, str]) -> None:
@@ -326,14 +325,6 @@ def _check_explanations(explanations: dict[Any, Any], names: dict[str, str]) -> 
     for name in explanations:
         if name not in known:
             raise InputError(f"unknown setting '{name}': {nearest(str(name), known)}")
-
-
-def _check_size(recipe: Recipe, origin: str) -> None:
-    """Raise `InputError` unless the network supports the recipe's own size."""
-    try:
-        recipe.count_parameters(recipe.shape())
-    except InputError as error:
-        raise InputError(f"{origin}: {error}") from None
 
 
 def shipped() -> list[str]:
