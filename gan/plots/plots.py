@@ -59,7 +59,7 @@ def plot_vectors(generated: np.ndarray, real: np.ndarray, lines: int = 64) -> by
     """
     low, high = real.min(0), real.max(0)
     share = ((generated >= low) & (generated <= high)).all(1).mean()
-    picture = _Pair(sharex=True, sharey=True)
+    picture = _Pair(share_axes=True)
     left, right = picture.axes
     _lines(left, f"generated: {share:.0%} inside the bounds of the real", generated[:lines], low, high, _GENERATED)
     _lines(right, "real", real[:lines], low, high, _REAL)
@@ -79,7 +79,7 @@ def _lines(axes: Axes, title: str, rows: np.ndarray, low: np.ndarray, high: np.n
 class _Pair:
     """A figure of two plots side by side."""
 
-    def __init__(self, **shared: bool) -> None:
+    def __init__(self, share_axes: bool = False) -> None:
         # Imported here, as trainings on images do not need it. pyplot is not used, because it keeps figures in
         # memory and may need a display.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -87,7 +87,7 @@ class _Pair:
 
         figure = Figure(_INCHES, dpi=_DPI, layout="constrained")
         self._canvas = FigureCanvasAgg(figure)
-        self.axes: tuple[Axes, Axes] = figure.subplots(1, 2, **shared)
+        self.axes: tuple[Axes, Axes] = figure.subplots(1, 2, sharex=share_axes, sharey=share_axes)
 
     def png(self) -> bytes:
         self._canvas.draw()
