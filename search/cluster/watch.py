@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import ray
 
@@ -14,28 +14,18 @@ _SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Use:
-    """How much of a cluster is taken.
+    """A cluster at one moment, and how much of it is taken.
 
     Attributes:
         cpus, gpus: (taken, total).
         nodes: resources of each live node, by Ray's names: {"CPU": 16.0, "GPU": 1.0, …}.
+        addresses: of the live nodes, by Ray's id.
     """
 
     cpus: tuple[float, float]
     gpus: tuple[float, float]
     nodes: tuple[Mapping[str, float], ...]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A cluster at one moment.
-
-    Attributes:
-        nodes: the live ones: Ray's id → address.
-    """
-
-    use: Use
-    nodes: Mapping[str, str]
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 class ClusterWatch:
@@ -49,11 +39,11 @@ class ClusterWatch:
         use: as of the last look; None before the first, and while the cluster does not answer.
     """
 
-    def __init__(self, look: Callable[[], Sample] | None = None, seconds: float = _SECONDS) -> None:
+    def __init__(self, look: Callable[[], Use] | None = None, seconds: float = _SECONDS) -> None:
         self.use: Use | None = None
         self._look = look or look_at_ray
         self._seconds = seconds
-        self._nodes: Mapping[str, str] | None = None
+        self._addresses: Mapping[str, str] | None = None
         self._changes: list[tuple[str, str]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -82,17 +72,18 @@ class ClusterWatch:
                 self.use = None
             self._stop.wait(self._seconds)
 
-    def _update(self, sample: Sample) -> None:
-        self.use = sample.use
-        before, self._nodes = self._nodes, sample.nodes
+    def _update(self, use: Use) -> None:
+        self.use = use
+        before, now = self._addresses, use.addresses
+        self._addresses = now
         if before is not None:
-            lost = [("lost", before[node]) for node in before if node not in sample.nodes]
-            joined = [("joined", sample.nodes[node]) for node in sample.nodes if node not in before]
+            lost = [("lost", before[node]) for node in before if node not in now]
+            joined = [("joined", now[node]) for node in now if node not in before]
             with self._lock:
                 self._changes += lost + joined
 
 
-def look_at_ray() -> Sample:
+def look_at_ray() -> Use:
     """Return the cluster that this process is connected to."""
     total, free = ray.cluster_resources(), ray.available_resources()
     alive = [node for node in ray.nodes() if node["Alive"]]
@@ -100,5 +91,5 @@ def look_at_ray() -> Sample:
     def taken(kind: str) -> tuple[float, float]:
         return total.get(kind, 0.0) - free.get(kind, 0.0), total.get(kind, 0.0)
 
-    use = Use(taken("CPU"), taken("GPU"), tuple(node["Resources"] for node in alive))
-    return Sample(use, {node["NodeID"]: node["NodeManagerAddress"] for node in alive})
+    addresses = {node["NodeID"]: node["NodeManagerAddress"] for node in alive}
+    return Use(taken("CPU"), taken("GPU"), tuple(node["Resources"] for node in alive), addresses)

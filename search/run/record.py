@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -21,6 +21,8 @@ TIME_BUDGET = "time budget"
 
 FINAL = ("finished", "stopped", "diverged", "failed")
 """States of a trial that is never trained again."""
+LOST = ("diverged", "failed")
+"""Those of them whose settings or machine ended the training."""
 
 
 @dataclass(frozen=True)
@@ -190,16 +192,22 @@ def read_record(storage: Storage) -> SweepRecord:
 def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
     """Fold events, in order, into the record of a sweep."""
     record = SweepRecord()
-    begun = seen = None
-    for event in events:
-        kind, now = event["event"], event.get("time", 0.0)
-        if kind == "sweep":
-            record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
-            begun = now
+    for event, record.wall_seconds in timed(events):
         apply(record, event, name)
-        seen = seen if kind in RESCORE_EVENTS else now
-    record.wall_seconds += (seen - begun) if begun is not None and seen is not None else 0.0
     return record
+
+
+def timed(events: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield each event with the seconds that all launches together had taken by then, up to their last events."""
+    earlier = launch = seen = 0.0
+    begun: float | None = None
+    for event in events:
+        now = float(event.get("time", 0.0))
+        if event["event"] == "sweep":
+            earlier, begun = earlier + launch, now
+        seen = seen if event["event"] in RESCORE_EVENTS else now
+        launch = 0.0 if begun is None else seen - begun
+        yield event, earlier + launch
 
 
 def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None:

@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
 from gan.metric import label
 from search.run.active_parameters import Recipes, declared, has_effect, is_number, searched, values_of
-from search.run.record import TrialRecord
+from search.run.record import LOST, TrialRecord
 
 METRICS = {"quality/best_fid": "best", "quality/fid": "last", "state/diverged": "diverged"}
 """Tags of the scalars whose last values are shown beside the parameters, and their names there."""
@@ -64,8 +64,7 @@ class Table:
 
     def end(self, trial: TrialRecord, at: float) -> summary_pb2.Summary.Value:
         """Return the summary with a trial's end: success or failure."""
-        lost = trial.state in ("diverged", "failed")
-        status = api_pb2.STATUS_FAILURE if lost else api_pb2.STATUS_SUCCESS
+        status = api_pb2.STATUS_FAILURE if trial.state in LOST else api_pb2.STATUS_SUCCESS
         info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
         return _summary(metadata.SESSION_END_INFO_TAG, plugin_data_pb2.HParamsPluginData(session_end_info=info))
 

@@ -14,23 +14,14 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from gan.terminal import one_line
 from search.cluster.watch import Use
-from search.report.text.formatting import (
-    NOTHING,
-    STATES,
-    duration,
-    kimg,
-    number,
-    one_line,
-    short,
-    state_label,
-)
+from search.report.text.formatting import NOTHING, STATES, STYLES, duration, kimg, number, short, state_label
 from search.run.record import FINAL, TrialRecord
 
 NARROW = 60
 """Below this many columns the table has only its most important columns."""
 
-STYLES = {"finished": "green", "running": "cyan", "diverged": "red", "failed": "red", "pending": "dim"}
 _DOT = " · "
 _WIDEST_RECIPE = 24
 _LEAST_ROWS = 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -27,8 +26,8 @@ from search.report.data.report_data import (
     spaces_of,
 )
 from search.run.journal import JOURNAL, read_events
-from search.run.owner import is_alive, read_owner
-from search.run.record import RESCORE_EVENTS, Rescore, SweepRecord, TrialRecord, fold
+from search.run.owner import is_driven
+from search.run.record import Rescore, SweepRecord, TrialRecord, fold, timed
 from search.run.retention import trial_bundle
 from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
 
@@ -41,7 +40,10 @@ def collect(run: Storage) -> ReportData:
     """
     events = _read_events(run)
     record = fold(events, run.uri)
-    saved = _saved_settings(run)
+    try:
+        saved = read_settings(run)
+    except InputError:
+        saved = {}  # The journal alone makes a report.
     settings = record.settings or saved.get("settings", {})
     state = _state(run, record)
     identity = saved.get("identity")
@@ -110,19 +112,10 @@ def _read_events(run: Storage) -> list[dict[str, Any]]:
     return [event for event in read_events(run) if fits_schema(event)]
 
 
-def _saved_settings(run: Storage) -> dict[str, Any]:
-    """Return the contents of sweep.yaml; nothing if it is damaged, as the journal alone makes a report."""
-    try:
-        return read_settings(run)
-    except InputError:
-        return {}
-
-
 def _state(run: Storage, record: SweepRecord) -> str:
     if record.ended == "finished":
         return "finished"
-    owner = read_owner(run)
-    return "running" if owner is not None and is_alive(owner) else "interrupted"
+    return "running" if is_driven(run) else "interrupted"
 
 
 def _planned(settings: dict[str, Any]) -> int:
@@ -207,18 +200,11 @@ def _losses(reports: list[dict[str, Any]]) -> list[tuple[float, float, float]]:
 
 
 def _evaluations(events: list[dict[str, Any]]) -> list[Evaluated]:
-    evaluations = []
-    spent = 0.0
-    begun = seen = None
-    for event in events:
-        now = float(event.get("time", 0.0))
-        if event["event"] == "sweep":
-            spent += seen - begun if begun is not None and seen is not None else 0.0
-            begun = now
-        elif event["event"] == "report" and event.get("fid") is not None and begun is not None:
-            evaluations.append(Evaluated(spent + now - begun, event["trial"], event["fid"]))
-        seen = seen if event["event"] in RESCORE_EVENTS else now
-    return evaluations
+    return [
+        Evaluated(seconds, event["trial"], event["fid"])
+        for event, seconds in timed(events)
+        if event["event"] == "report" and event.get("fid") is not None
+    ]
 
 
 def _improvements(record: SweepRecord) -> list[Improvement]:
@@ -262,14 +248,9 @@ def _budget(record: SweepRecord, total_kimg: float | None) -> Budget:
 
 def _overhead(record: SweepRecord) -> float | None:
     reports = [report for trial in record.trials.values() for report in trial.reports]
-
-    def spent(name: str) -> float:
-        values = [report.get(name) for report in reports]
-        # A damaged journal may hold anything.
-        return sum(seconds for seconds in values if isinstance(seconds, (int, float)) and 0 <= seconds < math.inf)
-
-    overhead, training = spent("eval_seconds") + spent("checkpoint_seconds"), spent("train_seconds")
-    return overhead / (overhead + training) if overhead + training else None
+    names = ("train_seconds", "eval_seconds", "checkpoint_seconds")
+    training, *others = (sum(report.get(name) or 0.0 for report in reports) for name in names)
+    return sum(others) / (sum(others) + training) if sum(others) + training else None
 
 
 def best_finalist(run: Storage) -> dict[str, Any] | None:
@@ -284,13 +265,6 @@ def best_finalist(run: Storage) -> dict[str, Any] | None:
         return None
     folder = run.child(FINALISTS)
     best = min((seed for seed in winner.seeds if seed.best_fid is not None), key=lambda seed: seed.best_fid or 0.0)
-    bundle, estimate = trial_bundle(folder, best.trial), winner.best_fid
-    return {
-        "name": winner.name,
-        "mean": estimate.mean,
-        "std_over_seeds": estimate.std,
-        "low": estimate.low,
-        "high": estimate.high,
-        "seeds": estimate.count,
-        "bundle": folder.child(bundle).uri if bundle else None,
-    }
+    bundle = trial_bundle(folder, best.trial)
+    place = folder.child(bundle).uri if bundle else None
+    return {"name": winner.name, **winner.best_fid.as_dict(), "bundle": place}

@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search.run.record import SweepRecord, TrialRecord
+from search.run.record import LOST, SweepRecord, TrialRecord
 
 CONFIDENCE = 0.95
+ESTIMATE = ("mean", "std_over_seeds", "low", "high", "seeds")
 _SAME = 1e-6
 """Two kimg that differ by less are the same moment."""
 
@@ -50,6 +51,10 @@ class Estimate:
         std = statistics.stdev(values)
         half = student(count - 1) * std / math.sqrt(count)
         return cls(mean, std, mean - half, mean + half, count)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the estimate from training seeds, as files and JSON have it."""
+        return dict(zip(ESTIMATE, (self.mean, self.std, self.low, self.high, self.count), strict=True))
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ class RecipeResult:
     @property
     def without_fid(self) -> int:
         """Number of trainings that ended before their first evaluation: they are in no mean."""
-        return sum(seed.best_fid is None and seed.state in ("diverged", "failed") for seed in self.seeds)
+        return sum(seed.best_fid is None and seed.state in LOST for seed in self.seeds)
 
     @property
     def median_seed(self) -> Seed | None:

@@ -10,9 +10,11 @@ import math
 from typing import Any
 
 _TEXT = {"trial", "recipe", "objective", "source", "state", "command", "reason", "cause"}
-_NUMBER = {"time", "kimg", "format", "fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread"}
+_MEASURED = {"fid", "best_fid", "best_kimg", "g_loss", "d_loss", "spread"}
+_MEASURED |= {"seconds", "train_seconds", "eval_seconds", "checkpoint_seconds"}
+_NUMBER = {"time", "kimg", "format"} | _MEASURED
 _MAPPING = {"params", "settings", "versions", "evaluation"}
-_NULLABLE = {"reason", "cause", "fid", "best_fid", "best_kimg", "seconds", "g_loss", "d_loss", "spread", "evaluation"}
+_NULLABLE = {"reason", "cause", "evaluation"} | _MEASURED
 
 
 def fits_schema(event: dict[str, Any]) -> bool:
@@ -26,15 +28,16 @@ def _fits(name: str, value: Any) -> bool:
     if name in _TEXT:
         return isinstance(value, str)
     if name in _NUMBER:
-        return _is_number(value)
+        return is_number(value)
     if name in _MAPPING:
         return isinstance(value, dict)
     return name != "curve" or (isinstance(value, list) and all(map(_is_point, value)))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_point(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(item is None or _is_number(item) for item in value)
+    return isinstance(value, list) and len(value) == 3 and all(item is None or is_number(item) for item in value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from gan.palette import SERIES
+from search.report.data.event_schema import is_number
 from search.report.data.report_data import ReportData, Row
 from search.report.text import formatting as text
 
@@ -72,7 +72,7 @@ def _parameter(data: ReportData, name: str) -> dict[str, Any]:
     """Return a parameter's axis: its scale and range, or its choices."""
     spaces = [space[name] for space in data.spaces.values() if name in space]
     values = [row.params[name] for row in data.rows if row.params and name in row.params]
-    if (spaces and all(isinstance(space, list) for space in spaces)) or not all(map(_is_number, values)):
+    if (spaces and all(isinstance(space, list) for space in spaces)) or not all(map(is_number, values)):
         choices = [value for space in spaces if isinstance(space, list) for value in space]
         return {"name": name, "log": False, "range": [], "choices": _choices([*choices, *values])}
     ranges = [space for space in spaces if isinstance(space, dict)]
@@ -83,22 +83,18 @@ def _parameter(data: ReportData, name: str) -> dict[str, Any]:
 
 def _choices(values: Iterable[Any]) -> list[str]:
     distinct = list(dict.fromkeys(value for value in values if isinstance(value, (str, int, float))))
-    if all(map(_is_number, distinct)):
+    if all(map(is_number, distinct)):
         distinct.sort()
     return list(dict.fromkeys(text.short(value) for value in distinct))
 
 
 def _value(value: Any) -> float | int | str | None:
-    return _number(value) if _is_number(value) else text.short(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return _number(value) if is_number(value) else text.short(value)
 
 
 def _number(value: Any) -> float | int | None:
     """Return a number that JSON can hold, rounded; None for anything else."""
-    if not _is_number(value):
+    if not is_number(value):
         return None
     return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
 

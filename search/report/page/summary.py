@@ -6,10 +6,11 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from gan.terminal import one_line
 from search.report.data.report_data import ReportData
 from search.report.text import formatting as text
+from search.run.record import LOST
 
-_ENDED_EARLY = ("diverged", "failed")
 _NUMBER = re.compile(r"[-+]?\d[\d.]*(e[-+]?\d+)?")
 _REASONS_SHOWN = 5
 
@@ -62,7 +63,7 @@ def why_no_winner(data: ReportData) -> str:
         return "The sweep has not begun a trial yet."
     if data.state == "running":
         return "No trial has been evaluated yet."
-    for state in _ENDED_EARLY:
+    for state in LOST:
         if data.counts.get(state) == trials:
             return (
                 f"All {trials} trials {state}, before a single evaluation." if trials > 1 else f"Its one trial {state}."
@@ -89,8 +90,8 @@ def reasons(data: ReportData) -> list[str]:
     """Return why trials diverged or failed, the most frequent reason first; numbers in them do not count."""
     groups: dict[str, list[str]] = {}
     for row in data.rows:
-        if row.state in _ENDED_EARLY and row.reason:
-            reason = f"{row.state}: {text.one_line(row.reason)}"
+        if row.state in LOST and row.reason:
+            reason = f"{row.state}: {one_line(row.reason)}"
             groups.setdefault(_NUMBER.sub("", reason), []).append(reason)
     largest = sorted(groups.values(), key=len, reverse=True)[:_REASONS_SHOWN]
     return [f"{len(group)} × {group[0]}" + (", or alike" if len(set(group)) > 1 else "") for group in largest]

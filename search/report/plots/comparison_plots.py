@@ -11,6 +11,7 @@ from search.report.data.report_data import ReportData, grid_path
 from search.report.plots.drawing import BAD, GROUND, INK, colours_of, picture, plain, scale
 from search.report.plots.sheets import Grid, draw_sheet, read_grid
 from search.report.text.formatting import kimg, number
+from search.run.record import LOST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +108,7 @@ def _mean(axes: Axes, place: int, recipe: RecipeResult, colour: str) -> None:
     assert best is not None
     for seed in recipe.seeds:
         if seed.best_fid is not None:
-            mark, shade = ("x", BAD) if seed.state in ("diverged", "failed") else ("o", colour)
+            mark, shade = ("x", BAD) if seed.state in LOST else ("o", colour)
             axes.plot(seed.best_fid, place + 0.17, mark, color=shade, markersize=5, alpha=0.8)
     if best.low is not None and best.high is not None:
         axes.plot([best.low, best.high], [place - 0.12] * 2, color=colour, linewidth=2.2, solid_capstyle="butt")

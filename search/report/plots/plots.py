@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.report.data.report_data import ReportData, Row
 from search.report.plots.drawing import BAD, INK, SERIES, SOFT, colours_of, picture, place_legend, plain, scale
+from search.run.record import LOST
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ def _fid(figure: Figure, data: ReportData) -> None:
         look: dict[str, Any] = {"color": colours[str(row.recipe)], "linewidth": 3.0 if why == "winner" else 1.5}
         look["linestyle"] = {"published": "--", "diverged": ":"}.get(why, "-")
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, **look)
-        if row.state in ("diverged", "failed"):
+        if row.state in LOST:
             axes.plot(*points[-1], "x", color=BAD, markersize=8, markeredgewidth=2, zorder=4)
         handles.append(Line2D([], [], label=f"{row.id} {row.recipe}, {why}", **look))
     if len(shown) < len(data.curves):

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from gan.plots.pictures import REAL
 from gan.storage.storage import Storage
+from gan.terminal import one_line
 from search.report.data.pictures import milestones, read_image
 from search.report.data.report_data import DIVERGED_SHOWN, ReportData, Row, grid_path
 from search.report.plots.drawing import BAD, GROUND, INK, SOFT
-from search.report.text.formatting import kimg, number, one_line
+from search.report.text.formatting import kimg, number
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -79,7 +80,7 @@ def _diverged(run: Storage, data: ReportData) -> list[Grid]:
         if row.best_kimg is not None and row.best_kimg < last:
             before = read_grid(run, grid_path(row.id, row.best_kimg), f"{name}: its best", _at_its_best(data, row))
         title = f"{name}: diverged at {kimg(last)} kimg"
-        after = read_grid(run, grid_path(row.id, last), title, one_line(row.reason), bad=True)
+        after = read_grid(run, grid_path(row.id, last), title, one_line(row.reason or ""), bad=True)
         if after is not None:
             grids += [before or Grid(None, f"{name}: not evaluated before"), after]
     return grids

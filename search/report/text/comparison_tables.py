@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gan.storage.storage import Storage
 from gan.terminal import table
-from search.report.data.comparison import CONFIDENCE, ComparisonResult, Difference, Estimate, RecipeResult
+from search.report.data.comparison import CONFIDENCE, ESTIMATE, ComparisonResult, Difference, Estimate, RecipeResult
 from search.report.data.report_data import ReportData
 from search.report.text.formatting import NOTHING, number
 
@@ -32,7 +32,6 @@ HEAD = (
 """Titles of the table that people read, in Markdown, terminal and page; `cells` returns a line of it."""
 
 _ESTIMATES = ("best_fid", "final_fid", "redrawn_fid")
-_ESTIMATE = ("mean", "std_over_seeds", "low", "high", "seeds")
 _DIFFERENCE = ("mean", "low", "high")
 
 
@@ -65,7 +64,8 @@ def as_json(comparison: ComparisonResult) -> dict[str, Any]:
 
 
 def _recipe_json(recipe: RecipeResult) -> dict[str, Any]:
-    estimates = {name: _estimate(getattr(recipe, name)) for name in _ESTIMATES}
+    known = {name: getattr(recipe, name) for name in _ESTIMATES}
+    estimates = {name: None if value is None else value.as_dict() for name, value in known.items()}
     if estimates["redrawn_fid"] is not None:
         estimates["redrawn_fid"]["std_over_draws"] = recipe.draws_std
     return {
@@ -81,13 +81,6 @@ def _recipe_json(recipe: RecipeResult) -> dict[str, Any]:
         "without_fid": recipe.without_fid,
         "trials": [vars(seed) for seed in recipe.seeds],
     }
-
-
-def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
-    if estimate is None:
-        return None
-    values = (estimate.mean, estimate.std, estimate.low, estimate.high, estimate.count)
-    return dict(zip(_ESTIMATE, values, strict=True))
 
 
 def as_csv(comparison: ComparisonResult, features: str | None) -> bytes:
@@ -112,7 +105,7 @@ def _flat(recipe: RecipeResult, features: str | None) -> dict[str, Any]:
     line |= {"features": features, "trainings": len(recipe.seeds)}
     line |= {name: values[name] for name in ("diverged", "failed", "without_fid")}
     for name in _ESTIMATES:
-        line |= {f"{name}_{key}": (values[name] or {}).get(key) for key in _ESTIMATE}
+        line |= {f"{name}_{key}": (values[name] or {}).get(key) for key in ESTIMATE}
     line["redrawn_fid_std_over_draws"] = recipe.draws_std
     return line | {f"behind_first_{key}": (values["behind_first"] or {}).get(key) for key in _DIFFERENCE}
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from gan.terminal import one_line
 from search.report.data.report_data import ReportData, Row
-from search.run.record import TIME_BUDGET
+from search.run.record import LOST, TIME_BUDGET
 
 NOTHING = "–"
 PAUSED, TO_COME = "paused", "to come"
 """Labels for people of two kinds of pending trials: half trained ones, and those that do not exist yet."""
 STATES = ("finished", "stopped", "diverged", "failed", "running", PAUSED, "pending", TO_COME)
 """All state labels, in the order in which they are listed."""
+STYLES = {"finished": "green", "running": "cyan", PAUSED: "yellow", "pending": "dim"} | dict.fromkeys(LOST, "red")
+"""State label → style of its line in a terminal."""
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -73,7 +76,7 @@ def state_of(row: Row) -> str:
 
 def reason_of(row: Row) -> str:
     """Write on one line why a trial ended, or where it goes on."""
-    return f"goes on from {kimg(row.kimg)} kimg" if state_of(row) == PAUSED else one_line(row.reason)
+    return f"goes on from {kimg(row.kimg)} kimg" if state_of(row) == PAUSED else one_line(row.reason or "")
 
 
 def state_counts(data: ReportData) -> dict[str, int]:
@@ -101,7 +104,3 @@ def span(seconds: float) -> str:
         if seconds and seconds % length == 0:
             return f"{seconds / length:g}{unit}"
     return f"{seconds:g}s"
-
-
-def one_line(text: str | None) -> str:
-    return " ".join((text or "").split())

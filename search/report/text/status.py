@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from rich.console import Console, Group
@@ -10,17 +10,16 @@ from rich.table import Table
 from rich.text import Text
 
 from gan.metric import FID
-from gan.storage.storage import Storage
-from search.report.data.collect import collect
+from gan.terminal import one_line
 from search.report.data.comparison import ComparisonResult
 from search.report.data.report_data import ReportData, Row
 from search.report.text import commands, comparison_tables
 from search.report.text.formatting import (
+    STYLES,
     counts,
     duration,
     kimg,
     number,
-    one_line,
     percent,
     reason_of,
     run_state,
@@ -33,42 +32,12 @@ _ENDLESS = 100_000
 ROWS = 40
 """Largest number of trials in the table; `--json` has all."""
 
-_TRIAL: tuple[str, ...] = (
-    "id",
-    "recipe",
-    "objective",
-    "source",
-    "state",
-    "params",
-    "kimg",
-    "fid",
-    "best_fid",
-    "best_kimg",
-)
-_TRIAL += ("reason", "seconds", "rescored_fid", "rescored_std")
+_TRIAL = [entry.name for entry in fields(Row) if entry.name not in ("rank", "spread", "seed")]
 """Fields of a trial in JSON."""
-
-_STYLES = {
-    "finished": "green",
-    "running": "cyan",
-    "diverged": "red",
-    "failed": "red",
-    "paused": "yellow",
-    "pending": "dim",
-}
-
-
-def status(run: Storage) -> dict[str, Any]:
-    """Return the state of a run, as `status --json` prints it; null where not known yet.
-
-    Raises:
-        InputError: this is no run, or one of a newer version.
-    """
-    return as_json(collect(run))
 
 
 def as_json(data: ReportData) -> dict[str, Any]:
-    """Return the contract of `status --json`."""
+    """Return the state of a run, as `status --json` prints it; null where not known yet."""
     return {
         "name": data.name,
         "state": data.state,
@@ -143,7 +112,7 @@ def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
         )
     for row in rows:
         cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
-        table.add_row(*cells, style=_STYLES.get(state_of(row), ""))
+        table.add_row(*cells, style=STYLES.get(state_of(row), ""))
     return table
 
 

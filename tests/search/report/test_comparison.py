@@ -17,8 +17,9 @@ from gan.storage.storage import Storage
 from search.report.build import build_report
 from search.report.data.collect import collect
 from search.report.data.comparison import ComparisonResult, Difference, Estimate
+from search.report.text import status
 from search.report.text.comparison_tables import as_json, as_markdown
-from search.report.text.status import plain, render, status
+from search.report.text.status import plain, render
 
 KIMG = 3.0
 TRAININGS: list[tuple[str, list[float | None], str]] = [  # recipe, FID at each kimg, state
@@ -205,7 +206,7 @@ def test_a_report_writes_tables_that_agree_and_plots(writer: Any) -> None:
 
 def test_status_shows_it_too_and_counts_what_is_planned(writer: Any) -> None:
     run = compare(writer, TRAININGS[:3])
-    result = status(run)
+    result = status.as_json(collect(run))
     assert result["comparison"]["winner"] == "wgan"
     assert [trial["state"] for trial in result["trials"]] == ["finished"] * 3 + ["pending"] * 3
     data = collect(run)
@@ -235,6 +236,6 @@ def test_finalists_are_shown_in_the_sweeps_report(writer: Any, run: Storage) -> 
     data = build_report(run)
     assert data.finalists is not None and data.finalists.winner is not None
     assert data.finalists.winner.name == "dcgan"
-    assert status(run)["finalists"]["recipes"][0]["name"] == "dcgan"
+    assert status.as_json(collect(run))["finalists"]["recipes"][0]["name"] == "dcgan"
     assert {"finalists_fid.png", "finalists_grids.png"} <= set(run.list("plots"))
     assert run.exists("finalists/compare.md")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -20,13 +21,17 @@ from gan.errors import InputError
 from gan.storage.storage import Storage
 from search.report.data.collect import collect
 from search.report.page.page import page
-from search.report.text.status import plain, show, status
+from search.report.text.status import as_json, plain, show
 from search.run.journal import JOURNAL
 from search.run.owner import OWNER, process_start
 from search.run.record import TIME_BUDGET
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
 TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std"]
+
+
+def status(run: Storage) -> dict[str, Any]:
+    return as_json(collect(run))
 
 
 def own(run: Storage, **changes: object) -> None:
@@ -200,8 +205,8 @@ def test_plain_lines_hide_nothing(run, capsys):
 def test_needs_neither_ray_nor_torch(run):
     code = (
         "import sys; from gan.storage.storage import Storage; from search.report.build import build_report\n"
-        "from search.report.text.status import status\n"
-        f"status(Storage({run.uri!r})); build_report(Storage({run.uri!r}))\n"
+        "from search.report.data.collect import collect; from search.report.text.status import as_json\n"
+        f"as_json(collect(Storage({run.uri!r}))); build_report(Storage({run.uri!r}))\n"
         "assert not {'ray', 'torch', 'optuna'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

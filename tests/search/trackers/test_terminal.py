@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from gan.metric import REFERENCE_INCEPTION
-from search.cluster.watch import ClusterWatch, Sample, Use
+from search.cluster.watch import ClusterWatch, Use
 from search.run.record import SweepRecord, TrialRecord
 from search.trackers.remaining_time import RemainingTime
 from search.trackers.terminal import Progress
@@ -57,7 +57,7 @@ def screen(progress: Progress, width: int, height: int = 24) -> list[str]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_screen_fits_and_tells_what_matters(width: int, capsys: pytest.CaptureFixture[str]) -> None:
-    watch = ClusterWatch(lambda: Sample(Use((2, 2), (1.5, 4), ({},) * 3), {}))
+    watch = ClusterWatch(lambda: Use((2, 2), (1.5, 4), ({},) * 3))
     watch.use = Use((2, 2), (1.5, 4), ({},) * 3)
     progress = Progress(record(*MANY), 40, watch=watch)
     progress._live = object()  # type: ignore[assignment]  # events go to the screen
@@ -210,9 +210,9 @@ def test_nodes_that_come_and_go_are_told_once() -> None:
     samples = [{"a": "10.0.0.1"}, {"a": "10.0.0.1", "b": "10.0.0.2"}, {"b": "10.0.0.2"}, {"b": "10.0.0.2"}]
     seen = iter(samples)
 
-    def look() -> Sample:
+    def look() -> Use:
         nodes = next(seen, samples[-1])
-        return Sample(Use((1, 2), (0, 0), ({},) * len(nodes)), nodes)
+        return Use((1, 2), (0, 0), ({},) * len(nodes), nodes)
 
     told: list[tuple[str, str]] = []
     with ClusterWatch(look, seconds=0.01) as watch:
@@ -222,11 +222,11 @@ def test_nodes_that_come_and_go_are_told_once() -> None:
                 break
             time.sleep(0.01)
     assert told == [("joined", "10.0.0.2"), ("lost", "10.0.0.1")]
-    assert watch.use == Use((1, 2), (0, 0), ({},))
+    assert watch.use == Use((1, 2), (0, 0), ({},), samples[-1])
 
 
 def test_a_cluster_that_does_not_answer_is_not_shown() -> None:
-    def look() -> Sample:
+    def look() -> Use:
         raise ConnectionError("the head is gone")
 
     with ClusterWatch(look, seconds=0.01) as watch:
