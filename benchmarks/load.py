@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from gan.storage.storage import Storage
-from search.run.follow import Follower
+from search.run.record import Follower
 
 FAR = 10_000
 TICK = os.sysconf("SC_CLK_TCK")

@@ -176,12 +176,12 @@ def study(run: Storage, trials: int) -> dict[str, float]:
     record = a_record()
     assert run.local_path is not None
     file = run.local_path / FILE
-    copy = open_file(file, run, record, {})
+    copy = open_file(file, run, record)
     began, spent = time.monotonic(), time.process_time()
     for number, (_, trial) in enumerate(made_up(trials)):
         record.trials[trial.id] = trial
         if number % BATCH == 0:
-            copy.update(record, {}, driven=True)
+            copy.update(record, driven=True)
     return {
         "processor_seconds": time.process_time() - spent,
         "seconds": time.monotonic() - began,

@@ -13,7 +13,7 @@ from gan.recipe.recipe import Recipe
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
 from search.plan.contestants import resolve
-from search.plan.spec import CompareSpec, Contestant
+from search.plan.spec import CompareSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord, TrialRecord
 from search.trials.context import RunContext
@@ -44,8 +44,7 @@ class Compare(Launch):
         return new + sum(not trial.final for trial in record.trials.values())
 
     def planner(self, record: SweepRecord, journal: Journal) -> FixedPlanner:
-        origins = self.spec.origins()
-        return FixedPlanner(self.plan.recipes, origins, self.spec.training_seeds(), record, journal)
+        return FixedPlanner(self.spec, self.plan.recipes, record, journal)
 
     def asha(self) -> Asha:
         return Asha([], math.inf)
@@ -61,24 +60,16 @@ class FixedPlanner(Planner):
     """Hands out a fixed list of trials: every recipe with every seed.
 
     Args:
+        spec: the comparison's settings.
         recipes: by name.
-        origins: by name; None for a shipped recipe.
-        seeds: each recipe is trained on all of them.
         record, journal: as `Planner` takes them.
     """
 
-    def __init__(
-        self,
-        recipes: dict[str, Recipe],
-        origins: dict[str, Contestant | None],
-        seeds: list[int],
-        record: SweepRecord,
-        journal: Journal,
-    ) -> None:
+    def __init__(self, spec: CompareSpec, recipes: dict[str, Recipe], record: SweepRecord, journal: Journal) -> None:
         super().__init__(record, journal)
         self._recipes = recipes
-        self._origins = origins
-        self._missing = missing(recipes, seeds, self.trials)
+        self._origins = spec.origins()
+        self._missing = missing(recipes, spec.training_seeds(), self.trials)
 
     def new_trial(self) -> TrialRecord | None:
         if not self._missing:

@@ -23,16 +23,14 @@ from gan.evaluation.assessment.page import write_assessment
 from gan.evaluation.assessment.rejudge import fresh_seed, judge
 from gan.evaluation.evaluator import Evaluator
 from gan.storage.storage import Storage
+from gan.terminal import Progress
 from search.report.build import build_report
 from search.report.data.collect import read_assessment
-from search.run.export import export_winner
+from search.run.bundles import export_winner, trial_bundle
 from search.run.journal import Journal
 from search.run.owner import Owner, require_free
 from search.run.record import Rescore, SweepRecord, TrialRecord, read_record
-from search.run.retention import trial_bundle
 from search.run.run_folder import EVIDENCE, kind_of, read_settings, warn_of_a_program
-
-Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,11 @@ class Rescoring:
             settings.get("crop"),
             features=features,
             weights=weights,
-            check_shape=lambda shape: self._require_shape(shape),
+            check_shape=self._require_shape,
             progress=packing,
         )
-        self._require_same_data(data, saved["identity"])
+        if data.content_hash != saved["identity"].get("data"):
+            raise InputError(f"{self.run.uri}: its data is not what it trained on; bring that back, or judge a bundle")
         return data, Evaluator.prepare(
             data,
             features=features or data.default_features,
@@ -126,10 +125,6 @@ class Rescoring:
         for finalist in self.finalists:
             if finalist.bundle.shape != shape:
                 raise InputError(f"{self.run.uri}: {finalist.trial.id} makes images of another shape than the data has")
-
-    def _require_same_data(self, data: DataSet, identity: dict[str, Any]) -> None:
-        if data.content_hash != identity.get("data"):
-            raise InputError(f"{self.run.uri}: its data is not what it trained on; bring that back, or judge a bundle")
 
     def perform(self, progress: Progress = lambda done, total: None) -> SweepRecord:
         """Judge each finalist, export the winner, look for copied training images among its samples, report anew.

@@ -161,7 +161,7 @@ def export(
     from gan.storage.storage import Storage
     from search.commands.launching import say_finalist
     from search.report.data.collect import best_finalist
-    from search.run.export import export_bundle
+    from search.run.bundles import export_bundle
     from search.run.run_folder import open_run
 
     formats = formats_of(onnx, pt2)

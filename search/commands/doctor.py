@@ -82,7 +82,7 @@ def examine(storage: str, address: str | None = None, *, start_ray: bool = False
     yield attempt("ray", partial(_ray, address) if start_ray or address else _ray_installed)
     yield attempt("optuna", _optuna)
     yield attempt("storage", partial(_storage, storage))
-    yield attempt("report", _report)
+    yield attempt("report", lambda: Check("report", "ok", f"matplotlib {require_package('matplotlib')}"))
     yield attempt("tensorboard", _tensorboard)
     yield _dashboard()
 
@@ -131,10 +131,6 @@ def _storage(storage: str) -> Check:
     # To the superuser every folder looks writable: only trying tells.
     with writing(storage), tempfile.TemporaryFile(dir=health.existing(folder)):
         return health.disk("storage", folder)
-
-
-def _report() -> Check:
-    return Check("report", "ok", f"matplotlib {require_package('matplotlib')}")
 
 
 def _tensorboard() -> Check:

@@ -42,7 +42,7 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
     from search.report.build import build_report
     from search.report.data.collect import best_finalist
     from search.report.text.status import state_line
-    from search.run.export import GENERATOR, export_winner
+    from search.run.bundles import GENERATOR, export_winner
 
     best = export_winner(run)
     data = build_report(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -26,7 +26,7 @@ def tensorboard(run: Run, storage: Stored = "results", port: Port = 0, json: Jso
     from search.run.run_folder import open_run
     from search.trackers.serving import serve_tensorboard
 
-    serve_tensorboard(open_run(run, storage), port, _announce("TensorBoard", json))
+    serve_tensorboard(open_run(run, storage), port, partial(_announce, "TensorBoard", json))
 
 
 def dashboard(run: Run, storage: Stored = "results", port: Port = 0, json: Json = False) -> None:
@@ -39,16 +39,12 @@ def dashboard(run: Run, storage: Stored = "results", port: Port = 0, json: Json 
     from search.run.run_folder import open_run
     from search.trackers.serving import serve_dashboard
 
-    serve_dashboard(open_run(run, storage), port, _announce("optuna-dashboard", json))
+    serve_dashboard(open_run(run, storage), port, partial(_announce, "optuna-dashboard", json))
 
 
-def _announce(server: str, json: bool) -> Callable[[str], None]:
-    """Return a function that prints where a server answers."""
-
-    def announce(address: str) -> None:
-        if json:
-            emit({"address": address})
-        else:
-            say(f"{server} at {address} (Ctrl-C ends it)")
-
-    return announce
+def _announce(server: str, json: bool, address: str) -> None:
+    """Print where a server answers."""
+    if json:
+        emit({"address": address})
+    else:
+        say(f"{server} at {address} (Ctrl-C ends it)")

@@ -46,14 +46,11 @@ class Plan:
 
     def identity(self) -> dict[str, object]:
         """Return what identifies this run: settings, resolved recipes, the data's content."""
-        return {**self.spec.identity(), "recipes": self.recipes_as_dicts(), "data": self.data.content_hash}
-
-    def recipes_as_dicts(self) -> dict[str, dict[str, object]]:
-        """Return the resolved recipes by name, as plain values: {"settings", "space"}."""
-        return {
+        resolved = {
             name: {"settings": recipe.settings, "space": recipe.space_as_dict()}
             for name, recipe in self.recipes.items()
         }
+        return {**self.spec.identity(), "recipes": resolved, "data": self.data.content_hash}
 
 
 def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | None = None) -> Plan:

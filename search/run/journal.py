@@ -53,10 +53,6 @@ class Journal:
         self._allowed = allowed
         self._begun = False
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Tune pickles objects that hold a journal, with its own state, which nothing here reads.
-        return Journal, (self._storage,)
-
     def append(self, event: str, **fields: Any) -> None:
         """Write one event; it is on storage when this returns."""
         self.append_all([(event, fields)])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gan.errors import InputError
 from gan.storage.storage import Storage
-from search.run.journal import FORMAT, read_events
+from search.run.journal import FORMAT, JOURNAL, read_events
 from search.run.outcome import Outcome
 
 RESCORE_EVENTS = ("rescore", "rescored")
@@ -23,6 +24,9 @@ FINAL = ("finished", "stopped", "diverged", "failed")
 """States of a trial that is never trained again."""
 LOST = ("diverged", "failed")
 """Those of them whose settings or machine ended the training."""
+
+_TRIAL_EVENTS = ("trial", "start", "report", "retry", "verdict")
+"""Events of a trial, as a `search.trackers.trackers.Listener` is called with."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class SweepRecord:
     Attributes:
         settings: the resolved spec of the last launch.
         trials: by id, in order of creation.
+        times: (trial, "start" or "verdict") → when, in seconds since 1970; of several starts the first counts.
         wall_seconds: the time of all launches together.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
         cause: `TIME_BUDGET` if that ended the last launch, else None.
@@ -152,7 +157,7 @@ class SweepRecord:
     versions: dict[str, str] = field(default_factory=dict)
     command: str = ""
     trials: dict[str, TrialRecord] = field(default_factory=dict)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    times: dict[tuple[str, str], float] = field(default_factory=dict)
     wall_seconds: float = 0.0
     ended: str | None = None
     cause: str | None = None
@@ -229,8 +234,8 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
         record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
     elif event.get("trial") in record.trials:
         _apply_to_trial(record.trials[event["trial"]], kind, event)
-    if kind not in ("trial", "report"):
-        record.events.append(event)
+        if kind in ("start", "verdict") and event.get("time"):
+            record.times.setdefault((event["trial"], kind), event["time"])
 
 
 def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
@@ -261,3 +266,43 @@ def _apply_to_trial(trial: TrialRecord, kind: str, event: dict[str, Any]) -> Non
     elif kind == "rescore":
         new = Rescore(**{entry.name: event[entry.name] for entry in fields(Rescore)})
         trial.rescores = [old for old in trial.rescores if not old.is_like(new.evaluation)] + [new]
+
+
+class Follower:
+    """Replays a run's events: first the past ones, then new ones. The driver may be another process, or have ended.
+
+    Args:
+        run: the run's folder; its journal need not exist yet.
+
+    Attributes:
+        record: the run, as far as its journal was read.
+    """
+
+    def __init__(self, run: Storage) -> None:
+        self.record = SweepRecord()
+        self._run = run
+        self._read = 0
+        self._size: tuple[int, Any] | None = None
+
+    def news(self) -> Iterator[tuple[str, TrialRecord, float]]:
+        """Yield the events since the last call, in order: (event, trial, time).
+
+        Raises:
+            InputError: the journal is of a newer version, or another one has taken its place.
+        """
+        for event in self._unread():
+            apply(self.record, event, self._run.uri)
+            if event["event"] in _TRIAL_EVENTS and event.get("trial") in self.record.trials:
+                at = float(event.get("time") or time.time())
+                yield event["event"], self.record.trials[event["trial"]], at
+
+    def _unread(self) -> list[dict[str, Any]]:
+        info = self._run.filesystem.get_file_info(f"{self._run.root}/{JOURNAL}")
+        size = (info.size, info.mtime_ns) if info.is_file else None
+        if size is None or size == self._size:
+            return []
+        events = read_events(self._run)
+        if len(events) < self._read:
+            raise InputError(f"{self._run.uri}/{JOURNAL}: was replaced by another; start this command again")
+        unread, self._read, self._size = events[self._read :], len(events), size
+        return unread

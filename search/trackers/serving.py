@@ -20,10 +20,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from gan.errors import InputError
 from gan.storage.storage import Storage
 from gan.terminal import one_line
-from search.run.follow import Follower
 from search.run.journal import JOURNAL
 from search.run.owner import is_driven
-from search.run.record import SweepRecord, read_record
+from search.run.record import Follower, SweepRecord, read_record
 from search.trackers.tensorboard import EventFiles
 
 HOST = "127.0.0.1"
@@ -103,10 +102,13 @@ def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
         InputError: optuna-dashboard is not installed, the run has nothing to show yet, or the port is taken.
     """
     record, follower = _read(run), Follower(run)
-    make_app = _import_dashboard()
+    try:
+        import optuna_dashboard
+    except ImportError:
+        raise InputError("optuna-dashboard is not installed: pip install 'gan-search[dashboard]'") from None
     import optuna
 
-    from search.trackers.study import StudyCopy, times_of
+    from search.trackers.study import StudyCopy
 
     # It reports every study that is created, and every parameter that has too few trials to be judged.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -117,23 +119,14 @@ def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
     def update() -> None:
         for _ in follower.news():
             pass
-        copy.update(follower.record, times_of(follower.record), driven=is_driven(run))
+        copy.update(follower.record, driven=is_driven(run))
 
     with _polls(run) as polls:
         update()
-        with _http_server(make_app(storage), port) as address:
+        with _http_server(optuna_dashboard.wsgi(storage), port) as address:
             announce(address)
             for _ in polls:
                 update()
-
-
-def _import_dashboard() -> Callable[[Any], Any]:
-    try:
-        from optuna_dashboard import wsgi
-    except ImportError:
-        raise InputError("optuna-dashboard is not installed: pip install 'gan-search[dashboard]'") from None
-    make_app: Callable[[Any], Any] = wsgi
-    return make_app
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):

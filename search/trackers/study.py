@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -39,9 +39,6 @@ STATES = {
     "diverged": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-
-Times: TypeAlias = Mapping[tuple[str, str], float]
-"""(trial, "start" or "verdict") → when, in seconds since 1970."""
 
 _TRIAL = "trial"
 _SECONDS = 1.0
@@ -99,12 +96,11 @@ class StudyCopy:
                 self._storage.set_study_user_attr(study, key, value)
         return study
 
-    def update(self, record: SweepRecord, times: Times, *, driven: bool) -> None:
+    def update(self, record: SweepRecord, *, driven: bool) -> None:
         """Write what has changed since the last call.
 
         Args:
             record: of the run. Its driver may change it meanwhile: the next call writes the rest.
-            times: of its trials, as far as they are known.
             driven: whether a driver is at work; without one a running trial is shown as waiting.
 
         Raises:
@@ -121,10 +117,11 @@ class StudyCopy:
             if trial.id in self._numbers:
                 self._change(self._numbers[trial.id], snapshot)
             else:
-                self._numbers[trial.id] = self._storage.create_new_trial(self._study, self._frozen(snapshot, times))
+                new = self._frozen(snapshot, record.times)
+                self._numbers[trial.id] = self._storage.create_new_trial(self._study, new)
             self._written[trial.id] = (state, snapshot.kimg)
 
-    def _frozen(self, trial: TrialRecord, times: Times) -> FrozenTrial:
+    def _frozen(self, trial: TrialRecord, times: dict[tuple[str, str], float]) -> FrozenTrial:
         """Return a trial that the copy does not have yet."""
         state, params = _state(trial), self._parameters(trial)
         frozen = create_trial(
@@ -233,17 +230,10 @@ def _attributes(trial: TrialRecord) -> dict[str, Any]:
     return attributes
 
 
-def times_of(record: SweepRecord) -> dict[tuple[str, str], float]:
-    """Return when each trial began and ended, as the journal has it."""
-    events = [event for event in record.events if event["event"] in ("start", "verdict") and event.get("time")]
-    # Of several starts the first counts, so it comes last here.
-    return {(event[_TRIAL], event["event"]): event["time"] for event in reversed(events)}
-
-
 # ---- the file beside a running sweep
 
 
-def open_file(path: Path, run: Storage, record: SweepRecord, times: Times) -> StudyCopy:
+def open_file(path: Path, run: Storage, record: SweepRecord) -> StudyCopy:
     """Return the copy in a file, up to date: continued if it agrees with the journal, else made anew."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -251,7 +241,7 @@ def open_file(path: Path, run: Storage, record: SweepRecord, times: Times) -> St
         # A process that holds the lock for longer was killed while it held it.
         lock = JournalFileSymlinkLock(str(path), grace_period=_LOCK_SECONDS)
         copy = StudyCopy(JournalStorage(JournalFileBackend(str(path), lock_obj=lock)), run, record)
-        copy.update(record, times, driven=True)
+        copy.update(record, driven=True)
         return copy
 
     try:
@@ -287,7 +277,6 @@ class StudyFile:
         self._run = run
         self._path = run.local_path / FILE
         self._record = record
-        self._times = times_of(record)
         self._closing = threading.Event()
         self._abandoned = False
         self._problem: str | None = None
@@ -296,7 +285,7 @@ class StudyFile:
 
     def __call__(self, event: str, trial: TrialRecord) -> None:
         """Note the time; the thread finds out what has changed. Raise OSError if it could not be written, once."""
-        self._times.setdefault((trial.id, event), time.time())
+        self._record.times.setdefault((trial.id, event), time.time())
         if self._problem is not None:
             problem, self._problem = self._problem, None
             raise OSError(f"{FILE} could not be written: {problem}")
@@ -317,8 +306,8 @@ class StudyFile:
         while not self._abandoned:
             closing = self._closing.is_set()
             try:
-                copy = copy or open_file(self._path, self._run, self._record, self._times)
-                copy.update(self._record, self._times, driven=not closing)
+                copy = copy or open_file(self._path, self._run, self._record)
+                copy.update(self._record, driven=not closing)
             except Exception as error:
                 self._problem = f"{type(error).__name__}: {error}"
                 copy = None

@@ -22,8 +22,7 @@ from tensorboard.plugins.text import metadata as text_metadata
 from gan.storage.storage import Storage
 from search.report.data.report_data import grid_path
 from search.run.active_parameters import recipes_of
-from search.run.follow import Follower
-from search.run.record import SweepRecord, TrialRecord
+from search.run.record import Follower, SweepRecord, TrialRecord
 from search.trackers.event_files import EventFolder, Value
 from search.trackers.hparams import Table
 

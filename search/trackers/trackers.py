@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gan.storage.storage import Storage
-from search.run.record import SweepRecord
-from search.trackers.listener import Listener
+from search.run.record import SweepRecord, TrialRecord
 from search.trackers.study import StudyFile
 from search.trackers.tensorboard import TensorBoard
+
+Listener = Callable[[str, TrialRecord], None]
+"""Called with "trial", "start", "report", "retry" or "verdict", and the trial."""
 
 
 @contextmanager

@@ -29,10 +29,10 @@ from search.cluster.gpu_share import with_measured_share
 from search.cluster.nodes import check_nodes
 from search.plan.preflight import Plan, preflight
 from search.plan.spec import RunSpec, validate
+from search.run.bundles import apply_retention
 from search.run.journal import FORMAT, JOURNAL, Journal
 from search.run.owner import Owner
 from search.run.record import TIME_BUDGET, SweepRecord, read_record
-from search.run.retention import apply_retention
 from search.run.run_folder import (
     SETTINGS,
     kind_of,

@@ -19,11 +19,11 @@ from gan.terminal import one_line
 from gan.training.report import Report
 from search.cluster.lost_workers import describe_failure
 from search.cluster.watch import ClusterWatch
+from search.run.bundles import apply_retention
 from search.run.outcome import Outcome
 from search.run.owner import Owner
 from search.run.record import TrialRecord
-from search.run.retention import apply_retention
-from search.trackers.listener import Listener
+from search.trackers.trackers import Listener
 from search.trials.context import RunContext
 from search.trials.planner import Planner
 from search.trials.scheduler import AshaScheduler

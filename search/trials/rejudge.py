@@ -9,8 +9,8 @@ import ray
 from gan.evaluation.assessment.rejudge import fresh_seed, rejudge_bundle
 from gan.storage.storage import Storage
 from gan.terminal import progress_bar
+from search.run.bundles import trial_bundle
 from search.run.record import SweepRecord
-from search.run.retention import trial_bundle
 from search.trials.context import RunContext
 from search.trials.launch import SweepHalted
 

@@ -40,6 +40,8 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
         stopped: our trial id → the reason.
     """
 
+    _metric = METRIC
+
     def __init__(self, asha: Asha, futility: Futility | None, record: SweepRecord, total_kimg: float) -> None:
         super().__init__()
         self.asha = asha
@@ -50,13 +52,6 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
             for report in trial.reports:
                 if not report["diverged"]:
                     self._judge(trial.id, report["kimg"], report["score"])
-
-    @property
-    def metric(self) -> str:
-        return METRIC
-
-    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        return True
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         if result["outcome"]:

@@ -13,7 +13,7 @@ from gan.storage.storage import Storage
 from search.run.journal import FORMAT, Journal, read_events
 from search.run.record import SweepRecord, apply, read_record
 from search.run.run_folder import write_settings
-from search.trackers.listener import Listener
+from search.trackers.trackers import Listener
 
 KIMG, INTERVAL = 6.0, 1.0
 RECIPES = ("dcgan", "l2", "wgan")

@@ -23,10 +23,10 @@ from gan.terminal import run_app
 from search import rescore
 from search.commands.app import app
 from search.report.data.collect import collect
+from search.run.bundles import apply_retention
 from search.run.journal import FORMAT, JOURNAL, read_events
 from search.run.owner import OWNER, process_start
 from search.run.record import read_record
-from search.run.retention import apply_retention
 
 # As the sweep measured them; the generators themselves are in another order: the first makes one grey.
 SWEPT = {"t0000": 10.0, "t0001": 20.0, "t0002": 30.0}

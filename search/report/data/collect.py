@@ -25,10 +25,10 @@ from search.report.data.report_data import (
     Row,
     spaces_of,
 )
+from search.run.bundles import trial_bundle
 from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_driven
 from search.run.record import Rescore, SweepRecord, TrialRecord, fold, timed
-from search.run.retention import trial_bundle
 from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
 
 

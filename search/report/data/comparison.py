@@ -141,7 +141,6 @@ class RecipeResult:
     objective: str
     source: str
     params: dict[str, Any]
-    settings: dict[str, Any]
     seeds: list[Seed]
     best_fid: Estimate | None
     final_fid: Estimate | None
@@ -183,7 +182,6 @@ class ComparisonResult:
         recipes: best first.
     """
 
-    name: str
     uri: str
     state: str
     kimg: float
@@ -206,7 +204,6 @@ def comparison_result(record: SweepRecord, uri: str, state: str) -> ComparisonRe
     trials = list(record.trials.values())
     recipes = [_recipe([trial for trial in trials if trial.recipe == name], settings["kimg"]) for name in names]
     return ComparisonResult(
-        name=settings["name"],
         uri=uri,
         state=state,
         kimg=settings["kimg"],
@@ -226,7 +223,6 @@ def _recipe(trials: list[TrialRecord], kimg: float) -> RecipeResult:
         objective=first.objective,
         source=first.source,
         params=first.params,
-        settings=first.settings,
         seeds=seeds,
         best_fid=Estimate.of(_known(seed.best_fid for seed in seeds)),
         final_fid=Estimate.of(_known(seed.final_fid for seed in seeds)),

@@ -11,7 +11,7 @@ from PIL import Image
 from gan.evaluation.assessment.lines import PICTURE
 from gan.storage.storage import Storage
 from search.report.data.report_data import ReportData, Row, grid_path
-from search.run.retention import trial_bundle
+from search.run.bundles import trial_bundle
 from search.run.run_folder import EVIDENCE
 
 LARGEST = 1088

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.study import Study
-    from optuna.trial import FrozenTrial
 
 FEWEST = 12
 """With fewer trials of a recipe, nothing is measured."""
@@ -169,13 +168,9 @@ def _chance(
         if clock() > end:
             return None
         shuffle(scores)
-        for name, value in evaluator.evaluate(study, target=_by_number(scores)).items():
+        for name, value in evaluator.evaluate(study, target=lambda trial: scores[trial.number]).items():
             largest[name] = max(value, largest.get(name, 0.0))
     return largest
-
-
-def _by_number(scores: list[float]) -> Callable[[FrozenTrial], float]:
-    return lambda trial: scores[trial.number]
 
 
 def _study(rows: list[Row], known: dict[str, BaseDistribution]) -> Study:

@@ -12,11 +12,8 @@ PROGRAM = "gan-search"
 
 def use(data: ReportData) -> str:
     """Return the commands that export the winner and sample it."""
-    return f"{export(data)}\n{PROGRAM} sample my-generator -n 64 --seed 0 --grid --out samples.png"
-
-
-def export(data: ReportData) -> str:
-    return f"{PROGRAM} export {shlex.quote(data.uri)} --out my-generator"
+    export = f"{PROGRAM} export {shlex.quote(data.uri)} --out my-generator"
+    return f"{export}\n{PROGRAM} sample my-generator -n 64 --seed 0 --grid --out samples.png"
 
 
 def resume(data: ReportData, more: int = 0) -> str:

@@ -58,11 +58,6 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def params(values: dict[str, Any] | None) -> str:
-    """Write settings on one line."""
-    return " · ".join(f"{name} {short(value)}" for name, value in (values or {}).items())
-
-
 def state_label(state: str, kimg: float | None, *, exists: bool = True) -> str:
     """Return a trial's state for people, with two more labels for pending trials."""
     if state != "pending":

@@ -27,9 +27,7 @@ def spec(*recipes: Any, **more: Any) -> CompareSpec:
 
 
 def roster(made: CompareSpec, run: Storage, record: SweepRecord | None = None) -> FixedPlanner:
-    return FixedPlanner(
-        made.load_recipes(), made.origins(), made.training_seeds(), record or SweepRecord(), Journal(run)
-    )
+    return FixedPlanner(made, made.load_recipes(), record or SweepRecord(), Journal(run))
 
 
 def handed(planner: FixedPlanner) -> list[tuple[str, str, int]]:

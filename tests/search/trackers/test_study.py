@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gan.storage.storage import Storage
 from search.run.record import SweepRecord, read_record
 from search.trackers import study
-from search.trackers.study import FILE, StudyCopy, StudyFile, distributions, times_of
+from search.trackers.study import FILE, StudyCopy, StudyFile, distributions
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_run_whose_settings_are_damaged_is_told_from_its_trials(copied: Storag
     copied.write_bytes("sweep.yaml", b"identity: {recipes: {dcg")
     record = read_record(copied)
     storage = InMemoryStorage()
-    StudyCopy(storage, copied, record).update(record, times_of(record), driven=False)
+    StudyCopy(storage, copied, record).update(record, driven=False)
     known = {trial.user_attrs["trial"]: trial.params for trial in storage.get_all_trials(0)}
     assert known["t0005"] == {"recipe": "wgan", "lr_g": 1e-4 * 7, "lr_d": 3e-4, "clip": 0.1, "n_critic": 2}
 

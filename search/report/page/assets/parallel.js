@@ -54,8 +54,7 @@ function parallelAxes(trials) {
       name: parameter.name,
       value: (trial) => (parameter.choices ? trial.shown[parameter.name] : trial.params[parameter.name]),
       scale: (values, range) => parameterScale(parameter, values, range),
-    }))
-    .filter((axis) => trials.some((trial) => axis.value(trial) !== undefined));
+    }));
   const recipes = chosenRecipes().map((place) => DATA.recipes[place]);
   if (recipes.length > 1) axes.unshift({ name: "recipe", value: (trial) => DATA.recipes[trial.recipe], scale: (_, range) => choiceScale(recipes, range) });
   axes.push({ name: `best ${DATA.short}`, value: (trial) => trial.best ?? undefined, scale: measuredScale });

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gan.storage.storage import Storage
+from search.run.bundles import apply_retention, trial_bundle
 from search.run.record import SweepRecord, TrialRecord
-from search.run.retention import apply_retention, trial_bundle
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""The bundles of a run: which of them stay, and copies of the best.
+
+Those of the whole sweep's best K trials stay, and what running trials need. After a re-scoring the winner's bundle
+stays too, even if the winner is not among the K by the sweep's own numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gan.bundle.files import copy_bundle, is_bundle
+from gan.errors import InputError
+from gan.metric import metric_of
+from gan.settings import to_images
+from gan.storage.storage import Storage, require_empty
+from search.run.record import SweepRecord, TrialRecord, read_record
+
+BEST = "best"
+GENERATOR = "generator"
+"""Folder of a run's winner, exported when a sweep ends."""
+
+_TRIES = 5
+
+
+def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | None:
+    """Return the path, within the run, of a trial's best bundle; None if it has none.
+
+    Args:
+        kimg: when it was the best. There may be another bundle, from a process that was cut off before it reported.
+    """
+    kept = f"{BEST}/{trial}"
+    if is_bundle(run.child(kept)):
+        return kept
+    folder = run.child(f"trials/{trial}")
+    names = [name for name in folder.list() if name.startswith("best-")]
+    wanted = None if kimg is None else f"best-{to_images(kimg):09d}"
+    whole = [name for name in sorted(names, key=lambda name: (name == wanted, name)) if is_bundle(folder.child(name))]
+    return f"trials/{trial}/{whole[-1]}" if whole else None
+
+
+def apply_retention(run: Storage, record: SweepRecord, trial: TrialRecord, top_k: int) -> None:
+    """After a trial's verdict: keep its bundle if it is among the best, delete what is not needed.
+
+    The order matters: first the bundle is copied to `best/`, then the trial's own files and other bundles are deleted.
+    A sweep that is killed in between has its best K, and may do this again.
+    """
+    finals = [final for final in record.ranked() if final.final]
+    # The best by a re-scoring may not be among the best by the search's own numbers.
+    rescored = {best.id for best in record.by_evidence()[:1] if record.rescored(best) is not None}
+    winners = {winner.id for winner in finals[:top_k]} | rescored
+    bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
+    if trial.id in winners and bundle is not None and bundle.startswith("trials/"):
+        copy_bundle(run.child(bundle), run.child(f"{BEST}/{trial.id}"))
+    folder = run.child(f"trials/{trial.id}")
+    for name in folder.list():
+        if name == "checkpoints" or name.startswith("best-"):
+            folder.delete(name)
+    for name in run.list(BEST):
+        if name not in winners:
+            run.delete(f"{BEST}/{name}")
+
+
+def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str, Any]:
+    """Copy the bundle of the `rank`-th best trial; return {"bundle", "trial", "best_fid", "metric", "rescored"}.
+
+    Re-scored trials come first, ranked by their new scores; `rescored` is null for the others.
+
+    Raises:
+        InputError: no such trial or its bundle was not kept, or the destination holds something.
+    """
+    record = read_record(run)
+    ranked = record.by_evidence()
+    if not ranked:
+        raise InputError(f"{run.uri}: no trial has a FID yet, so there is no generator to export")
+    if rank > len(ranked):
+        raise InputError(f"--rank {rank}: {run.uri} has {len(ranked)} ranked trials")
+    trial = ranked[rank - 1]
+    rescore = record.rescored(trial)
+    facts = None if rescore is None else {"rescored": rescore.as_dict()}
+    require_empty(destination)
+    for _ in range(_TRIES):
+        bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
+        if bundle is None:
+            break
+        try:
+            copy_bundle(run.child(bundle), destination, facts)
+        except FileNotFoundError:
+            # The run goes on, and has just replaced it by a better one.
+            continue
+        return {
+            "bundle": destination.uri,
+            "trial": trial.id,
+            "best_fid": trial.best_fid,
+            "metric": metric_of(record.evaluation),
+            "rescored": None if rescore is None else rescore.as_dict(),
+        }
+    raise InputError(
+        f"--rank {rank}: the bundle of {trial.id} was not kept (a run keeps its best --top-k); choose a lower rank"
+    )
+
+
+def export_winner(run: Storage) -> dict[str, Any] | None:
+    """Put the best generator so far into the run's own `generator/`; None if there is none."""
+    ranked = read_record(run).by_evidence()
+    if not ranked or trial_bundle(run, ranked[0].id) is None:
+        return None
+    run.delete(GENERATOR)
+    return export_bundle(run, run.child(GENERATOR))
