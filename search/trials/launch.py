@@ -164,9 +164,7 @@ class Launch(ABC):
             check_nodes(spec, self.plan.data.content_hash)
             if self.spec.gpus_per_trial == "auto" and spec.gpus and spec.device != "cpu":
                 spec = with_measured_share(spec, self.plan.recipes, evaluator)
-            for caveat in (self.plan.data.caveat(), evaluator.caveat()):
-                if caveat is not None:
-                    warn(caveat)
+            warn(self.plan.data.caveat(), evaluator.caveat())
             return self.run_connected(spec, evaluator, on_shutdown)
 
     def run_connected(self, spec: RunSpec, evaluator: Evaluator, on_shutdown: OnShutdown) -> SweepRecord:

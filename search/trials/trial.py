@@ -86,8 +86,9 @@ def train_trial(config: dict[str, Any], context: TrialContext) -> None:
     """
     # A reused worker process has the thread count of its last trial.
     torch.set_num_threads(context.threads)
+    on_gpu = context.gpus > 0 and (context.device == "auto" or context.device.startswith("cuda"))
     try:
-        if context.gpus and (context.device == "auto" or context.device.startswith("cuda")):
+        if on_gpu:
             _require_gpu(context.gpus)
             # An allocation beyond the share fails, instead of taking memory from the neighbours.
             torch.cuda.set_per_process_memory_fraction(min(1.0, context.gpus))
@@ -96,7 +97,8 @@ def train_trial(config: dict[str, Any], context: TrialContext) -> None:
         out_of_memory = _as_out_of_memory(error)
         if out_of_memory is None:
             raise
-        if not isinstance(out_of_memory, (OutOfMemory, torch.OutOfMemoryError)):
+        # A GPU's memory is the trial's own share. A CPU's is the node's, and its neighbours may have filled it.
+        if not isinstance(out_of_memory, (OutOfMemory, torch.OutOfMemoryError) if on_gpu else torch.OutOfMemoryError):
             _require_node_memory(error)
         _give_up(config, Outcome.INFEASIBLE, f"out of memory: {_first_line(out_of_memory)}")
     except (InputError, OSError) as error:

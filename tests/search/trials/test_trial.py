@@ -21,7 +21,9 @@ def context(gpus: float = 0.0, device: str = "cpu") -> Any:
     return SimpleNamespace(gpus=gpus, device=device, threads=torch.get_num_threads())
 
 
-def train(monkeypatch: pytest.MonkeyPatch, error: Exception, free: int | None = 1 << 50) -> dict[str, Any]:
+def train(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, free: int | None = 1 << 50, gpus: float = 0.0
+) -> dict[str, Any]:
     """Return the last report of a trial whose training raises an error on a node with so much free memory."""
     reports: list[dict[str, Any]] = []
 
@@ -32,7 +34,9 @@ def train(monkeypatch: pytest.MonkeyPatch, error: Exception, free: int | None = 
     monkeypatch.setattr(trial.tune, "report", reports.append)
     monkeypatch.setattr(trial, "free_memory", lambda device: free)
     monkeypatch.setattr(trial.ray.util, "get_node_ip_address", lambda: "10.0.0.7")
-    trial.train_trial(CONFIG, context())
+    monkeypatch.setattr(trial, "_require_gpu", lambda share: None)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share: None)
+    trial.train_trial(CONFIG, context(gpus, "auto" if gpus else "cpu"))
     (report,) = reports
     return report
 
@@ -54,7 +58,7 @@ def test_settings_that_do_not_fit_are_infeasible(
     assert report["score"] == 1e9 and report["kimg"] == 0
 
 
-@pytest.mark.parametrize("error", [MemoryError(), CPU_ALLOCATION])
+@pytest.mark.parametrize("error", [MemoryError(), CPU_ALLOCATION, OutOfMemory("the weights take 9 GiB")])
 def test_a_node_without_memory_is_not_the_settings_fault(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(trial.NodeOutOfMemory, match=r"node 10\.0\.0\.7 has 0\.5 GiB left"):
         train(monkeypatch, error, free=1 << 29)
@@ -63,7 +67,7 @@ def test_a_node_without_memory_is_not_the_settings_fault(error: Exception, monke
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), OutOfMemory("the weights take 9 GiB")])
 def test_the_nodes_memory_says_nothing_about_a_gpus(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train(monkeypatch, error, free=0)["outcome"] == Outcome.INFEASIBLE
+    assert train(monkeypatch, error, free=0, gpus=0.5)["outcome"] == Outcome.INFEASIBLE
 
 
 def test_a_trial_frees_its_memory_before_the_nodes_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
