@@ -10,13 +10,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gan.storage.lock import lock, locked_file
 from gan.terminal import note
-
-if TYPE_CHECKING:
-    from search.plan.spec import RunSpec
+from search.plan.spec import RunSpec
 
 CONTROL = "nvidia-cuda-mps-control"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"

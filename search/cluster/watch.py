@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -44,8 +45,7 @@ class ClusterWatch:
         self._look = look or look_at_ray
         self._seconds = seconds
         self._addresses: Mapping[str, str] | None = None
-        self._changes: list[tuple[str, str]] = []
-        self._lock = threading.Lock()
+        self._changes: deque[tuple[str, str]] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, name="cluster watch", daemon=True)
 
@@ -59,9 +59,7 @@ class ClusterWatch:
 
     def changes(self) -> list[tuple[str, str]]:
         """Return the changes since the last call: ("lost" or "joined", address of a node)."""
-        with self._lock:
-            changes, self._changes = self._changes, []
-        return changes
+        return [self._changes.popleft() for _ in range(len(self._changes))]
 
     def _keep_looking(self) -> None:
         while not self._stop.is_set():
@@ -79,8 +77,7 @@ class ClusterWatch:
         if before is not None:
             lost = [("lost", before[node]) for node in before if node not in now]
             joined = [("joined", now[node]) for node in now if node not in before]
-            with self._lock:
-                self._changes += lost + joined
+            self._changes += lost + joined
 
 
 def look_at_ray() -> Use:

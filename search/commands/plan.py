@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from gan.settings import Choices, Space
 from gan.terminal import emit, say, table, warn
+from search.plan.spec import CompareSpec, SweepSpec
 from search.report.text.formatting import kimg, short, span
+from search.run.record import SweepRecord
+from search.run.run_folder import SETTINGS
 
 if TYPE_CHECKING:
-    from gan.settings import Space
     from search.trials.launch import Launch
 
 
@@ -27,8 +30,6 @@ def show_plan(launch: Launch, json: bool) -> None:
 
 
 def _resolved(launch: Launch) -> dict[str, Any]:
-    from search.run.record import SweepRecord
-
     plan, spec = launch.plan, launch.spec
     return {
         "run": launch.run_storage.uri,
@@ -44,10 +45,6 @@ def _resolved(launch: Launch) -> dict[str, Any]:
 
 
 def _facts(launch: Launch) -> dict[str, str]:
-    from search.plan.spec import SweepSpec
-    from search.run.record import SweepRecord
-    from search.run.run_folder import SETTINGS
-
     plan, spec = launch.plan, launch.spec
     trials = launch.trials_left(SweepRecord())
     rungs = ", ".join(map(kimg, spec.rungs()))
@@ -80,8 +77,6 @@ def _count(parameters: int) -> str:
 
 
 def _composition(launch: Launch, trials: int) -> str:
-    from search.plan.spec import CompareSpec, SweepSpec
-
     spec, recipes = launch.spec, len(launch.plan.recipes)
     if isinstance(spec, CompareSpec):
         return f"{recipes} recipes on {spec.seeds} seeds each, every best generator judged again on {spec.draws} draws"
@@ -127,8 +122,6 @@ def _searched(launch: Launch) -> list[tuple[str, str, str]]:
 
 
 def _range(space: Space) -> str:
-    from gan.settings import Choices
-
     if isinstance(space, Choices):
         return ", ".join(map(short, space.values))
     return f"{short(space.low)} to {short(space.high)}" + (", log" if space.log else "")

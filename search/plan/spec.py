@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeV
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gan.errors import InputError, nearest
-from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, to_images
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, Space, to_images
 
 if TYPE_CHECKING:
     from gan.recipe.recipe import Recipe
-    from gan.settings import Space
 
 DEFAULTS = ("dcgan", "l2", "wgan")
 """Recipes that a sweep searches over unless others are named."""

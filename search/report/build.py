@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from gan.storage.storage import Storage
 from search.report.data.collect import collect
+from search.report.data.report_data import ReportData
+from search.report.page.page import write_page
+from search.report.plots.comparison_plots import comparison_plots
+from search.report.plots.plots import draw_plots
+from search.report.plots.sheets import draw_sheets
+from search.report.text.comparison_tables import write_tables
+from search.report.text.leaderboard import write_leaderboard
 from search.run.run_folder import FINALISTS
-
-if TYPE_CHECKING:
-    from gan.storage.storage import Storage
-    from search.report.data.report_data import ReportData
 
 
 def build_report(run: Storage) -> ReportData:
@@ -19,13 +21,6 @@ def build_report(run: Storage) -> ReportData:
         InputError: this is no run, or one of a newer version.
         OSError: the folder cannot be written.
     """
-    from search.report.page.page import write_page
-    from search.report.plots.comparison_plots import comparison_plots
-    from search.report.plots.plots import draw_plots
-    from search.report.plots.sheets import draw_sheets
-    from search.report.text.comparison_tables import write_tables
-    from search.report.text.leaderboard import write_leaderboard
-
     data = collect(run)
     write_leaderboard(run, data)
     plots = draw_plots(data) | draw_sheets(run, data)

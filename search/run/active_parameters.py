@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gan.errors import InputError
+from gan.settings import Parameter
 from gan.storage.storage import Storage
 from search.run.record import SweepRecord
 from search.run.run_folder import read_settings
-
-if TYPE_CHECKING:
-    from gan.settings import Parameter
 
 Recipes = Mapping[str, Mapping[str, Any]]
 """Recipe → {"settings": …, "space": …}, as in a run's identity."""

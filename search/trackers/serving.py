@@ -26,8 +26,6 @@ from search.run.record import Follower, SweepRecord, read_record
 from search.trackers.tensorboard import EventFiles
 
 HOST = "127.0.0.1"
-Announce = Callable[[str], None]
-"""Called with the server's address."""
 
 _POLL_SECONDS = 2.0
 _POLL_REMOTE_SECONDS = 15.0
@@ -39,7 +37,7 @@ _KEPT = "images=500,scalars=5000,text=100"
 # ---- TensorBoard
 
 
-def serve_tensorboard(run: Storage, port: int, announce: Announce) -> None:
+def serve_tensorboard(run: Storage, port: int, announce: Callable[[str], None]) -> None:
     """Serve a run in TensorBoard until interrupted.
 
     The event files are made from the journal, in a temporary folder, as the run goes on. So they are right whatever
@@ -48,7 +46,7 @@ def serve_tensorboard(run: Storage, port: int, announce: Announce) -> None:
     Args:
         run: the run's folder.
         port: 0 takes a free one.
-        announce: called once the server answers.
+        announce: called with the server's address, once it answers.
 
     Raises:
         InputError: the run has nothing to show yet, or the port is taken.
@@ -87,7 +85,7 @@ def _launch_tensorboard(folder: Path, port: int) -> str:
 # ---- Optuna's dashboard
 
 
-def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
+def serve_dashboard(run: Storage, port: int, announce: Callable[[str], None]) -> None:
     """Serve a run in optuna-dashboard until interrupted.
 
     It shows a copy in memory, made from the journal as it grows: right whatever became of the driver and of the copy
@@ -96,7 +94,7 @@ def serve_dashboard(run: Storage, port: int, announce: Announce) -> None:
     Args:
         run: the run's folder.
         port: 0 takes a free one.
-        announce: called once the server answers.
+        announce: called with the server's address, once it answers.
 
     Raises:
         InputError: optuna-dashboard is not installed, the run has nothing to show yet, or the port is taken.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
@@ -13,10 +14,6 @@ from search.algorithm.asha import Asha
 from search.algorithm.futility import Futility
 from search.run.record import SweepRecord
 from search.trials.planner import METRIC
-
-if TYPE_CHECKING:
-    from ray.tune.execution.tune_controller import TuneController
-
 
 _log = logging.getLogger(__name__)
 

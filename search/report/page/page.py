@@ -9,7 +9,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from gan import palette
 from gan.storage.storage import Storage
@@ -19,9 +22,6 @@ from search.report.page import importance, summary
 from search.report.page.chart_data import chart_data, shown
 from search.report.text import commands, comparison_tables, formatting
 from search.run.run_folder import EVIDENCE
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
 PAGE = "report.html"
 
@@ -60,8 +60,6 @@ def write_page(run: Storage, data: ReportData, plots: Mapping[str, bytes]) -> No
 
 def page(run: Storage, data: ReportData, plots: Mapping[str, bytes]) -> str:
     """Return the page, with pictures of the run and the given plots (file name → PNG)."""
-    from markupsafe import Markup
-
     templates = environment()
     context = {"run": run, "data": data, "plots": plots, "rows": shown(data)}
     sections = {name: templates.get_template(f"{name}.html").render(context).strip() for name in _SECTIONS}
@@ -80,9 +78,6 @@ def page(run: Storage, data: ReportData, plots: Mapping[str, bytes]) -> str:
 @functools.cache
 def environment() -> Environment:
     """Return the templates. All that they are given is escaped, unless it is `Markup`."""
-    # Imported here: commands that only ask for a run's status do without.
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("search.report.page"),
         autoescape=True,
@@ -127,8 +122,6 @@ def one_line(value: Any) -> str:
 
 def unbroken(command: str) -> str:
     """Return a command as HTML whose lines break between words, not at the hyphens of an option."""
-    from markupsafe import Markup, escape
-
     return Markup(_HYPHENATED.sub(r'<span class="whole">\g<0></span>', str(escape(command))))
 
 

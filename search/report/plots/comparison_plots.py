@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gan.storage.storage import Storage
 from search.report.data.comparison import Band, ComparisonResult, RecipeResult
@@ -12,10 +15,6 @@ from search.report.plots.drawing import BAD, GROUND, INK, colours_of, picture, p
 from search.report.plots.sheets import Grid, draw_sheet, read_grid
 from search.report.text.formatting import kimg, number
 from search.run.record import LOST
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 GRIDS_SHOWN = 12
 
@@ -76,8 +75,6 @@ def _band(axes: Axes, bands: list[Band], trainings: int, colour: str) -> None:
 
 
 def _legend(figure: Figure, recipes: list[RecipeResult], colours: dict[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [Line2D([], [], color=colours[one.name], linewidth=2, label=plain(one.name)) for one in recipes]
     if any(band.count < len(recipe.seeds) for recipe in recipes for band in recipe.fid):
         label = "not all seeds (yet, or any more)"

@@ -1,4 +1,4 @@
-"""How plots of a run are drawn: style, scales, legends. Matplotlib is imported only where something is drawn."""
+"""How plots of a run are drawn: style, scales, legends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from gan.palette import COLOURS
 from gan.palette import SERIES as _SERIES
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _DOTS_PER_INCH = 110
 
@@ -28,10 +31,6 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 
 def picture(draw: Callable[..., None], *subject: Any) -> bytes:
     """Return as PNG what `draw(figure, *subject)` draws."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     # A plain figure, not pyplot's: it needs no display, and shares no state with a caller's plots.
     with matplotlib.rc_context(_style()):
         figure = Figure(layout="constrained")
@@ -68,8 +67,6 @@ def scale(axes: Axes, values: Iterable[float]) -> None:
     positive = [value for value in values if value > 0]
     if not positive or max(positive) < 3 * min(positive):
         return
-    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
-
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(FixedLocator(log_ticks(*axes.get_ylim())))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

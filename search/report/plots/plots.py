@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import StrMethodFormatter
 
 from search.report.data.report_data import ReportData, Row
 from search.report.plots.drawing import BAD, INK, SERIES, SOFT, colours_of, picture, place_legend, plain, scale
 from search.run.record import LOST
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _KIMG = "thousands of images shown (kimg)"
 
@@ -57,9 +59,6 @@ def _time_unit(seconds: float) -> tuple[str, float]:
 
 def _fid(figure: Figure, data: ReportData) -> None:
     """Draw the FID of each evaluation: in the recipe's colour for trials whose losses are shown, faintly for others."""
-    from matplotlib.collections import LineCollection
-    from matplotlib.lines import Line2D
-
     figure.set_size_inches(9.6, 4.8)
     axes = figure.add_subplot()
     shown = {row.id: (why, row) for why, row in data.loss_panels}
@@ -109,8 +108,6 @@ def _loss_panel(axes: Axes, data: ReportData, row: Row) -> None:
     axes.plot(iterations, generator, color=SERIES[0], linewidth=1.5, label="generator", **dots)
     axes.plot(iterations, discriminator, color=SERIES[1], linewidth=1.5, label="discriminator or critic", **dots)
     if max(abs(value) for value in (*generator, *discriminator)) > 100:
-        from matplotlib.ticker import StrMethodFormatter
-
         # Exploding losses cross zero and span many powers of ten, which take a second to set as formulas.
         axes.set_yscale("symlog", linthresh=1.0)
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

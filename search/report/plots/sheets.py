@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
 
 from gan.plots.pictures import REAL
 from gan.storage.storage import Storage
@@ -17,10 +18,6 @@ from search.report.data.pictures import milestones, read_image
 from search.report.data.report_data import DIVERGED_SHOWN, ReportData, Row, grid_path
 from search.report.plots.drawing import BAD, GROUND, INK, SOFT
 from search.report.text.formatting import kimg, number
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 WIDTH = 360
 """Width of a grid on a sheet, in pixels: larger grids are reduced to it, smaller ones enlarged to about it."""
@@ -33,7 +30,7 @@ _GAP, _LINE, _LETTERS = 18, 19, 50
 class Grid:
     """A picture with a title above and a caption below; without an image, its place stays empty."""
 
-    image: Image | None
+    image: Image.Image | None
     title: str
     caption: str = ""
     bad: bool = False
@@ -96,21 +93,17 @@ def read_grid(run: Storage, path: str, title: str, caption: str = "", *, bad: bo
     return None if read is None else Grid(_fit(read[1]), title, caption, bad)
 
 
-def _fit(image: Image) -> Image:
+def _fit(image: Image.Image) -> Image.Image:
     """Bring a picture to about `WIDTH`: larger ones are reduced, small ones enlarged by whole numbers."""
-    from PIL.Image import Resampling
-
     if image.width > WIDTH:
-        image.thumbnail((WIDTH, 4 * WIDTH), Resampling.LANCZOS)
+        image.thumbnail((WIDTH, 4 * WIDTH), Image.Resampling.LANCZOS)
         return image
     factor = max(1, WIDTH // image.width)
-    return image.resize((image.width * factor, image.height * factor), Resampling.NEAREST)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def draw_sheet(grids: list[Grid], columns: int) -> bytes:
     """Lay grids out row by row, each with its title above and its caption below; return a PNG."""
-    from PIL import Image, ImageDraw
-
     columns = min(columns, len(grids))
     width = max([grid.image.width for grid in grids if grid.image is not None], default=WIDTH)
     height = max([grid.image.height for grid in grids if grid.image is not None], default=WIDTH)
@@ -135,10 +128,8 @@ def _wrapped(caption: str) -> list[str]:
     return textwrap.wrap(caption, _LETTERS)[:CAPTION_LINES]
 
 
-def _text(draw: ImageDraw, place: tuple[int, int], text: str, colour: str, width: int) -> None:
+def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, colour: str, width: int) -> None:
     """Write one line, in smaller letters if it is too long for its place."""
-    from PIL import ImageFont
-
     for size in (13, 12, 11, 10, 9):
         font = ImageFont.load_default(size)
         if draw.textlength(text, font=font) <= width:
