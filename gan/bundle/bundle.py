@@ -149,7 +149,13 @@ def read_config(storage: Storage, name: str) -> dict[str, Any]:
 
 
 def _check_config(config: dict[str, Any], file: str) -> None:
-    _check_shape(config.get("shape"), file)
+    """Raise `InputError` unless a config has what loading needs, and images or vectors of a size that is supported."""
+    shape: Any = config.get("shape")
+    valid = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
+    if not valid or not all(1 <= n <= LARGEST_SIDE for n in shape):
+        raise InputError(f"{file}: shape {shape} is not [height, width, channels] of an image")
+    if len(shape) == 3 and shape[2] not in CHANNELS:
+        raise InputError(f"{file}: images have 1 or 3 channels, not {shape[2]}")
     latent_dim = config.get("latent_dim")
     if type(latent_dim) is not int or not 1 <= latent_dim <= 2**20:
         raise InputError(f"{file}: latent_dim {latent_dim} is not a number of dimensions")
@@ -157,15 +163,6 @@ def _check_config(config: dict[str, Any], file: str) -> None:
         raise InputError(f"{file}: latent {config.get('latent')} is not one of {', '.join(LATENTS)}")
     if not isinstance(config.get("network_settings"), dict) or not isinstance(config.get("network"), str):
         raise InputError(f"{file}: network or network_settings is missing")
-
-
-def _check_shape(shape: Any, file: str) -> None:
-    """Raise `InputError` unless this is the shape of an image or of a vector, of a size that can be handled."""
-    valid = isinstance(shape, list) and len(shape) in (1, 3) and all(type(n) is int for n in shape)
-    if not valid or not all(1 <= n <= LARGEST_SIDE for n in shape):
-        raise InputError(f"{file}: shape {shape} is not [height, width, channels] of an image")
-    if len(shape) == 3 and shape[2] not in CHANNELS:
-        raise InputError(f"{file}: images have 1 or 3 channels, not {shape[2]}")
 
 
 def _load_network(config: dict[str, Any], content: bytes, name: str) -> nn.Module:

@@ -10,13 +10,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from gan.networks.convolution import (
-    Conv2d,
-    ConvTranspose2d,
-    convolve,
-    convolve_transposed,
-    with_bias,
-)
+from gan.networks.convolution import Conv2d, ConvTranspose2d, convolve, convolve_transposed, with_bias
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
@@ -27,9 +21,6 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 class SameConv2d(Conv2d):
     """Images N×A×H×W → N×B×⌈H/s⌉×⌈W/s⌉."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride)
 
     def forward(self, input: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
@@ -45,9 +36,6 @@ class SameConv2d(Conv2d):
 
 class SameConvTranspose2d(ConvTranspose2d):
     """Images N×A×H×W → N×B×sH×sW: the transpose of a `SameConv2d` of stride s. The kernel is not smaller than s."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
-        super().__init__(inputs, outputs, kernel, stride)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]

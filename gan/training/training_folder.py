@@ -72,7 +72,14 @@ class TrainingFolder:
             InputError: it holds another training, or another process trains in it.
         """
         self._holds(identity, ignored)
-        with self._locked():
+        with ExitStack() as lock:
+            place = self.storage.local_path
+            if place is not None:
+                place.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.enter_context(locked_file(place / LOCK, wait=False))
+                except BlockingIOError:
+                    raise InputError(f"--out {self._place}: another process is training in it") from None
             # Another process may have begun here since.
             if not self._holds(identity, ignored):
                 record = {"format": 1, "command": command, "identity": identity, "versions": versions()}
@@ -93,18 +100,6 @@ class TrainingFolder:
             )
             raise InputError(f"--out {self._place}: holds another training: {shown}; give another folder")
         return True
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with ExitStack() as lock:
-            place = self.storage.local_path
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                try:
-                    lock.enter_context(locked_file(place / LOCK, wait=False))
-                except BlockingIOError:
-                    raise InputError(f"--out {self._place}: another process is training in it") from None
-            yield
 
     def reports(self, below_kimg: float) -> list[dict[str, Any]]:
         """Return the reports of the training up to `below_kimg`, excluded."""
