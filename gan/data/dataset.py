@@ -70,6 +70,18 @@ def stacked(rows: Iterable[np.ndarray], count: int) -> Iterator[np.ndarray]:
         yield np.stack(group)
 
 
+def reported(
+    batches: Iterable[np.ndarray], total: int, progress: Callable[[int, int], object] | None
+) -> Iterator[np.ndarray]:
+    """Yield batches; after each, call `progress` with the number of rows so far and the total."""
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch)
+        if progress is not None:
+            progress(done, total)
+
+
 class Rows:
     """A read-only view of some rows of a packed set, gathered on demand from memory-mapped chunks.
 

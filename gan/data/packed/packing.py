@@ -9,7 +9,7 @@ from typing import cast
 
 import numpy as np
 
-from gan.data.dataset import DataSet, PartedSource, Source, stacked
+from gan.data.dataset import DataSet, PartedSource, Source, reported, stacked
 from gan.data.packed.cache import cache_folder, key_of, locked, make_room, open_held
 from gan.data.packed.packed import Header, Writer, check_content, open_file
 from gan.data.packed.parts import Parts, parts_folder
@@ -79,7 +79,9 @@ def write(source: Source, path: Path, progress: Progress | None = None, processe
             parts.make(processes or available_processes(), progress)
             _write(source, path, parts, parts)
     else:
-        _write(source, path, _batches(source, progress))
+        # Some sources make many rows at once.
+        batches = source.batches() if hasattr(source, "batches") else stacked(source, 256)
+        _write(source, path, reported(batches, len(source), progress))
 
 
 def _write(source: Source, path: Path, batches: Iterable[np.ndarray], parts: Parts | None = None) -> None:
@@ -101,16 +103,6 @@ def _write(source: Source, path: Path, batches: Iterable[np.ndarray], parts: Par
         if not writer.count:
             raise InputError(f"{source.uri}: there is nothing in it to pack")
         writer.finish(getattr(source, "skipped", ()) if parts is None else parts.skipped.values())
-
-
-def _batches(source: Source, progress: Progress | None) -> Iterator[np.ndarray]:
-    """Yield a source's rows as arrays [n, *shape], made by its own `batches` if it has that."""
-    done = 0
-    for rows in source.batches() if hasattr(source, "batches") else stacked(source, 256):
-        yield rows
-        done += len(rows)
-        if progress is not None:
-            progress(done, len(source))
 
 
 def open_packed(uri: str, cache_dir: Path | None = None) -> DataSet:

@@ -177,11 +177,6 @@ class Faces:
         """Return a reader of some rows; see `Source`."""
         return DrawFaces(tuple(rows), self.size)
 
-    def batches(self, count: int = 1024) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield all images in order, as arrays [n, size, size, 3] of `count` images or fewer."""
-        for start in range(0, COUNT, count):
-            yield draw(np.arange(start, min(start + count, COUNT)), self.size)
-
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
-        for batch in self.batches():
-            yield from batch
+        for start in range(0, COUNT, 1000):
+            yield from draw(np.arange(start, start + 1000), self.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 
 from gan.bundle.bundle import Bundle, load_bundle
 from gan.bundle.files import CONFIG, WEIGHTS
-from gan.data.dataset import DataSet, stacked
+from gan.data.dataset import DataSet, reported, stacked
 from gan.data.packed.opening import open_data
 from gan.data.sources.folder import SUFFIXES, Folder
 from gan.data.sources.opening import SOURCES
@@ -117,7 +117,7 @@ class _Generator(FidInput):
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         latents = self._bundle.latents(options.samples, options.seed)
         batches = (self._bundle.generate(chunk) for chunk in latents.split(BATCH))
-        return statistics_of(_reported(batches, options.samples, options.progress), features)
+        return statistics_of(reported(batches, options.samples, options.progress), features)
 
     def content_hash(self) -> str | None:
         return self._bundle.config.get("generator_sha256")
@@ -155,7 +155,7 @@ class _Set(FidInput):
     def statistics(self, features: FeatureExtractor, options: FidOptions) -> Statistics:
         rows = reference_rows(len(self.data.train), options.samples, options.seed)
         batches = self.data.train.batches(rows, BATCH)
-        return statistics_of(_reported(batches, len(rows), options.progress), features)
+        return statistics_of(reported(batches, len(rows), options.progress), features)
 
     def reference(self, features: FeatureExtractor, options: FidOptions) -> tuple[Reference, int | None]:
         """Return the reference that trainings on this set are judged by, from the cache if it is there."""
@@ -221,7 +221,7 @@ class _Folder(FidInput):
         self._images.choose(options.samples, options.seed)
         self._digest = hashlib.sha256(f"{list(self._images.shape)} uint8\n".encode())
         batches = stacked(self._hashed_rows(), BATCH)
-        return statistics_of(_reported(batches, len(self._images), options.progress), features)
+        return statistics_of(reported(batches, len(self._images), options.progress), features)
 
     def _hashed_rows(self) -> Iterator[np.ndarray]:
         for row in self._images:
@@ -310,11 +310,3 @@ def _is_bundle(place: str) -> bool:
         return storage.exists(WEIGHTS) or (storage.exists(CONFIG) and len(storage.list()) == 1)
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error})") from None
-
-
-def _reported(batches: Iterable[np.ndarray], total: int, progress: Progress) -> Iterator[np.ndarray]:
-    done = 0
-    for batch in batches:
-        yield batch
-        done += len(batch)
-        progress(done, total)
