@@ -9,6 +9,8 @@ from typing import Any
 
 from gan.errors import InputError, nearest
 
+NONE = "none"
+
 
 class Registry(Mapping[str, Any]):
     """A mapping from public names to objects that are imported on first use.
@@ -17,10 +19,12 @@ class Registry(Mapping[str, Any]):
         kind: what is registered, as error messages call it ("objective").
         group: the entry-point group by which other installed packages add names, so that extending needs no fork.
         entries: name → "module:attribute".
+        optional: whether a training can do without; its name is then "none".
     """
 
-    def __init__(self, kind: str, group: str, entries: dict[str, str]) -> None:
+    def __init__(self, kind: str, group: str, entries: dict[str, str], optional: bool = False) -> None:
         self.kind = kind
+        self.optional = optional
         self._group = group
         self._entries = entries
 
@@ -40,7 +44,8 @@ class Registry(Mapping[str, Any]):
             return _load(self._entries[name])
         targets = self._targets()
         if name not in targets:
-            raise InputError(f"unknown {self.kind} '{name}': {nearest(name, targets)}")
+            hint = nearest(name, targets) if targets else "no package that is installed has one"
+            raise InputError(f"unknown {self.kind} '{name}': {hint}{', or use none' if self.optional else ''}")
         try:
             return _load(targets[name])
         except Exception as error:  # importing another package's module can raise anything

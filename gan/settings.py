@@ -157,11 +157,18 @@ class Part:
         cuda_graph_safe: whether every cycle does the same work on the device, so that a CUDA graph can replay it.
             Set it to False for a part that reads a Python number which changes during training, or that replaces
             one tensor by another.
+        scheduled: its numbers that follow the training's schedule, if there is one. They are then tensors on the
+            device, which the trainer sets before every cycle.
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
     network_defaults: ClassVar[dict[str, Any]] = {}
     cuda_graph_safe: ClassVar[bool] = True
+    scheduled: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        if "recordable" in vars(cls):
+            raise InputError(f"{cls.__name__}: the class attribute 'recordable' is now called 'cuda_graph_safe'")
 
 
 def to_images(kimg: float) -> int:

@@ -3,6 +3,6 @@
 from gan.augmentations.base import Augmentation
 from gan.registry import Registry
 
-AUGMENTATIONS = Registry("augmentation", "gan_search.augmentations", {})
+AUGMENTATIONS = Registry("augmentation", "gan_search.augmentations", {}, optional=True)
 
 __all__ = ["AUGMENTATIONS", "Augmentation"]

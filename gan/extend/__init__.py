@@ -8,6 +8,7 @@ from gan.data.dataset import Source
 from gan.errors import InputError
 from gan.evaluation.features import FeatureExtractor
 from gan.networks.base import Family, kernel, kernels
+from gan.networks.initialise import INITIALISATIONS, initialise
 from gan.objectives.base import JudgedPair, Objective
 from gan.penalties.base import Penalty
 from gan.schedules.base import Schedule
@@ -15,6 +16,7 @@ from gan.settings import Choices, Range, parameter
 from gan.tensors.images import to_pixels, to_unit
 
 __all__ = [
+    "INITIALISATIONS",
     "Augmentation",
     "Choices",
     "Family",
@@ -26,6 +28,7 @@ __all__ = [
     "Range",
     "Schedule",
     "Source",
+    "initialise",
     "kernel",
     "kernels",
     "parameter",

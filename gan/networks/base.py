@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
+from gan.errors import InputError
 from gan.settings import Part, Range, parameter
 
 WITH_KERNEL = (nn.modules.conv._ConvNd, nn.Linear)
@@ -58,11 +58,18 @@ def kernel(layer: nn.Module) -> Tensor:
     """Return the trainable weight of a convolution or dense layer.
 
     Under a parametrization, such as spectral norm, each access to `layer.weight` computes it from this weight.
+
+    Raises:
+        InputError: the layer computes its weight from several tensors, or in a forward hook.
     """
-    weight: Tensor = layer.get_parameter(
-        "parametrizations.weight.original" if parametrize.is_parametrized(layer, "weight") else "weight"
+    weights = dict(layer.named_parameters())
+    for name in ("weight", "parametrizations.weight.original"):
+        if name in weights:
+            return weights[name]
+    raise InputError(
+        f"{type(layer).__name__}: its weight cannot be initialised, clipped or penalised: use a norm of"
+        " torch.nn.utils.parametrizations that keeps one weight, such as spectral_norm"
     )
-    return weight
 
 
 def kernels(network: nn.Module) -> list[Tensor]:

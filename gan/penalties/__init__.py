@@ -3,6 +3,6 @@
 from gan.penalties.base import Penalty
 from gan.registry import Registry
 
-PENALTIES = Registry("penalty", "gan_search.penalties", {})
+PENALTIES = Registry("penalty", "gan_search.penalties", {}, optional=True)
 
 __all__ = ["PENALTIES", "Penalty"]

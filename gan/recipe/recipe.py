@@ -22,7 +22,7 @@ from gan.networks.base import trainable_parameters
 from gan.objectives import OBJECTIVES, Objective
 from gan.penalties import PENALTIES, Penalty
 from gan.recipe.training_settings import Training
-from gan.registry import Registry
+from gan.registry import NONE, Registry
 from gan.schedules import SCHEDULES, Schedule
 from gan.settings import LARGEST_SIDE, Choices, Parameter, Part, Range, Space, Value, build, parameters
 
@@ -30,7 +30,6 @@ SIZE = 64
 """Image side at which parameters are counted for a recipe without a size of its own."""
 _MAPPINGS = ("settings", "sources", "settled", "space", "crop")
 _KEYS = {"base", "name", "summary", "source", "size", "channels", "kimg", *_MAPPINGS}
-NONE = "none"
 PARTS: dict[str, tuple[Registry, str]] = {
     "network": (FAMILIES, "dcgan"),
     "objective": (OBJECTIVES, "non-saturating"),
@@ -38,7 +37,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "augmentation": (AUGMENTATIONS, NONE),
     "schedule": (SCHEDULES, NONE),
 }
-"""Kind of part → its registry, and the default name. A recipe may have none of the last three."""
+"""Kind of part → its registry, and the default name."""
 _EXPLAINABLE = (*PARTS, "size", "channels", "crop", "kimg", "data")
 """Keys of `sources` and `settled`, in addition to the settings of training and parts."""
 
@@ -124,8 +123,9 @@ class Recipe:
         for kind, old in self.part_names.items():
             new = str(changes.get(kind, old))
             if new != old:
-                dropped = [] if old == NONE else list(parameters(PARTS[kind][0][old]))
-                dropped += [] if new == NONE else PARTS[kind][0][new].network_defaults
+                types = _part_types({kind: old}), _part_types({kind: new})
+                dropped = {name for part in types[0].values() for name in parameters(part)}
+                dropped |= {name for part in types[1].values() for name in part.network_defaults}
                 kept = {name: value for name, value in kept.items() if name not in dropped}
         fields = _build_parts(kept | changes)
         space = self.space
@@ -149,23 +149,23 @@ class Recipe:
             shape: the shape of one row of data: (height, width, channels) for images.
 
         Raises:
-            InputError: the network cannot generate this shape, the augmentation cannot process it, or the objective or
-                penalty cannot train the network.
+            InputError: the network cannot generate this shape, or the objective or penalty cannot train the network.
         """
         generator = self.network.generator(shape, self.training.latent_dim)
         discriminator = self.network.discriminator(shape)
         for part in self.penalties:
             part.check(discriminator)
-        if self.augmentation is not None:
-            self.augmentation.module(shape)
         return generator, discriminator
 
     def count_parameters(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Return the numbers of trainable parameters of generator and discriminator, without allocating them.
 
         Raises:
-            InputError: as for `networks`, or the networks are larger than any memory.
+            InputError: as for `networks`; the augmentation cannot process this shape; or the networks are larger than
+                any memory.
         """
+        if self.augmentation is not None:
+            self.augmentation.module(shape)
         try:
             with torch.device("meta"):
                 generator, discriminator = self.networks(shape)
@@ -199,7 +199,7 @@ class Recipe:
 
 def _part_types(names: Mapping[str, str]) -> dict[str, type[Part]]:
     """Return kind → class of the parts that are not "none"."""
-    return {kind: PARTS[kind][0][name] for kind, name in names.items() if name != NONE}
+    return {kind: PARTS[kind][0][name] for kind, name in names.items() if name != NONE or not PARTS[kind][0].optional}
 
 
 def declarations(names: Mapping[str, str]) -> dict[str, Parameter]:
@@ -207,9 +207,18 @@ def declarations(names: Mapping[str, str]) -> dict[str, Parameter]:
 
     Args:
         names: kind of part → name in its registry, or "none".
+
+    Raises:
+        InputError: a part is unknown, or two declare the same name.
     """
-    owners = (Training, *_part_types(names).values())
-    return {name: known for owner in owners for name, known in parameters(owner).items()}
+    found: dict[str, Parameter] = {}
+    owners: tuple[type[Any], ...] = (Training, *_part_types(names).values())
+    for owner in owners:
+        declared = parameters(owner)
+        if twice := sorted(found.keys() & declared):
+            raise InputError(f"{owner.__name__} declares '{twice[0]}', as another part or the training does: rename it")
+        found |= declared
+    return found
 
 
 def active(known: Parameter, settings: dict[str, Value]) -> bool:
@@ -404,6 +413,8 @@ def _parse_space(text: dict[str, Any], names: dict[str, str]) -> dict[str, Space
     declared = declarations(names)
     space: dict[str, Space] = {}
     for name, given in text.items():
+        if name in PARTS:
+            raise InputError(f"space: a search does not choose the {name}: compare recipes with different ones")
         if name not in declared:
             raise InputError(f"space: {_explain_unknown(name, names)}")
         space[name] = parse_range(name, given, declared[name])

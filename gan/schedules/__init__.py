@@ -3,6 +3,6 @@
 from gan.registry import Registry
 from gan.schedules.base import Schedule
 
-SCHEDULES = Registry("schedule", "gan_search.schedules", {})
+SCHEDULES = Registry("schedule", "gan_search.schedules", {}, optional=True)
 
 __all__ = ["SCHEDULES", "Schedule"]

@@ -64,7 +64,7 @@ class Critic:
 
     def _see(self, images: Tensor, as_leaf: bool = False) -> Tensor:
         seen: Tensor = images if self.augment is None else self.augment(images)
-        # A gradient of a gradient needs more precision than bfloat16 has.
+        # Gradients of the scores come in the leaf's precision.
         return seen.detach().to(torch.promote_types(seen.dtype, torch.float32)).requires_grad_() if as_leaf else seen
 
     def _score(self, images: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class CudaRecorder:
                 raise
             raise RuntimeError(
                 "the training cycle cannot be recorded as a CUDA graph: set cuda_graph_safe = False in the class of the"
-                f" network or objective that cannot be ({str(error).strip().splitlines()[0]})"
+                f" part that cannot be ({str(error).strip().splitlines()[0]})"
             ) from error
 
         def replay() -> Tensor:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from gan.errors import InputError
 from gan.schedules import Schedule
+from gan.settings import Part
+
+P = TypeVar("P", bound=Part)
 
 
 class ScheduledValues:
     """Values that follow a schedule, as device tensors that are set in place before every cycle.
 
-    A CUDA graph reads a tensor anew at every replay. A Python number would keep its value of the recording.
+    A CUDA graph reads a tensor at every replay. A Python number would keep its value of the recording.
 
     Args:
         schedule: None keeps every value constant.
@@ -24,15 +30,21 @@ class ScheduledValues:
         self._device = device
         self._values: list[tuple[Tensor, float]] = []
 
-    def add(self, value: float) -> float | Tensor:
-        """Return what stands for a value: the number itself if it is constant, else a tensor that follows it."""
+    def rate(self, value: float) -> float | Tensor:
+        """Return what stands for a learning rate: the number itself if it is constant, else a tensor."""
         if self._schedule is None:
             return value
         # A GPU's fused optimisers take float32 rates; on a CPU a factor of 1 changes no bit.
-        dtype = torch.float32 if self._device.type == "cuda" else torch.float64
-        tensor = torch.tensor(value, dtype=dtype, device=self._device)
-        self._values.append((tensor, value))
-        return tensor
+        return self._add(value, torch.float32 if self._device.type == "cuda" else torch.float64)
+
+    def part(self, part: P) -> P:
+        """Return a part whose `scheduled` numbers follow the schedule."""
+        if self._schedule is None or not part.scheduled:
+            return part
+        part = copy.copy(part)
+        for name in part.scheduled:
+            object.__setattr__(part, name, self._add(getattr(part, name), torch.float32))
+        return part
 
     def set(self, images: int, total: int | None) -> None:
         """Set all values for the moment after so many real images.
@@ -47,3 +59,8 @@ class ScheduledValues:
         factor = self._schedule.factor(images, total)
         for tensor, value in self._values:
             tensor.fill_(value * factor)
+
+    def _add(self, value: float, dtype: torch.dtype) -> Tensor:
+        tensor = torch.tensor(value, dtype=dtype, device=self._device)
+        self._values.append((tensor, value))
+        return tensor

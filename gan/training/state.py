@@ -28,6 +28,7 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         "latents": trainer.latents.get_state(),
         **{key: None if part is None else part.state_dict() for key, part in _parts(trainer).items()},
         **{key: getattr(trainer, attribute) for key, attribute in _COUNTERS.items()},
+        **_length(trainer),
     }
 
 
@@ -59,6 +60,11 @@ def load_state_dict(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.reseed(trainer.seed + trainer.images)
 
 
+def _length(trainer: Trainer) -> dict[str, Any]:
+    """Return the training's length if its numbers depend on it."""
+    return {} if trainer.recipe.schedule is None else {"total_images": trainer.total_images}
+
+
 def _parts(trainer: Trainer) -> dict[str, Any]:
     """Return whatever has a state of its own, by its key in a saved state."""
     parts = {
@@ -77,8 +83,9 @@ def require_same_training(trainer: Trainer, state: dict[str, Any]) -> None:
     """Raise `InputError`, naming the differences, unless the state belongs to this training."""
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}, this version reads {FORMAT}")
-    mine = trainer.recipe.settings | {"seed": trainer.seed, "data": trainer.data.content_hash[:12]}
+    mine = trainer.recipe.settings | {"seed": trainer.seed, "data": trainer.data.content_hash[:12]} | _length(trainer)
     saved = state["settings"] | {"seed": state["seed"], "data": state["data_hash"][:12]}
+    saved |= {name: state.get(name) for name in _length(trainer)}
     names = [name for name in mine | saved if mine.get(name) != saved.get(name)]
     if names:
         differences = ", ".join(f"{name} {saved.get(name)} there, {mine.get(name)} here" for name in names)
@@ -92,10 +99,14 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     than its parameter, it mixes up elements without an error.
     """
     # This process decides how steps are taken, and its own tensors hold rates that follow a schedule.
-    own = [{name: group.get(name) for name in ("lr", "capturable")} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
+    own: list[dict[str, Any]] = [
+        {name: group[name] for name in ("lr", "capturable") if name in group} for group in optimizer.param_groups
+    ]
+    # PyTorch places step counts by `capturable`, and copies the rates.
+    groups = [saved | kept for saved, kept in zip(state["param_groups"], own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     for group, kept in zip(optimizer.param_groups, own, strict=True):
-        group |= {name: value for name, value in kept.items() if value is not None}
+        group["lr"] = kept["lr"]
     for weight, moments in optimizer.state.items():
         for name, value in moments.items():
             if isinstance(value, Tensor):

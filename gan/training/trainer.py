@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gan.data.batches import Batches
 from gan.data.dataset import DataSet
-from gan.errors import OutOfMemory
+from gan.errors import InputError, OutOfMemory
 from gan.recipe.recipe import Recipe
 from gan.tensors.device import choose_device, choose_precision, free_memory
 from gan.tensors.images import to_pixels, to_unit
@@ -100,11 +100,15 @@ class Trainer:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device, images=data.is_image)
         _require_memory(recipe, data.shape, self.device)
+        settings = recipe.training
+        self._schedule = ScheduledValues(recipe.schedule, self.device)
+        self._objective = self._schedule.part(recipe.objective)
+        self._penalties = (self._objective, *map(self._schedule.part, recipe.penalties[1:]))
+        self._augmentation = None if recipe.augmentation is None else self._schedule.part(recipe.augmentation)
         self.random = _RandomState(seed, self.device)
         with self.random:
             self.generator, self.discriminator = map(self._to_device, recipe.networks(data.shape))
-            augment = recipe.augmentation.module(data.shape) if recipe.augmentation is not None else None
-        settings = recipe.training
+            augment = None if self._augmentation is None else self._augmentation.module(data.shape)
         self.critic = Critic(
             self.discriminator,
             None if augment is None else augment.to(self.device),
@@ -112,15 +116,16 @@ class Trainer:
         )
         layers = (*self.generator.modules(), *self.discriminator.modules())
         self._evaluation_layers = [layer for layer in layers if not layer.training]
-        self._differentiate = tuple(name for part in recipe.penalties for name in part.differentiates)
+        self._differentiate = tuple(name for part in self._penalties for name in part.differentiates)
+        if not {*self._differentiate} <= {"real", "fake"}:
+            raise InputError(f"differentiates must be ('real',), ('fake',) or both, not {self._differentiate}")
         self._ema = EMA(self.generator) if settings.ema_kimg > 0 else None
         cuda_graph_safe = all(part.cuda_graph_safe for part in recipe.parts)
         self._graphs = graphs and cuda_graph_safe and self.device.type in RECORDERS
         # PyTorch refuses `capturable` on devices other than a GPU.
         capturable = self._graphs and self.device.type == "cuda"
-        self._rates = ScheduledValues(recipe.schedule, self.device)
         self.optimizer_g, self.optimizer_d = (
-            make_optimizer(kind, network.parameters(), self._rates.add(rate), settings, capturable=capturable)
+            make_optimizer(kind, network.parameters(), self._schedule.rate(rate), settings, capturable=capturable)
             for kind, network, rate in (
                 (settings.optimizer_g, self.generator, settings.lr_g),
                 (settings.optimizer_d, self.discriminator, settings.lr_d),
@@ -159,7 +164,7 @@ class Trainer:
 
         The host sets scheduled values and draws the batches. The device's part can be replayed as a CUDA graph.
         """
-        self._rates.set(self.images, self.total_images)
+        self._schedule.set(self.images, self.total_images)
         steps = range(self.recipe.objective.n_critic)
         drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
         columns = self._steps(drawn) if self._graph is None else self._graph(self._steps, drawn)
@@ -187,19 +192,20 @@ class Trainer:
 
     def _discriminator_step(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Return all `COLUMNS` except g_loss."""
-        objective = self.recipe.objective
+        objective = self._objective
         self.optimizer_d.zero_grad(set_to_none=True)
         with self._autocast():
             pair = self.critic.judge(real, fake, self._differentiate)
             loss = objective.discriminator_loss(pair)
-            terms = [part.penalty(pair, self.discriminator) for part in self.recipe.penalties]
+            terms = [part.penalty(pair, self.discriminator) for part in self._penalties]
         penalties = [term for term in terms if term is not None]
         penalty = sum(penalties[1:], penalties[0]) if penalties else torch.zeros_like(loss)
         (loss + penalty if penalties else loss).backward()
         self.optimizer_d.step()
         objective.constrain(self.discriminator)
-        if self.recipe.augmentation is not None and self.critic.augment is not None:
-            self.recipe.augmentation.adapt(self.critic.augment, pair)
+        if self._augmentation is not None and self.critic.augment is not None:
+            with torch.no_grad():
+                self._augmentation.adapt(self.critic.augment, pair)
         scores = {"real_score": pair.real_scores.detach().mean(), "fake_score": pair.fake_scores.detach().mean()}
         return {"d_loss": loss, "penalty": penalty} | scores
 
@@ -210,7 +216,7 @@ class Trainer:
             self.discriminator.eval()
         with self.critic.frozen():
             with self._autocast():
-                loss = self.recipe.objective.generator_loss(self.critic.judge_generated(real, fake))
+                loss = self._objective.generator_loss(self.critic.judge_generated(real, fake))
             loss.backward()
         self._train_mode(self.discriminator)
         self.optimizer_g.step()
@@ -269,7 +275,7 @@ class Trainer:
         """Put a network into training mode, except layers that were created in evaluation mode."""
         network.train()
         for layer in self._evaluation_layers:
-            layer.eval()
+            layer.training = False
 
     def _to_device(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).to(memory_format=torch.channels_last)

@@ -27,12 +27,18 @@ class ZeroCentred(Penalty):
     """R1 on real and R2 on generated images (Roth et al. 2017, arXiv:1705.09367; Mescheder et al. 2018)."""
 
     differentiates = ("real", "fake")
+    scheduled = ("weight",)
     weight: float = parameter(0.5, "weight of the penalty", minimum=0.0)
 
     def penalty(self, pair: JudgedPair, discriminator: nn.Module) -> Tensor:
         images, scores = (pair.real, pair.fake), pair.real_scores.sum() + pair.fake_scores.sum()
         gradients = torch.autograd.grad(scores, images, create_graph=True)
         return self.weight / 2 * torch.stack([each.flatten(1).square().sum(1).mean() for each in gradients]).sum()
+
+
+@dataclass(frozen=True)
+class Clashing(ZeroCentred):
+    batch: int = parameter(7, "a name that the training has already", minimum=1)
 
 
 class Stamp(nn.Module):
@@ -68,7 +74,6 @@ class Adaptive(Augmentation):
     def module(self, shape: tuple[int, ...]) -> nn.Module:
         return Dimmer()
 
-    @torch.no_grad()
     def adapt(self, module: nn.Module, pair: JudgedPair) -> None:
         strength = module.get_buffer("strength")
         strength.add_(0.01 * pair.real_scores.sign().mean()).clamp_(0, 0.5)

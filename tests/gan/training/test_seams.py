@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from judged import judged
 from tape import Tape
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from training_fixtures import (
     digest,
     lines,
@@ -31,7 +32,9 @@ from gan.networks.base import kernels
 from gan.networks.initialise import INITIALISATIONS, initialise
 from gan.objectives.l2 import L2
 from gan.objectives.wgan import WGAN
+from gan.recipe.recipe import parse_recipe
 from gan.storage.storage import Storage
+from gan.training import state as state_module
 from gan.training.checkpoints import Checkpoints
 from gan.training.cuda_graph import RECORDERS, WARM_UP
 from gan.training.ema import EMA
@@ -58,6 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
     "residual": {**RESIDUAL, "ema_kimg": 0.05},
     "residual-wgan": {**RESIDUAL, "objective": "wgan", "n_critic": 2},
     "frozen": {"network": "partly-frozen", "g_step_statistics": "running"},
+    "relativistic-bf16": {"objective": "relativistic", "augmentation": "shift"},
     "everything": {
         **RESIDUAL,
         "objective": "relativistic",
@@ -81,9 +85,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     own_parts.unregister(folder)
 
 
-def make(name: str = "", graphs: bool = False, precision: str = "fp32", **settings: Any) -> Trainer:
+def make(name: str = "", graphs: bool = False, device: str = "cpu", **settings: Any) -> Trainer:
     recipe = small_recipe(**((CASES[name] if name else {}) | settings))
-    trainer = Trainer(recipe, pictures(), seed=3, device="cpu", precision=precision, graphs=graphs)
+    precision = "bf16" if name.endswith("bf16") else "fp32"
+    trainer = Trainer(recipe, pictures(), seed=3, device=device, precision=precision, graphs=graphs)
     trainer.total_images = TOTAL
     return trainer
 
@@ -95,7 +100,9 @@ import json, sys
 import torch
 import own_parts
 from gan import Trainer
+from gan.recipe.recipe import parse_recipe
 from gan.storage.storage import Storage
+from gan.training import state as state_module
 from gan.training.checkpoints import Checkpoints
 from gan.training.state import load_state_dict
 from training_fixtures import state_digest
@@ -364,3 +371,74 @@ def test_a_part_that_is_replaced_takes_its_settings_along() -> None:
     assert recipe.settings["schedule"] == "linear"
     plain = recipe.with_settings({"schedule": "none", "objective": "l2"})
     assert not {"schedule", "final_share", "gamma"} & set(plain.settings)
+
+
+@pytest.mark.parametrize("kind", ["network", "objective"])
+def test_a_training_has_a_network_and_an_objective(kind: str) -> None:
+    with pytest.raises(InputError, match=f"unknown {kind} 'none'"):
+        small_recipe(**{kind: "none"}) if kind == "network" else small_recipe("none")
+    with pytest.raises(InputError, match=f"unknown {kind} 'none'"):
+        small_recipe().with_settings({kind: "none"})
+
+
+def test_two_parts_may_not_declare_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(own_parts.PENALTIES._entries, "clashing", "own_parts:Clashing")
+    with pytest.raises(InputError, match="Clashing declares 'batch'"):
+        small_recipe(penalty="clashing")
+
+
+def test_a_search_does_not_choose_parts() -> None:
+    with pytest.raises(InputError, match="a search does not choose the penalty"):
+        parse_recipe({"space": {"penalty": ["none", "zero-centred"]}}, "mine.yaml")
+
+
+def test_old_and_wrong_class_attributes_are_refused() -> None:
+    with pytest.raises(InputError, match="now called 'cuda_graph_safe'"):
+        type("Old", (L2,), {"recordable": False})
+    recipe = small_recipe("relativistic")
+    misspelt = dataclasses.replace(recipe, objective=type("Wrong", (L2,), {"differentiates": ("reals",)})())
+    with pytest.raises(InputError, match="differentiates must be"):
+        Trainer(misspelt, pictures(), device="cpu")
+
+
+def test_a_norm_that_keeps_its_weight_otherwise_is_refused() -> None:
+    network = nn.Sequential(weight_norm(nn.Conv2d(3, 8, 3)))
+    with pytest.raises(InputError, match="such as spectral_norm"):
+        initialise(network, "he-normal")
+
+
+def test_a_training_with_a_schedule_keeps_its_length() -> None:
+    trainer, longer = make("linear"), make("linear")
+    trainer.advance(64)
+    longer.total_images = 2 * TOTAL
+    with pytest.raises(InputError, match="total_images 1000 there, 2000 here"):
+        load_state_dict(longer, state_dict(trainer))
+
+
+def test_a_strength_follows_the_schedule() -> None:
+    scheduled, constant = make("penalty", schedule="linear"), make("penalty")
+    first = [trainer.advance(1).mean("penalty") for trainer in (scheduled, constant)]
+    assert first[0] == pytest.approx(first[1], rel=1e-5)
+    scheduled.total_images = 64
+    assert scheduled.advance(32).mean("penalty") == pytest.approx(0.5 * constant.advance(32).mean("penalty"), rel=0.2)
+
+
+def test_step_counts_are_placed_where_graphs_want_them() -> None:
+    """A checkpoint of a CPU goes on on a device where optimisers count steps on the device."""
+    weight = nn.Parameter(torch.ones(2))
+    saved = torch.optim.RMSprop([weight], foreach=True)
+    weight.grad = torch.ones(2)
+    saved.step()
+    elsewhere = nn.Parameter(torch.ones(2, device="meta"))
+    optimizer = torch.optim.RMSprop([elsewhere], lr=0.5, foreach=True, capturable=True)
+    state_module._load_optimizer(optimizer, saved.state_dict())
+    assert optimizer.state[elsewhere]["step"].device.type == "meta"
+    assert optimizer.param_groups[0]["lr"] == 0.5 and optimizer.param_groups[0]["capturable"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", CASES)
+def test_on_a_gpu_a_graph_learns_what_eager_steps_learn(name: str) -> None:
+    eager, graph = (make(name, graphs=graphs, device="cuda") for graphs in (False, True))
+    first, second = eager.advance(640).history, graph.advance(640).history
+    assert np.allclose(first, second, rtol=0.05, atol=0.05)
