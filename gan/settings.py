@@ -166,10 +166,6 @@ class Part:
     cuda_graph_safe: ClassVar[bool] = True
     scheduled: ClassVar[tuple[str, ...]] = ()
 
-    def __init_subclass__(cls) -> None:
-        if "recordable" in vars(cls):
-            raise InputError(f"{cls.__name__}: the class attribute 'recordable' is now called 'cuda_graph_safe'")
-
 
 def to_images(kimg: float) -> int:
     """Return thousands of images as a number of images, at least one."""

@@ -26,8 +26,7 @@ from gan.tensors.latents import draw_latents
 from gan.training.critic import Critic
 from gan.training.cuda_graph import RECORDERS, GraphedCycle
 from gan.training.ema import EMA
-from gan.training.optimizers import make_optimizer
-from gan.training.scheduled import ScheduledValues
+from gan.training.optimizers import ScheduledValues, make_optimizer
 
 COLUMNS = ("d_loss", "penalty", "g_loss", "real_score", "fake_score")
 _WARM_UP_CYCLES = 5
@@ -106,7 +105,7 @@ class Trainer:
         self._penalties = (self._objective, *map(self._schedule.part, recipe.penalties[1:]))
         self._augmentation = None if recipe.augmentation is None else self._schedule.part(recipe.augmentation)
         self.random = _RandomState(seed, self.device)
-        with self.random:
+        with self.random.in_use():
             self.generator, self.discriminator = map(self._to_device, recipe.networks(data.shape))
             augment = None if self._augmentation is None else self._augmentation.module(data.shape)
         self.critic = Critic(
@@ -153,7 +152,7 @@ class Trainer:
         self._clock.start(self.images)
         self._train_mode(self.generator)
         self._train_mode(self.discriminator)
-        with self.random:
+        with self.random.in_use():
             while self.images < self.target_images:
                 log.append(self._cycle())
                 self._clock.tick(self.images)
@@ -323,40 +322,30 @@ def _require_memory(recipe: Recipe, shape: tuple[int, ...], device: torch.device
 class _RandomState:
     """A random stream of its own for what PyTorch draws from its global generators (weights, dropout).
 
-    As a context, it puts its state into the global generators, and restores theirs at the end. So trainers in one
-    process do not disturb each other or their caller.
+    Trainers in one process do not disturb each other or their caller.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
-        self._device = device
-        with self._global_state_kept():
+        self._gpus = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(self._gpus):
             torch.manual_seed(seed)
             self.state = self._get()
 
-    def __enter__(self) -> None:
-        self._saved = self._get()
-        self._set(self.state)
-
-    def __exit__(self, *_: object) -> None:
-        self.state = self._get()
-        self._set(self._saved)
-
     @contextmanager
-    def _global_state_kept(self) -> Iterator[None]:
-        saved = self._get()
-        yield
-        self._set(saved)
+    def in_use(self) -> Iterator[None]:
+        """Let PyTorch draw from this stream."""
+        with torch.random.fork_rng(self._gpus):
+            torch.set_rng_state(self.state["cpu"])
+            for gpu in self._gpus:
+                torch.cuda.set_rng_state(self.state["cuda"], gpu)
+            try:
+                yield
+            finally:
+                self.state = self._get()
 
     def _get(self) -> dict[str, Tensor]:
-        state = {"cpu": torch.get_rng_state()}
-        if self._device.type == "cuda":
-            state["cuda"] = torch.cuda.get_rng_state(self._device)
-        return state
-
-    def _set(self, state: dict[str, Tensor]) -> None:
-        torch.set_rng_state(state["cpu"])
-        if "cuda" in state and self._device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda"], self._device)
+        gpus = [("cuda", torch.cuda.get_rng_state(gpu)) for gpu in self._gpus]
+        return {"cpu": torch.get_rng_state(), **dict(gpus)}
 
 
 class _Clock:

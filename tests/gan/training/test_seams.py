@@ -392,9 +392,7 @@ def test_a_search_does_not_choose_parts() -> None:
         parse_recipe({"space": {"penalty": ["none", "zero-centred"]}}, "mine.yaml")
 
 
-def test_old_and_wrong_class_attributes_are_refused() -> None:
-    with pytest.raises(InputError, match="now called 'cuda_graph_safe'"):
-        type("Old", (L2,), {"recordable": False})
+def test_a_misspelt_side_is_refused() -> None:
     recipe = small_recipe("relativistic")
     misspelt = dataclasses.replace(recipe, objective=type("Wrong", (L2,), {"differentiates": ("reals",)})())
     with pytest.raises(InputError, match="differentiates must be"):
