@@ -127,7 +127,7 @@ class Rescoring:
                 raise InputError(f"{self.run.uri}: {finalist.trial.id} makes images of another shape than the data has")
 
     def perform(self, progress: Progress = lambda done, total: None) -> SweepRecord:
-        """Judge each finalist, export the winner, look for copied training images among its samples, report anew.
+        """Judge each finalist, export the winner, look for training images among its samples, write a new report.
 
         Results go to the journal. Those of an interrupted re-scoring are not measured again.
 
@@ -146,7 +146,7 @@ class Rescoring:
                 done += images
                 progress(done, total)
 
-            def evidence(images: int, of: int | None) -> None:
+            def count_assessed(images: int, of: int | None) -> None:
                 progress(total + images, total + (of or 0))
 
             record = read_record(self.run)
@@ -157,13 +157,13 @@ class Rescoring:
             record = read_record(self.run)
             # The export comes first: the rest takes longest, and if it is broken off, the next call goes on with it.
             export_winner(self.run)
-            self._gather_evidence(record, evidence)
+            self._assess_winner(record, count_assessed)
             build_report(self.run)
             return record
         finally:
             owner.release()
 
-    def _gather_evidence(self, record: SweepRecord, progress: Progress) -> None:
+    def _assess_winner(self, record: SweepRecord, progress: Progress) -> None:
         """Assess in the run's folder whether the winner collapsed or copied, unless that is there already."""
         winner = record.by_evidence()[0]
         rescore = record.rescored(winner)
@@ -176,11 +176,11 @@ class Rescoring:
         earlier = read_assessment(self.run)
         if earlier is not None and all(earlier.values.get(name) == value for name, value in known.items()):
             return
-        found = assess(
+        assessment = assess(
             finalist.bundle, self.data, self.evaluator, repeats=1, searched=self.request.neighbours, progress=progress
         )
         self.run.delete(EVIDENCE)
-        write_assessment(folder, winner.id, found, facts)
+        write_assessment(folder, winner.id, assessment, facts)
 
     def _is_known(self, record: SweepRecord, finalist: Finalist, evaluation: dict[str, Any]) -> bool:
         rescore: Rescore | None = record.trials[finalist.trial.id].rescored(evaluation)

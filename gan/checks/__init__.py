@@ -1,1 +1,1 @@
-"""What is checked before work begins: the machine, and what a training asks for."""
+"""Checks before work begins: of the machine, and of a training's inputs."""

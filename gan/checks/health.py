@@ -24,7 +24,7 @@ class Check:
     Attributes:
         name: what was checked.
         state: "ok"; "note" if a sweep can do without it; "missing" if it cannot.
-        found: what there is.
+        found: the result, in a few words.
         fix: what to do about it, if anything.
     """
 
@@ -81,18 +81,18 @@ def existing(place: Path) -> Path:
 def disk(name: str, place: Path) -> Check:
     """Check the free space where `place` is, or would be."""
     free = shutil.disk_usage(existing(place)).free
-    found = f"{free / GB:,.1f} GB free in {existing(place)}"
+    summary = f"{free / GB:,.1f} GB free in {existing(place)}"
     if free < LEAST_DISK:
-        return Check(name, "missing", found, f"free at least {LEAST_DISK / GB:g} GB there, or choose another place")
+        return Check(name, "missing", summary, f"free at least {LEAST_DISK / GB:g} GB there, or choose another place")
     if free < LITTLE_DISK:
-        return Check(name, "note", found, "enough for a small sweep; checkpoints of running trials need room")
-    return Check(name, "ok", found)
+        return Check(name, "note", summary, "enough for a small sweep; checkpoints of running trials need room")
+    return Check(name, "ok", summary)
 
 
 def _torch() -> Check:
-    found = require_package("torch")
+    torch_version = require_package("torch")
     vision = version("torchvision")  # Installed is enough: to import it takes as long as PyTorch itself.
-    return Check("torch", "ok", f"{found}, torchvision {vision}; {_cores()} CPU cores")
+    return Check("torch", "ok", f"{torch_version}, torchvision {vision}; {_cores()} CPU cores")
 
 
 def _cores() -> int:
@@ -124,11 +124,11 @@ def _bf16() -> Check:
 def _memory() -> Check:
     values = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(values[key].split()[0]) * 1024 for key in ("MemTotal", "MemAvailable"))
-    found = f"{free / GB:.1f} of {total / GB:.1f} GB free"
+    summary = f"{free / GB:.1f} of {total / GB:.1f} GB free"
     if free < LITTLE_MEMORY:
         fix = "end other programs, or run fewer trials at once (--concurrent 1): a process takes about 1 GB"
-        return Check("memory", "note", found, fix)
-    return Check("memory", "ok", found)
+        return Check("memory", "note", summary, fix)
+    return Check("memory", "ok", summary)
 
 
 def _data() -> Check:

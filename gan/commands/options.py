@@ -45,7 +45,9 @@ Data = Annotated[
 Size = Annotated[
     int | None,
     whole_number(
-        help="side of the images in pixels; default: what recipe or data say", low=SMALLEST_SIDE, high=LARGEST_SIDE
+        help="side of the images in pixels; default: that of the recipe, else of the data",
+        low=SMALLEST_SIDE,
+        high=LARGEST_SIDE,
     ),
 ]
 Crop = Annotated[
@@ -77,7 +79,9 @@ Interval = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="change a setting of the recipe; repeatable; default: as it says"),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="change a setting of the recipe; repeatable; default: the recipe's own"
+    ),
 ]
 
 

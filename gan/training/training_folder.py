@@ -23,6 +23,7 @@ from gan.training.trainer import Trainer
 from gan.versions import versions
 
 IDENTITY, REPORTS, LOCK = "train.yaml", "reports.jsonl", ".lock"
+FORMAT = 1
 
 
 class TrainingFolder:
@@ -36,7 +37,7 @@ class TrainingFolder:
         """Return the identity of the training in this folder; None if the folder is new or empty.
 
         Raises:
-            InputError: it is a file, holds something else, or its identity is damaged.
+            InputError: it is a file, holds something else, or its identity is damaged or of another format.
         """
         if self.storage.exists() and not self.storage.is_folder():
             raise InputError(f"--out {self._place}: is a file, not a folder")
@@ -55,6 +56,8 @@ class TrainingFolder:
             saved = yaml.safe_load(text)
         except (yaml.YAMLError, UnicodeDecodeError):
             saved = None
+        if isinstance(saved, dict) and saved.get("format", FORMAT) != FORMAT:
+            raise InputError(f"--out {self._place}: its {IDENTITY} has format {saved['format']}, not {FORMAT}")
         if not isinstance(saved, dict) or not isinstance(saved.get("identity"), dict):
             raise InputError(f"--out {self._place}: its {IDENTITY} is damaged; give a new folder")
         return saved["identity"]
@@ -82,7 +85,7 @@ class TrainingFolder:
                     raise InputError(f"--out {self._place}: another process is training in it") from None
             # Another process may have begun here since.
             if not self._holds(identity, ignored):
-                record = {"format": 1, "command": command, "identity": identity, "versions": versions()}
+                record = {"format": FORMAT, "command": command, "identity": identity, "versions": versions()}
                 with writing(self.storage.uri):
                     text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
                     self.storage.write_bytes(IDENTITY, text.encode())

@@ -61,14 +61,17 @@ def describe_failure(error: Exception | None, text: str) -> tuple[Outcome, str]:
 
     Args:
         error: as Tune keeps it; None if it kept none. An error may name its outcome by an attribute.
-        text: the traceback that Tune keeps. Its last line tells about any other error.
+        text: the tracebacks that Tune keeps of all attempts. The last line tells about any other error.
     """
-    # Tune keeps no error of a process that ended before its first task. Its text holds earlier failures too.
     last = text.rpartition("Failure # ")[2]
-    if not isinstance(error, RayTaskError) and any(part in last for part in _RAY_ON_MEMORY):
-        error = WorkerOutOfMemory()
     # The task's error wraps the one that the worker raised.
     cause = error.cause if isinstance(error, RayTaskError) else error
+    # Tune keeps only errors of Ray's actors and tasks: after another failure, the error is that of an earlier attempt.
+    if last and str(cause).partition("\n")[0] not in last:
+        error = cause = None
+    # Tune keeps no error of a process that ended before its first task.
+    if not isinstance(error, RayTaskError) and any(part in last for part in _RAY_ON_MEMORY):
+        cause = WorkerOutOfMemory()
     outcome = getattr(cause, "outcome", None)
     if isinstance(outcome, Outcome):
         return outcome, str(cause)

@@ -31,7 +31,7 @@ def doctor(
 ) -> None:
     """Check what a sweep needs: PyTorch, GPU, Ray, Optuna, data, weights, storage, trackers.
 
-    Says what is missing and how to mend it. Exit status 0 if a sweep can run, 1 if not.
+    Says what is missing and how to fix it. Exit status 0 if a sweep can run, 1 if not.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def doctor(
     if json:
         emit({"ok": can_run, "checks": [asdict(check) for check in checks]})
     else:
-        say("\na sweep can run" if can_run else "\nno sweep can run until what is MISSING is mended")
+        say("\na sweep can run" if can_run else "\nno sweep can run until what is MISSING is fixed")
     raise typer.Exit(0 if can_run else 1)
 
 

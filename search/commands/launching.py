@@ -34,7 +34,7 @@ def launch(prepared: Launch, json: bool) -> None:
     except SweepInterrupted:
         raise Interrupted(f"all so far is kept; go on with: gan-search resume {shlex.quote(run.uri)}") from None
     except SweepHalted as error:
-        raise Failed(f"{error}; mend that and go on with: gan-search resume {shlex.quote(run.uri)}") from None
+        raise Failed(f"{error}; fix that and go on with: gan-search resume {shlex.quote(run.uri)}") from None
     _conclude(run, record, json)
 
 

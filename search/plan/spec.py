@@ -85,9 +85,11 @@ class RunSpec(BaseModel):
     )
     device: str = Field("auto", description="auto, cpu or cuda")
     precision: str = Field("auto", description="auto, fp32 or bf16")
-    address: str | None = Field(None, description="of a Ray cluster; default: this machine alone")
+    address: str | None = Field(None, description="address of a Ray cluster; default: this machine alone")
     wait_for_nodes: Duration = Field(
-        0.0, ge=0, description="for an autoscaler to bring the first node that holds a trial, such as 15m"
+        0.0,
+        ge=0,
+        description="how long, such as 15m, an autoscaler may take to bring the first node that holds a trial",
     )
     time_budget: Duration | None = Field(
         None, gt=0, description="end cleanly after this long, such as 90s, 30m, 2h or 1d; default: never"
@@ -186,7 +188,7 @@ class SweepSpec(RunSpec):
     )
     minimum_share: float = Field(0.1, ge=0, le=1, description="share of trials dealt evenly to the recipes")
     published: bool = Field(True, description="run each recipe's own settings first, to full length")
-    seed: int = Field(0, ge=0, lt=2**31, description="of the search; trials derive theirs from it")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the search; trials derive theirs from it")
 
     trials: int = Field(20, ge=1, le=MOST_TRIALS, description="trials in all, published ones included")
     top_k: int = Field(3, ge=1, le=1000, description="bundles kept of the whole sweep")

@@ -38,8 +38,9 @@ class Outcome(StrEnum):
     def of_verdict(cls, event: Mapping[str, Any]) -> Outcome | None:
         """Return the outcome in a journal's verdict; None if this version knows neither it nor the state.
 
-        A verdict from before version 0.1.0 has a state and a reason only. They do not tell settings that lack memory
-        from nodes that do.
+        A verdict from before version 0.1.0 has a state and a reason only. Each "out of memory" keeps the meaning that
+        it had then, a fault of the settings, also where Ray ended the process because its node ran low: a resumed run
+        teaches the sampler the same as before.
         """
         if "outcome" not in event and event["state"] == "failed":
             return cls.INFEASIBLE if str(event.get("reason")).startswith("out of memory") else cls.FAILED

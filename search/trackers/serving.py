@@ -31,7 +31,7 @@ _POLL_SECONDS = 2.0
 _POLL_REMOTE_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
 _KEPT = "images=500,scalars=5000,text=100"
-"""What TensorBoard keeps of each tag; by default only ten images."""
+"""How much TensorBoard keeps of each tag; its default is only ten images."""
 
 
 # ---- TensorBoard

@@ -234,7 +234,7 @@ def _attributes(trial: TrialRecord) -> dict[str, Any]:
 
 
 def open_file(path: Path, run: Storage, record: SweepRecord) -> StudyCopy:
-    """Return the copy in a file, up to date: continued if it agrees with the journal, else made anew."""
+    """Return the copy in a file, up to date: continued if it agrees with the journal, else made again."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def open_copy() -> StudyCopy:

@@ -111,7 +111,7 @@ class TensorBoard:
     """A listener that keeps the event files in a run's folder up to date while it is driven.
 
     All trials must declare the same columns: TensorBoard takes those of whichever trial it reads first. So the files
-    are made anew, from the journal, when the run has gained a recipe, and when they are gone.
+    are made again from the journal when the run has gained a recipe, and when they are gone.
 
     Args:
         run: the run's folder, which must be on this machine.

@@ -57,7 +57,7 @@ class SweepInterrupted(Exception):
 
 
 class SweepHalted(Exception):
-    """No trial can go on, for the reason given. Once that is mended, the run can be resumed."""
+    """No trial can go on, for the reason given. Once that is fixed, the run can be resumed."""
 
 
 class Launch(ABC):

@@ -24,7 +24,7 @@ from search.trials.planner import Planner
 SEEDS_APART = 100_003
 """Distance between the training seeds of sweeps with consecutive seeds of their own."""
 
-_LOST = "lost"
+_WORST = "worst"
 
 
 class StudySearcher(Planner):
@@ -100,16 +100,16 @@ class StudySearcher(Planner):
         A stopped trial counts as pruned, with the scores that it had reached: a score after few kimg is not compared
         with one after many. Settings that diverge or do not fit break a constraint, which is worse than any score.
         """
-        lost = trial.outcome is not None and trial.outcome.is_fault_of_settings
+        worst = trial.outcome is not None and trial.outcome.is_fault_of_settings
         described = as_study_parameters(self._recipes[trial.recipe], self._recipes, trial.params)
         asked = self._asked.pop(trial.id, None)
-        if described is None or (trial.best_fid is None and not lost):
+        if described is None or (trial.best_fid is None and not worst):
             # The settings lie outside the space, or the trial says nothing about them (a lost node, a full disk).
             if asked is not None:
                 self.study.tell(asked, state=TrialState.FAIL)
             return
-        score = DIVERGED_SCORE if lost or trial.best_fid is None else float(trial.best_fid)
-        state = TrialState.PRUNED if trial.state in ("stopped", "failed") and not lost else TrialState.COMPLETE
+        score = DIVERGED_SCORE if worst or trial.best_fid is None else float(trial.best_fid)
+        state = TrialState.PRUNED if trial.state in ("stopped", "failed") and not worst else TrialState.COMPLETE
         scores = {round(report["kimg"] * 1000): report["score"] for report in trial.reports}
         attributes = {"trial": trial.id, "verdict": trial.state, "source": trial.source}
         if asked is not None:
@@ -117,7 +117,7 @@ class StudySearcher(Planner):
                 asked.report(reached, images)
             for key, value in attributes.items():
                 asked.set_user_attr(key, value)
-            asked.set_constraint(_LOST, float(lost))
+            asked.set_constraint(_WORST, float(worst))
             self.study.tell(asked, None if state == TrialState.PRUNED else score, state)
             return
         # The study has not been asked for it: published settings, or a trial of an earlier launch.
@@ -130,7 +130,7 @@ class StudySearcher(Planner):
                 distributions=spaces,
                 intermediate_values=scores,
                 user_attrs=attributes,
-                constraints={_LOST: float(lost)},
+                constraints={_WORST: float(worst)},
             )
         )
 

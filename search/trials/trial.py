@@ -79,7 +79,7 @@ def train_trial(config: dict[str, Any], context: TrialContext) -> None:
     """Train one trial, from its last checkpoint if it has one, and report until it ends.
 
     A trial whose settings do not fit into memory ends with an outcome of its own: a retry would fail again. If storage
-    or data fail, the trial is not to blame: the sweep halts, and can be resumed once they are mended.
+    or data fail, the trial is not to blame: the sweep halts, and can be resumed once they are fixed.
 
     Raises:
         NoGpu, NodeOutOfMemory: the node is to blame; Tune tries the trial again.

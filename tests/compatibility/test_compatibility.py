@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import yaml
 from make_fixtures import FULL_KIMG, HERE, PACKED, TRAIN, evaluations, machine, reports, run
 
 import search
 from gan import load_bundle, load_recipe, open_data
 from gan.data.packed.packed import open_file
 from gan.errors import InputError
+from gan.evaluation.features import make_features
+from gan.evaluation.statistics import load_statistics
+from gan.storage.storage import Storage
+from gan.training.training_folder import TrainingFolder
 from search.run.journal import JOURNAL
 
 VERSIONS = sorted(path.name for path in HERE.iterdir() if (path / "expected.json").exists())
@@ -56,7 +62,24 @@ def test_a_run_is_read(stored: Path, expected: dict[str, Any]) -> None:
 def test_what_users_write_is_read(stored: Path) -> None:
     assert load_recipe(str(stored / "recipe.yaml")).name == "small"
     plan = json.loads(run(stored, "sweep", "spec.yaml", "--name", "planned", "--dry-run", "--json"))
-    assert plan
+    begun = yaml.safe_load((stored / "run" / "sweep.yaml").read_text())["identity"]["recipes"]
+    planned = plan["identity"]["recipes"]
+    assert list(planned) == list(begun) == ["small", "wgan"]
+    for name, recipe in begun.items():
+        # A later version may have settings more.
+        assert recipe["settings"].items() <= planned[name]["settings"].items()
+        assert recipe["space"].items() <= planned[name]["space"].items()
+
+
+def test_saved_statistics_are_read(stored: Path) -> None:
+    """They are those of one grey image, 16 times over; see make_fixtures.py."""
+    statistics, measured = load_statistics(stored / "statistics.npz")
+    assert measured is not None
+    features = make_features(measured["features"], shape=tuple(measured["shape"]))
+    assert (statistics.count, features.weights_sha256) == (16, measured["weights_sha256"])
+    assert not statistics.covariance.any()
+    (grey,) = features(torch.full((1, 16, 16, 3), 90, dtype=torch.uint8)).double()
+    torch.testing.assert_close(statistics.mean, grey, rtol=1e-5, atol=1e-6)
 
 
 def test_a_packed_set_is_read(stored: Path) -> None:
@@ -127,6 +150,10 @@ def newer_set(stored: Path) -> None:
     replace(stored / "packed.arrow", b'"version": 1', b'"version": 9', -1)
 
 
+def newer_training(stored: Path) -> None:
+    replace(stored / "train" / "train.yaml", b"format: 1", b"format: 99")
+
+
 @pytest.mark.parametrize(
     ("change", "read", "message"),
     [
@@ -142,6 +169,11 @@ def newer_set(stored: Path) -> None:
             r"minimum_share is 0\.3 there.*gan-search 0\.1\.0 began",
         ),
         (newer_bundle, lambda s: load_bundle(str(next(s.glob("train/best-*")))), "a bundle of format 99"),
+        (
+            newer_training,
+            lambda s: TrainingFolder(Storage(str(s / "train"))).identity(),
+            r"its train\.yaml has format 99, not 1",
+        ),
         (newer_set, lambda s: open_file(s / "packed.arrow", "packed"), "packed format 9, newer than 1"),
     ],
 )

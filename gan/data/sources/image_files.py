@@ -78,7 +78,7 @@ class ZipFiles:
     def _member(self, info: zipfile.ZipInfo) -> Member:
         parts = info.filename.replace("\\", "/").split("/")
         if info.filename.startswith(("/", "\\")) or ".." in parts or parts[0].endswith(":"):
-            raise InputError(f"{self.path}: the name '{info.filename}' in it leads out of it: make the archive anew")
+            raise InputError(f"{self.path}: the name '{info.filename}' in it leads out of it: make the archive again")
         if info.flag_bits & 1:
             raise InputError(f"{self.path}: is encrypted: give an archive without a password, or a folder")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

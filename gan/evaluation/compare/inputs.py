@@ -262,8 +262,8 @@ class _Saved(FidInput):
     def caveat(self, used: int | None) -> str | None:
         if self.measured is None:
             return (
-                f"{self.name}: does not say how its statistics were made, and is taken at its word; pytorch-fid"
-                " resizes images otherwise, which moves FID by some percent (docs/evaluation.md)"
+                f"{self.name}: does not say how its statistics were made, so this is not checked; pytorch-fid"
+                " resizes images in another way, which moves FID by some percent (docs/evaluation.md)"
             )
         return super().caveat(used)
 

@@ -65,6 +65,9 @@ def raised_by_a_worker(error: Exception) -> Exception:
     return task_error.as_instanceof_cause()  # type: ignore[attr-defined, no-any-return]
 
 
+OF_NODE, OF_GPU = raised_by_a_worker(NodeOutOfMemory("none left")), raised_by_a_worker(NoGpu("node a: none"))
+
+
 @pytest.mark.parametrize(
     ("error", "text", "outcome", "reason"),
     [
@@ -81,8 +84,12 @@ def raised_by_a_worker(error: Exception) -> Exception:
         (RayActorError(error_msg=ADVICE), ADVICE, "node-out-of-memory", KILLED),
         (None, f"Failure # 1\nSIGKILL\nFailure # 2\n{ADVICE}", "node-out-of-memory", KILLED),
         (WorkerOutOfMemory(), KILLED, "node-out-of-memory", KILLED),
-        (raised_by_a_worker(NodeOutOfMemory("none left")), "…", "node-out-of-memory", "none left"),
-        (raised_by_a_worker(NoGpu("node a: none")), "…", "halt", "node a: none"),
+        (OF_NODE, str(OF_NODE), "node-out-of-memory", "none left"),
+        (OF_GPU, f"Failure # 1\n{OF_GPU}", "halt", "node a: none"),
+        (OF_GPU, "", "halt", "node a: none"),
+        # Tune keeps the error of an earlier attempt if the last failure was of another kind.
+        (OF_GPU, f"Failure # 1\n{OF_GPU}\nFailure # 2\nTuneError: a fault", "failed", "TuneError: a fault"),
+        (OF_GPU, f"Failure # 1\n{OF_GPU}\nFailure # 2\n{LOW}", "node-out-of-memory", KILLED),
         # An earlier failure of the same trial, in Tune's text, is not the last.
         (RayActorError(error_msg="SIGKILL"), f"Failure # 1\n{LOW}\nFailure # 2\nSIGKILL", "failed", "SIGKILL"),
     ],

@@ -213,7 +213,7 @@ def test_a_package_that_is_missing_says_how_to_get_it(
     assert "MISSING report: cannot be imported" in said
     assert "→ pip install matplotlib" in said
     assert "→ pip install 'gan-search[dashboard]'" in said
-    assert said.endswith("no sweep can run until what is MISSING is mended")
+    assert said.endswith("no sweep can run until what is MISSING is fixed")
 
 
 def test_the_doctor_on_forty_columns(
