@@ -104,7 +104,7 @@ def test_the_study_is_told_what_became_of_each_trial(run: Storage) -> None:
         TrialState.FAIL,
         TrialState.PRUNED,
     ]
-    assert [bool(trial.constraints.get("lost")) for trial in told] == [False, False, True, False, True, False, False]
+    assert [bool(trial.constraints.get("worst")) for trial in told] == [False, False, True, False, True, False, False]
     assert told[1].intermediate_values == {12000: 90.0}
 
 
@@ -125,7 +125,7 @@ def test_a_resumed_study_counts_only_infeasible_settings_as_lost(
     first.suggest("x")
     Journal(run).append("verdict", trial="t0000", state="failed", **verdict)
     _, second = make(run, read_record(run), published=False, trials=1)
-    assert [bool(trial.constraints.get("lost")) for trial in second.study.trials] == ([True] if lost else [])
+    assert [bool(trial.constraints.get("worst")) for trial in second.study.trials] == ([True] if lost else [])
 
 
 def test_a_resumed_study_knows_what_the_first_knew_and_unfinished_trials_go_first(run: Storage) -> None:
