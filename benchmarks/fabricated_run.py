@@ -149,7 +149,7 @@ def _begin(run: _Run, trial: _Trial) -> None:
         "trial",
         trial=trial.id,
         recipe=trial.recipe.name,
-        objective=trial.recipe.objective_name,
+        objective=trial.recipe.part_names["objective"],
         source=trial.source,
         params={} if trial.source == "published" else params,
         settings=trial.settings,

@@ -84,7 +84,7 @@ def _new_trial(index: int, recipes: dict[str, Any], chance: random.Random) -> Tr
                 params[name] = chance.choice(space.values)
     source = "sampled" if params else "published"
     settings = recipe.settings | params
-    return TrialRecord(f"t{index:04d}", recipe.name, recipe.objective_name, source, params, settings, index)
+    return TrialRecord(f"t{index:04d}", recipe.name, recipe.part_names["objective"], source, params, settings, index)
 
 
 def _report(trial: TrialRecord, chance: random.Random) -> None:

@@ -79,7 +79,7 @@ class FixedPlanner(Planner):
         source, params = ("published", {}) if origin is None else (origin.source, origin.params)
         settings = dict(recipe.settings)
         params = {key: settings[key] for key in params if key in settings}
-        return TrialRecord(self.next_id, name, recipe.objective_name, source, params, settings, seed)
+        return TrialRecord(self.next_id, name, recipe.part_names["objective"], source, params, settings, seed)
 
 
 def missing(

@@ -32,7 +32,7 @@ def list_recipes(json: opt.Json = False) -> None:
     if json:
         emit([_overview(recipe) for recipe in recipes])
     else:
-        say(table([(recipe.name, recipe.objective_name, recipe.summary) for recipe in recipes]))
+        say(table([(recipe.name, recipe.part_names["objective"], recipe.summary) for recipe in recipes]))
 
 
 @app.command("show")
@@ -62,8 +62,8 @@ def _overview(recipe: Recipe) -> dict[str, Any]:
         "summary": recipe.summary,
         "source": recipe.source,
         "size": recipe.size,
-        "network": recipe.network_name,
-        "objective": recipe.objective_name,
+        "network": recipe.part_names["network"],
+        "objective": recipe.part_names["objective"],
     }
 
 

@@ -80,14 +80,6 @@ class Recipe:
     space: dict[str, Space] | None = None
 
     @property
-    def network_name(self) -> str:
-        return self.part_names["network"]
-
-    @property
-    def objective_name(self) -> str:
-        return self.part_names["objective"]
-
-    @property
     def parts(self) -> tuple[Part, ...]:
         """The recipe's parts, without those that it does not have."""
         return tuple(getattr(self, kind) for kind, name in self.part_names.items() if name != NONE)
@@ -133,10 +125,6 @@ class Recipe:
             declared = declarations(fields["part_names"])
             space = {name: values for name, values in space.items() if name in declared}
         return dataclasses.replace(self, **fields, space=space)
-
-    def with_space(self, space: dict[str, Space]) -> Recipe:
-        """Return this recipe with another search space."""
-        return dataclasses.replace(self, space=space)
 
     def shape(self, size: int | None = None) -> tuple[int, ...]:
         """Return the shape of one row of data at this size; by default at the recipe's own, or else at `SIZE`."""

@@ -237,7 +237,7 @@ class TrainingRun:
         recipe, data = self.trainer.recipe, self.trainer.data
         name = public_name(data.uri)
         return {
-            "network": recipe.network_name,
+            "network": recipe.part_names["network"],
             "network_settings": {name: getattr(recipe.network, name) for name in parameters(recipe.network)},
             "latent": recipe.training.latent,
             "latent_dim": recipe.training.latent_dim,

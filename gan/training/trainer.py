@@ -107,20 +107,15 @@ class Trainer:
         self.random = _RandomState(seed, self.device)
         with self.random.in_use():
             self.generator, self.discriminator = map(self._to_device, recipe.networks(data.shape))
-            augment = None if self._augmentation is None else self._augmentation.module(data.shape)
-        self.critic = Critic(
-            self.discriminator,
-            None if augment is None else augment.to(self.device),
-            joint=settings.d_batch == "joint",
-        )
+            augment = None if self._augmentation is None else self._augmentation.module(data.shape).to(self.device)
+        self.critic = Critic(self.discriminator, augment, joint=settings.d_batch == "joint")
         layers = (*self.generator.modules(), *self.discriminator.modules())
         self._evaluation_layers = [layer for layer in layers if not layer.training]
         self._differentiate = tuple(name for part in self._penalties for name in part.differentiates)
         if not {*self._differentiate} <= {"real", "fake"}:
             raise InputError(f"differentiates must be ('real',), ('fake',) or both, not {self._differentiate}")
         self._ema = EMA(self.generator) if settings.ema_kimg > 0 else None
-        cuda_graph_safe = all(part.cuda_graph_safe for part in recipe.parts)
-        self._graphs = graphs and cuda_graph_safe and self.device.type in RECORDERS
+        self._graphs = graphs and all(part.cuda_graph_safe for part in recipe.parts) and self.device.type in RECORDERS
         # PyTorch refuses `capturable` on devices other than a GPU.
         capturable = self._graphs and self.device.type == "cuda"
         self.optimizer_g, self.optimizer_d = (
@@ -164,10 +159,11 @@ class Trainer:
         The host sets scheduled values and draws the batches. The device's part can be replayed as a CUDA graph.
         """
         self._schedule.set(self.images, self.total_images)
-        steps = range(self.recipe.objective.n_critic)
-        drawn = [self.batches.next() for _ in steps] + [self._latents() for _ in steps]
+        settings, steps = self.recipe.training, range(self.recipe.objective.n_critic)
+        drawn = [self.batches.next() for _ in steps]
+        drawn += [draw_latents(settings.latent, settings.batch, settings.latent_dim, self.latents) for _ in steps]
         columns = self._steps(drawn) if self._graph is None else self._graph(self._steps, drawn)
-        self.images += self.recipe.training.batch * len(steps)
+        self.images += settings.batch * len(steps)
         self.cycles += 1
         self._update_average()
         return columns
@@ -182,7 +178,7 @@ class Trainer:
         """
         n_critic = self.recipe.objective.n_critic
         for step, (rows, latents) in enumerate(zip(drawn[:n_critic], drawn[n_critic:], strict=True)):
-            real = self._real(rows)
+            real = to_unit(rows) if self.data.is_image else rows
             with self._autocast(), torch.set_grad_enabled(step == n_critic - 1):
                 fake = self.generator(latents)
             values = self._discriminator_step(real, fake.detach())
@@ -278,13 +274,6 @@ class Trainer:
 
     def _to_device(self, network: nn.Module) -> nn.Module:
         return network.to(self.device).to(memory_format=torch.channels_last)
-
-    def _real(self, rows: Tensor) -> Tensor:
-        return to_unit(rows) if self.data.is_image else rows
-
-    def _latents(self) -> Tensor:
-        settings = self.recipe.training
-        return draw_latents(settings.latent, settings.batch, settings.latent_dim, self.latents)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")

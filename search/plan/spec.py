@@ -6,6 +6,7 @@ command, and imports PyTorch only where recipes are loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from abc import abstractmethod
@@ -332,8 +333,7 @@ def _with_space(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
             space.pop(name, None)
         elif name in declared:
             space[name] = parse_range(name, given, declared[name])
-    ordered = {name: space[name] for name in declared if name in space}
-    return recipe.with_space(ordered)
+    return dataclasses.replace(recipe, space={name: space[name] for name in declared if name in space})
 
 
 def make_spec(values: dict[str, Any], origin: str = "sweep") -> SweepSpec:

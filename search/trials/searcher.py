@@ -55,7 +55,9 @@ class StudySearcher(Planner):
         published = self._next_published()
         if published is not None:
             recipe = self._recipes[published]
-            trial = TrialRecord(name, recipe.name, recipe.objective_name, "published", {}, dict(recipe.settings), seed)
+            trial = TrialRecord(
+                name, recipe.name, recipe.part_names["objective"], "published", {}, dict(recipe.settings), seed
+            )
             self._announce(trial)
             return trial
         neglected = self._neglected_recipe()
@@ -65,7 +67,7 @@ class StudySearcher(Planner):
         chosen, params = suggest(asked, self._recipes)
         self._asked[name] = asked
         recipe = self._recipes[chosen].with_settings(params)
-        return TrialRecord(name, chosen, recipe.objective_name, "sampled", params, dict(recipe.settings), seed)
+        return TrialRecord(name, chosen, recipe.part_names["objective"], "sampled", params, dict(recipe.settings), seed)
 
     def _next_published(self) -> str | None:
         if not self._spec.published:

@@ -84,7 +84,7 @@ class Fabricated:
             params = {"lr_g": 1e-4 * (self._made + 1), "lr_d": 3e-4}
             params |= {"clip": 0.1, "n_critic": 2} if "clip" in made.settings else {"beta1": 0.25}
         settings = made.with_settings(params).settings
-        about = {"recipe": recipe, "objective": made.objective_name, "source": source, "seed": self._made}
+        about = {"recipe": recipe, "objective": made.part_names["objective"], "source": source, "seed": self._made}
         self._journal.append("trial", trial=name, **about, params=params, settings=settings)
         self._journal.append("start", trial=name)
         return name

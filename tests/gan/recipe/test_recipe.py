@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -223,4 +224,4 @@ def test_a_recipes_own_space_replaces_the_declared_one() -> None:
     text = {"space": {"lr_g": {"low": 1e-4, "high": 1e-3, "log": True}, "batch": [16, 32], "beta1": "default"}}
     space = {name: found for name, (_, found) in parse_recipe(text, "mine.yaml").searchable().items()}
     assert space == {"lr_g": Range(1e-4, 1e-3, log=True), "batch": Choices((16, 32)), "beta1": Range(0.0, 0.9)}
-    assert recipe().with_space({"batch": Choices((8,))}).searchable()["batch"][1] == Choices((8,))
+    assert replace(recipe(), space={"batch": Choices((8,))}).searchable()["batch"][1] == Choices((8,))

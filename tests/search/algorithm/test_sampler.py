@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_two_scores_of_one_trial_tell_less_than_two_trials() -> None:
 )
 def test_a_part_of_the_default_range_matters_as_it_did(name: str, space: Range | Choices, length: float) -> None:
     """A decade of learning rates keeps its length in every range; spaces of different kinds are not compared."""
-    axes = Axes({"dcgan": RECIPES["dcgan"].with_space({name: space})})
+    axes = Axes({"dcgan": replace(RECIPES["dcgan"], space={name: space})})
     assert axes.length_scales.tolist() == pytest.approx([length]) and axes.names == [name]
 
 
@@ -142,13 +143,13 @@ def test_every_coordinate_has_a_name_and_a_length() -> None:
     axes = Axes(RECIPES)
     assert len(axes.names) == len(axes.length_scales) == len(axes.place("wgan", {}))
     assert axes.names[:4] == [RECIPE, RECIPE, RECIPE, "batch"]
-    words = Axes({"dcgan": RECIPES["dcgan"].with_space({"latent": Choices(("normal", "uniform"))})})
+    words = Axes({"dcgan": replace(RECIPES["dcgan"], space={"latent": Choices(("normal", "uniform"))})})
     assert words.names == ["latent"] * 2 and len(words.place("dcgan", {"latent": "normal"})) == 2
 
 
 def test_two_words_are_as_far_apart_as_the_ends_of_a_range_and_none_lies_between() -> None:
     space = {"latent": Choices(("normal", "uniform")), "batch": Choices((16, 32, 64)), "lr_g": Range(1e-4, 1e-2)}
-    axes = Axes({"dcgan": RECIPES["dcgan"].with_space(space)})
+    axes = Axes({"dcgan": replace(RECIPES["dcgan"], space=space)})
     rest: dict[str, Any] = {"batch": 16, "lr_g": 1e-4}
     normal, uniform = (np.array(axes.place("dcgan", {"latent": word, **rest})) for word in ("normal", "uniform"))
     assert np.linalg.norm(normal - uniform) == pytest.approx(1.0)
@@ -200,7 +201,7 @@ def test_it_finds_what_random_draws_do_not() -> None:
 def test_whatever_trials_come_to_there_is_a_proposal(names: list[str], outcome: str) -> None:
     recipes = {name: RECIPES[name] for name in names}
     if outcome == "nothing searched":
-        recipes = {name: recipe.with_space({}) for name, recipe in recipes.items()}
+        recipes = {name: replace(recipe, space={}) for name, recipe in recipes.items()}
     study = make_study(recipes, 0)
     for _ in range(sampler.STARTUP + 6):
         trial = study.ask()
@@ -227,7 +228,7 @@ def test_the_model_proposes_after_the_beginning_but_for_one_in_ten(monkeypatch: 
 
 
 def test_every_whole_number_of_a_range_is_drawn_equally_often() -> None:
-    recipe, random = RECIPES["wgan"].with_space({"n_critic": Range(1, 5)}), np.random.default_rng(0)
+    recipe, random = replace(RECIPES["wgan"], space={"n_critic": Range(1, 5)}), np.random.default_rng(0)
     counts = Counter(draw_params(recipe.searchable(), recipe.settings, random)["n_critic"] for _ in range(4000))
     assert set(counts) == {1, 2, 3, 4, 5} and min(counts.values()) > 700
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_largest_of_what_is_searched_is_measured() -> None:
     # The average of the weights takes memory of its own.
     assert recipe.settings["ema_kimg"] > 0
     assert recipe.settings["lr_g"] == load_recipe("wgan").settings["lr_g"]
-    (averaged,) = gpu_share.largest_settings(load_recipe("wgan").with_space({"ema_kimg": Range(0.0, 20.0)}))
+    (averaged,) = gpu_share.largest_settings(replace(load_recipe("wgan"), space={"ema_kimg": Range(0.0, 20.0)}))
     assert averaged.settings["ema_kimg"] == 20.0
 
 

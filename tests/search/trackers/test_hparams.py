@@ -21,7 +21,7 @@ RECIPES = {
 def trial(recipe: str, state: str = "running", **changes: Any) -> TrialRecord:
     made = load_recipe(recipe).with_settings(changes)
     source = "sampled" if changes else "published"
-    return TrialRecord("t0000", recipe, made.objective_name, source, changes, made.settings, 0, state=state)
+    return TrialRecord("t0000", recipe, made.part_names["objective"], source, changes, made.settings, 0, state=state)
 
 
 def shown(table: Table, one: TrialRecord) -> dict[str, Any]:
