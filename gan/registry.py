@@ -44,8 +44,8 @@ class Registry(Mapping[str, Any]):
             return _load(self._entries[name])
         targets = self._targets()
         if name not in targets:
-            hint = nearest(name, targets) if targets else "no package that is installed has one"
-            raise InputError(f"unknown {self.kind} '{name}': {hint}{', or use none' if self.optional else ''}")
+            hint = nearest(name, [*targets, NONE] if self.optional else targets)
+            raise InputError(f"unknown {self.kind} '{name}': {hint if targets else 'only none is installed'}")
         try:
             return _load(targets[name])
         except Exception as error:  # importing another package's module can raise anything

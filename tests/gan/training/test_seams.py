@@ -387,6 +387,12 @@ def test_two_parts_may_not_declare_one_setting(monkeypatch: pytest.MonkeyPatch) 
         small_recipe(penalty="clashing")
 
 
+def test_a_kind_without_parts_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_parts.SCHEDULES, "_entries", {})
+    with pytest.raises(InputError, match="unknown schedule 'linear': only none is installed"):
+        small_recipe(schedule="linear")
+
+
 def test_a_search_does_not_choose_parts() -> None:
     with pytest.raises(InputError, match="a search does not choose the penalty"):
         parse_recipe({"space": {"penalty": ["none", "zero-centred"]}}, "mine.yaml")
