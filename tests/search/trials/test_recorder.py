@@ -23,6 +23,9 @@ from search.trials.scheduler import AshaScheduler
 from search.trials.trial import NoGpu
 
 
+NO_GPU = "node 10.0.0.7: PyTorch finds no GPU"
+
+
 @pytest.fixture
 def concluded() -> list[TrialRecord]:
     """The trials that the planner was told the end of."""
@@ -55,8 +58,10 @@ def report(kimg: float) -> dict[str, Any]:
     [
         (None, "ValueError: no such thing", Outcome.FAILED, "ValueError: no such thing"),
         (RayActorError(error_msg="SIGKILL"), "SIGKILL", Outcome.FAILED, "SIGKILL"),
-        (WorkerOutOfMemory(), "", Outcome.NODE_OUT_OF_MEMORY, str(WorkerOutOfMemory())),
-        (NoGpu("node 10.0.0.7: PyTorch finds no GPU"), "", Outcome.HALT, "node 10.0.0.7: PyTorch finds no GPU"),
+        (WorkerOutOfMemory(), str(WorkerOutOfMemory()), Outcome.NODE_OUT_OF_MEMORY, str(WorkerOutOfMemory())),
+        (NoGpu(NO_GPU), f"NoGpu: {NO_GPU}", Outcome.HALT, NO_GPU),
+        # The error is that of an earlier attempt.
+        (NoGpu(NO_GPU), "ValueError: no such thing", Outcome.FAILED, "ValueError: no such thing"),
         # The text alone decides nothing.
         (None, "ValueError: PyTorch finds no GPU", Outcome.FAILED, "ValueError: PyTorch finds no GPU"),
     ],
@@ -71,7 +76,7 @@ def test_a_trial_whose_process_failed_is_final_unless_no_trial_can_go_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "error.txt").write_text(f"Traceback …\n{text}\n")
+    (tmp_path / "error.txt").write_text(f"Failure # 3 (occurred at 2026-01-01_00-00-00)\nTraceback …\n{text}\n")
     (tmp_path / "error.pkl").write_bytes(b"damaged" if error is None else cloudpickle.dumps(error))
     monkeypatch.setattr(Trial, "error_file", str(tmp_path / "error.txt"))
     monkeypatch.setattr(Trial, "pickled_error_file", str(tmp_path / "error.pkl"))
