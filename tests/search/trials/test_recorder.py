@@ -22,7 +22,6 @@ from search.trials.recorder import REPORTED, Recorder
 from search.trials.scheduler import AshaScheduler
 from search.trials.trial import NoGpu
 
-
 NO_GPU = "node 10.0.0.7: PyTorch finds no GPU"
 
 
