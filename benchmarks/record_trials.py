@@ -11,6 +11,11 @@ seeds), trained by the real trainer and evaluated at every interval, and never s
 divergence rule. What the rule looks at is kept, so that any rule can be judged on it later. Only when nothing has
 been finite for two reports does a trial end early, since NaN stays NaN.
 
+With `--listed` the same settings are trained on many image sets: lines of `settings.jsonl`, by their numbers, which
+`propose_settings.py` writes. Ask for more lines of a file when you like; those recorded before are left as they are.
+
+    python benchmarks/record_trials.py folder:SETS/emoji --listed 0:70 --out benchmarks/traces/emoji-16.jsonl.gz
+
 With `--near` settings are varied copies of the best tenth of other recordings, whoever searches: where a search spends
 most of its time there are then enough recordings for what it proposes.
 
@@ -49,6 +54,9 @@ from search.algorithm.sampler import draw_params
 from search.algorithm.space import RECIPE, suggest
 from search.plan.spec import DEFAULTS
 
+SETTINGS = FOLDER / "settings.jsonl"
+"""Settings that are trained on many image sets. Lines are only ever added, so that a number means the same in all."""
+
 
 def draw(index: int, recipes: dict[str, Recipe], published: int) -> tuple[str, str, dict[str, Any]]:
     """Return recipe, source and sampled parameters of a trial: a function of its number alone.
@@ -71,6 +79,17 @@ def vary(index: int, recipes: dict[str, Recipe], best: list[Trace]) -> tuple[str
     model = best[random.integers(len(best))]
     recipe = recipes[model.recipe]
     return recipe.name, "near", draw_params(recipe.searchable(), recipe.settings, random, model.params)
+
+
+def listed(path: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """Return recipe, source and parameters of each line of a list of settings."""
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return [(entry["recipe"], entry["source"], entry["params"]) for entry in entries]
+
+
+def span(text: str) -> range:
+    first, _, end = text.partition(":")
+    return range(int(first), int(end))
 
 
 def best_tenth(traces: TraceSet) -> list[Trace]:
@@ -100,12 +119,13 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "settings": {"width_g": args.width, "width_d": args.width},
         "kimg": args.kimg,
         "interval_kimg": args.kimg / args.reports,
-        "published_seeds": 0 if args.near else args.published_seeds,
+        "published_seeds": 0 if args.near or args.listed else args.published_seeds,
         "evaluation": {**evaluator.identity.as_dict(), "data": public_name(args.data)},
         "single_image_fid": round(evaluator.single_image_fid, 2),
         "torch": versions()["torch"],
         **({"space": args.space} if args.space else {}),
         **({"near": args.near} if args.near else {}),
+        **({"listed": True} if args.listed else {}),
     }
 
 
@@ -133,6 +153,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--published-seeds", type=int, default=4, help="trainings of each recipe's own settings")
     parser.add_argument("--space", type=json.loads, default={}, help="as a sweep's `space`, in JSON: other ranges")
     parser.add_argument("--near", metavar="RECORDINGS", help="whose best tenth to vary: `faces+faces-2`, or files")
+    parser.add_argument("--listed", type=span, metavar="FIRST:END", help=f"lines of {SETTINGS.name}, counted from 0")
     parser.add_argument("--out", type=Path, help="default: benchmarks/traces/SCHEME.jsonl.gz")
     return parser.parse_args()
 
@@ -144,16 +165,25 @@ def main() -> None:
     path: Path = args.out or FOLDER / f"{DataUri.parse(args.data).scheme}.jsonl.gz"
     path.parent.mkdir(parents=True, exist_ok=True)
     traces = resume(path, describe(args, data, evaluator))
-    if traces.traces and traces.traces[0].trial != args.first:
+    if not args.listed and traces.traces and traces.traces[0].trial != args.first:
         sys.exit(f"{path} begins with trial {traces.traces[0].trial}: give --first {traces.traces[0].trial}")
     recipes = traces.recipes
     models = best_tenth(read_joined(args.near)) if args.near else []
-    for index in range(args.first + len(traces.traces), args.first + args.trials):
-        name, source, params = vary(index, recipes, models) if args.near else draw(index, recipes, args.published_seeds)
+    settings = listed(SETTINGS) if args.listed else []
+    recorded = {trace.trial for trace in traces.traces}
+    for index in args.listed or range(args.first, args.first + args.trials):
+        if index in recorded:
+            continue
+        if args.listed:
+            name, source, params = settings[index]
+        elif args.near:
+            name, source, params = vary(index, recipes, models)
+        else:
+            name, source, params = draw(index, recipes, args.published_seeds)
         training = Training(recipes[name].with_settings(params), data, evaluator, index, traces.interval)
         reports = record(training, round(traces.kimg / traces.interval))
         trace = Trace(index, name, source, index, params, reports)
-        traces.traces.append(trace)
+        traces.traces = sorted([*traces.traces, trace], key=lambda each: each.trial)
         write_traces(path, traces)
         verdict = traces.verdict(trace)
         best = "none" if trace.best_fid is None else f"{trace.best_fid:.1f}"
