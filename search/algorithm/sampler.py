@@ -55,6 +55,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
     Args:
         recipes: name → recipe.
         seed: for all random draws.
+
+    Attributes:
+        provenance: how the last proposal was made: at "random", or by the "model".
     """
 
     def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
@@ -64,6 +67,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
         self._curves: dict[int, dict[int, float]] = {}
         self._places: dict[int, list[float]] = {}
+        self.provenance = "random"
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}
@@ -86,7 +90,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
         """Return one of the recipes `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if len(ended) < STARTUP or self._random.random() < EXPLORATION:
+        explores = len(ended) < STARTUP or self._random.random() < EXPLORATION
+        self.provenance = "random" if explores else "model"
+        if explores:
             name = names[self._random.integers(len(names))]
             return name, draw_params(*self._spaces[name], self._random)
         observed = self._subset(Observations.of([self._curve(trial) for trial in ended]))

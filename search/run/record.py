@@ -77,6 +77,8 @@ class TrialRecord:
         id: short, and the name of the trial's folder.
         params: the sampled settings; empty for published ones.
         settings: all settings it trains with.
+        provenance: how its settings were chosen: "published", "points", "portfolio", "prior", "model" or "random"; None
+            in a comparison, and where version 0.1.0 chose them.
         reports: by kimg, the last one of each.
         state: pending, running, finished, stopped, diverged or failed.
         outcome: of its verdict, finer than the state; None before it.
@@ -92,6 +94,7 @@ class TrialRecord:
     params: dict[str, Any]
     settings: dict[str, Any]
     seed: int
+    provenance: str | None = None
     state: str = "pending"
     reason: str | None = None
     outcome: Outcome | None = None
@@ -226,7 +229,8 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
         _begin(record, event, name)
     elif kind == "trial":
         fields = ("recipe", "objective", "source", "params", "settings", "seed")
-        trial = TrialRecord(event["trial"], **{key: event[key] for key in fields})
+        values = {key: event[key] for key in fields}
+        trial = TrialRecord(event["trial"], **values, provenance=event.get("provenance"))
         record.trials[trial.id] = trial
     elif kind == "end":
         record.ended, record.cause = event["state"], event.get("cause")

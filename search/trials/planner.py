@@ -87,6 +87,6 @@ class Planner(Searcher, ABC):
         trial = self.new_trial()
         if trial is not None:
             self.trials[trial.id] = trial
-            fields = ("recipe", "objective", "source", "params", "settings", "seed")
+            fields = ("recipe", "objective", "source", "params", "settings", "seed", "provenance")
             self._journal.append("trial", trial=trial.id, **{name: getattr(trial, name) for name in fields})
         return trial

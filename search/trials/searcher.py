@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import TrialState, create_trial
 
 from gan.recipe.recipe import Recipe
+from gan.settings import Value
 from gan.training.report import DIVERGED_SCORE
 from search.algorithm.sampler import ModelSampler
 from search.algorithm.space import RECIPE, as_study_parameters, suggest
@@ -51,13 +52,9 @@ class StudySearcher(Planner):
     def new_trial(self) -> TrialRecord | None:
         if len(self.trials) >= self._spec.trials:
             return None
-        name, seed = self.next_id, self._spec.seed * SEEDS_APART + len(self.trials)
         published = self._next_published()
         if published is not None:
-            recipe = self._recipes[published]
-            trial = TrialRecord(
-                name, recipe.name, recipe.part_names["objective"], "published", {}, dict(recipe.settings), seed
-            )
+            trial = self._trial(published, "published", {}, "published")
             self._announce(trial)
             return trial
         neglected = self._neglected_recipe()
@@ -65,9 +62,17 @@ class StudySearcher(Planner):
             self.study.enqueue_trial({RECIPE: neglected})
         asked = self.study.ask()
         chosen, params = suggest(asked, self._recipes)
-        self._asked[name] = asked
-        recipe = self._recipes[chosen].with_settings(params)
-        return TrialRecord(name, chosen, recipe.part_names["objective"], "sampled", params, dict(recipe.settings), seed)
+        self._asked[self.next_id] = asked
+        sampler = self.study.sampler
+        provenance = sampler.provenance if isinstance(sampler, ModelSampler) else None
+        return self._trial(chosen, "sampled", params, provenance)
+
+    def _trial(self, name: str, source: str, params: dict[str, Value], provenance: str | None) -> TrialRecord:
+        """Return the next trial, of the recipe `name`."""
+        recipe = self._recipes[name].with_settings(params)
+        seed = self._spec.seed * SEEDS_APART + len(self.trials)
+        settings, objective = dict(recipe.settings), recipe.part_names["objective"]
+        return TrialRecord(self.next_id, name, objective, source, params, settings, seed, provenance)
 
     def _next_published(self) -> str | None:
         if not self._spec.published:

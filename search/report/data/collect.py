@@ -158,6 +158,7 @@ def _row(
         seed=trial.seed,
         rescored_fid=None if rescore is None else rescore.fid,
         rescored_std=None if rescore is None else rescore.std,
+        provenance=trial.provenance,
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_TEXT = {"trial", "recipe", "objective", "source", "state", "command", "reason", "cause"}
+_TEXT = {"trial", "recipe", "objective", "source", "provenance", "state", "command", "reason", "cause"}
 _MEASURED = {"fid", "best_fid", "best_kimg", "g_loss", "d_loss", "spread"}
 _MEASURED |= {"seconds", "train_seconds", "eval_seconds", "checkpoint_seconds"}
 _NUMBER = {"time", "kimg", "format"} | _MEASURED
 _MAPPING = {"params", "settings", "versions", "evaluation"}
-_NULLABLE = {"reason", "cause", "evaluation"} | _MEASURED
+_NULLABLE = {"provenance", "reason", "cause", "evaluation"} | _MEASURED
 
 
 def fits_schema(event: dict[str, Any]) -> bool:

@@ -35,6 +35,7 @@ class Row:
         seed: of its training.
         rescored_fid, rescored_std: FID of its best generator by re-scoring (mean and standard
             deviation over draws of latents), if it took part; see `ReportData.rescoring`.
+        provenance: as `search.run.record.TrialRecord` has it.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Row:
     seed: int | None = None
     rescored_fid: float | None = None
     rescored_std: float | None = None
+    provenance: str | None = None
 
 
 @dataclass(frozen=True)

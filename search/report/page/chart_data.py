@@ -56,6 +56,7 @@ def _trial(data: ReportData, row: Row, recipes: list[str]) -> dict[str, Any]:
         "id": row.id,
         "recipe": recipes.index(str(row.recipe)),
         "published": row.source == "published",
+        "provenance": row.provenance,
         "state": text.state_of(row),
         "rank": row.rank,
         "best": _number(row.best_fid),

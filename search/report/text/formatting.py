@@ -69,6 +69,12 @@ def state_of(row: Row) -> str:
     return state_label(row.state, row.kimg, exists=row.recipe is not None)
 
 
+def origin(row: Row) -> str:
+    """Write how a trial's settings were chosen."""
+    listed = {"points": "from the sweep's list of points", "portfolio": "from the prior's portfolio"}
+    return "published settings" if row.source == "published" else listed.get(str(row.provenance), "found by the search")
+
+
 def reason_of(row: Row) -> str:
     """Write on one line why a trial ended, or where it goes on."""
     return f"goes on from {kimg(row.kimg)} kimg" if state_of(row) == PAUSED else one_line(row.reason or "")

@@ -17,7 +17,7 @@ CSV, PARQUET = "leaderboard.csv", "leaderboard.parquet"
 _TEXT, _NUMBER = pa.string(), pa.float64()
 _FIXED = (
     {"rank": pa.int64()}
-    | dict.fromkeys(("trial", "recipe", "objective", "source", "state", "features"), _TEXT)
+    | dict.fromkeys(("trial", "recipe", "objective", "source", "provenance", "state", "features"), _TEXT)
     | dict.fromkeys(("best_fid", "best_kimg", "kimg", "fid", "seconds"), _NUMBER)
     | {"reason": _TEXT, "rescored_fid": _NUMBER, "rescored_std": _NUMBER, "rescored_features": _TEXT}
 )

@@ -99,8 +99,9 @@ def plain(data: ReportData) -> list[str]:
 def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
     """Return the table of trials; with a width, long cells are cut short."""
     narrow = width is not None and width < 60
+    origins = (width is None or width >= 100) and any(row.provenance for row in rows)
     table = Table(box=None, pad_edge=False, padding=(0, 1), width=None if narrow else width)
-    for name, right in _columns(data, narrow=narrow):
+    for name, right in _columns(data, narrow=narrow, origins=origins):
         is_cut = width is not None and name != "reason"
         table.add_column(
             name,
@@ -111,12 +112,12 @@ def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
             ratio=1 if width is not None and not is_cut else None,
         )
     for row in rows:
-        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow))
+        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow, origins=origins))
         table.add_row(*cells, style=STYLES.get(state_of(row), ""))
     return table
 
 
-def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
+def _columns(data: ReportData, *, narrow: bool, origins: bool) -> list[tuple[str, bool]]:
     """Return each column's title, and whether it is aligned to the right."""
     best = f"best {data.metric_short}"
     if narrow:
@@ -124,10 +125,11 @@ def _columns(data: ReportData, *, narrow: bool) -> list[tuple[str, bool]]:
     measured = [(name, True) for name in ("kimg", best, "at kimg", data.metric_short)]
     if data.rescoring is not None:
         measured.insert(0, (f"re-scored {data.rescoring.metric_short}", True))
-    return [("#", True), ("trial", False), ("recipe", False), *measured, ("state", False), ("reason", False)]
+    names = ["trial", "recipe", *(["provenance"] if origins else [])]
+    return [("#", True), *((name, False) for name in names), *measured, ("state", False), ("reason", False)]
 
 
-def _cells(row: Row, data: ReportData, *, narrow: bool) -> tuple[str, ...]:
+def _cells(row: Row, data: ReportData, *, narrow: bool, origins: bool) -> tuple[str, ...]:
     recipe = one_line(f"{row.recipe}*" if row.source == "published" else str(row.recipe))
     if narrow:
         return (row.id, recipe, number(row.best_fid), state_of(row))
@@ -135,7 +137,8 @@ def _cells(row: Row, data: ReportData, *, narrow: bool) -> tuple[str, ...]:
     measured = [kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid)]
     if data.rescoring is not None:
         measured.insert(0, number(row.rescored_fid))
-    return (rank, row.id, recipe, *measured, state_of(row), reason_of(row))
+    names = [row.id, recipe, *([row.provenance or ""] if origins else [])]
+    return (rank, *names, *measured, state_of(row), reason_of(row))
 
 
 def _shown(data: ReportData) -> tuple[list[Row], int]:

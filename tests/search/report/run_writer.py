@@ -81,7 +81,7 @@ class Writer:
             command="gan-search sweep --name demo <b>",
         )
 
-    def trial(self, index: int, recipe: str, source: str, state: str, reports: int, fid: float) -> str:
+    def trial(self, index: int, recipe: str, source: str, state: str, reports: int, fid: float, **more: Any) -> str:
         name = f"t{index:04d}"
         settings = {"lr_g": 1e-4 * (index + 1), "beta1": 0.5, "l2_lambda": 0.02, "clip": 0.01, "n_critic": 5}
         params = {key: settings[key] for key in SPACES[recipe]} if source == "sampled" else {}
@@ -94,6 +94,7 @@ class Writer:
             params=params,
             settings=settings,
             seed=index,
+            **more,
         )
         self.event("start", trial=name)
         for step in range(1, reports + 1):

@@ -18,7 +18,7 @@ from search.report.page.page import page
 from search.report.plots.drawing import colours_of, log_ticks
 from search.report.plots.plots import draw_plots
 from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
-from search.report.text.status import plain
+from search.report.text.status import as_json, plain
 from search.run.journal import JOURNAL
 
 
@@ -46,6 +46,30 @@ def test_leaderboard_is_ranked(run):
     assert [row["rank"] for row in rows] == [*map(str, range(1, 10)), "", ""]
     assert {row["trial"] for row in rows[9:]} == {"t0006", "t0010"}
     assert {row["features"] for row in rows[:9]} == {"random-conv"}
+
+
+def test_how_settings_were_chosen_is_in_every_form_of_the_report(writer):
+    writer.begin(trials=4)
+    writer.trial(0, "dcgan", "published", "finished", 6, 90.0, provenance="published")
+    writer.trial(1, "dcgan", "sampled", "finished", 6, 40.0, provenance="points")
+    writer.trial(2, "dcgan", "sampled", "stopped", 2, 80.0, provenance="model")
+    writer.trial(3, "l2", "sampled", "stopped", 2, 80.0)  # begun by version 0.1.0
+    run = writer.write()
+    wanted = {"t0000": "published", "t0001": "points", "t0002": "model", "t0003": ""}
+    assert {row["trial"]: row["provenance"] for row in read_csv(run)} == wanted
+    data = collect(run)
+    assert {trial["id"]: trial["provenance"] or "" for trial in as_json(data)["trials"][:4]} == wanted
+    html = page(run, data, {})
+    assert "dcgan <small>points</small></td>" in html and "dcgan <small>published</small></td>" in html
+    assert "from the sweep&#39;s list of points" in html
+    assert {trial["id"]: trial["provenance"] or "" for trial in chart_data(data)["trials"]} == wanted
+    lines = plain(data)
+    assert next(line.split()[:4] for line in lines if "trial" in line.split()) == ["#", "trial", "recipe", "provenance"]
+    assert [line.split()[3] for line in lines if " t0002 " in line] == ["model"]
+
+
+def test_a_run_of_an_earlier_version_has_no_column_for_it(run):
+    assert not any("provenance" in line for line in plain(collect(run)))
 
 
 def test_parameters_have_columns_and_are_empty_where_they_have_no_effect(run):

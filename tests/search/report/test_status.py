@@ -27,7 +27,7 @@ from search.run.owner import OWNER, process_start
 from search.run.record import TIME_BUDGET
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
-TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std"]
+TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std", "provenance"]
 
 
 def status(run: Storage) -> dict[str, Any]:

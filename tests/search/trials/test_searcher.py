@@ -52,6 +52,17 @@ def test_published_settings_come_first_then_samples_up_to_the_number_of_trials(r
     assert len({config["trial"] for config in configs}) == 24
 
 
+def test_how_settings_were_chosen_is_in_the_journal(run: Storage) -> None:
+    _, searcher = make(run, trials=40)
+    Journal(run).append("sweep", format=1, command="", settings={}, evaluation={}, versions={})
+    ask_all(searcher)
+    chosen = [trial.provenance for trial in read_record(run).trials.values()]
+    # Twelve ended trials are the fewest that the model is used with; later, one in ten is random.
+    assert chosen[:12] == ["published"] * 3 + ["random"] * 9
+    assert set(chosen[12:]) == {"model", "random"} and chosen.count("model") > 20
+    assert chosen == [trial.provenance for trial in searcher.trials.values()]
+
+
 def test_every_recipe_has_its_minimum_share_however_badly_it_does(run: Storage) -> None:
     _, searcher = make(run, minimum_share=0.5)
     while (config := searcher.suggest("x")) != Searcher.FINISHED:

@@ -38,8 +38,9 @@ function announce(tip) {
 function trialTip(place, ...lines) {
   const trial = DATA.trials[place];
   const best = trial.best === null ? "never evaluated" : `best ${DATA.short} ${fixed(trial.best)} at ${trial.at} kimg`;
+  const origin = trial.published ? "published settings" : trial.provenance;
   return {
-    head: [trial.id, DATA.recipes[trial.recipe], ...(trial.published ? ["published settings"] : [])].join(" · "),
+    head: [trial.id, DATA.recipes[trial.recipe], ...(origin ? [origin] : [])].join(" · "),
     lines: [...lines, best, trial.reason ? `${trial.state}: ${trial.reason}` : trial.state],
     settings: trial.shown,
   };
