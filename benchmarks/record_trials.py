@@ -115,6 +115,7 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "format": FORMAT,
         "data": public_name(args.data),
         "shape": list(data.shape),
+        **({"images": len(data.train), "listed": True} if args.listed else {}),
         "recipes": list(DEFAULTS),
         "settings": {"width_g": args.width, "width_d": args.width},
         "kimg": args.kimg,
@@ -125,7 +126,6 @@ def describe(args: argparse.Namespace, data: DataSet, evaluator: Evaluator) -> d
         "torch": versions()["torch"],
         **({"space": args.space} if args.space else {}),
         **({"near": args.near} if args.near else {}),
-        **({"listed": True} if args.listed else {}),
     }
 
 
