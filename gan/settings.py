@@ -32,6 +32,12 @@ class Range:
     def integer(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    def __contains__(self, value: Value) -> bool:
+        return not isinstance(value, str) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{_shown(self.low)} to {_shown(self.high)}" + (", log" if self.log else "")
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -39,8 +45,18 @@ class Choices:
 
     values: tuple[Value, ...]
 
+    def __contains__(self, value: Value) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(_shown, self.values))
+
 
 Space = Range | Choices
+
+
+def _shown(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,41 @@ class Recipe:
             or any(need.partition("=")[0] in chosen for need in declared[name].needs)
         }
 
+    def complete(self, values: dict[str, Any]) -> dict[str, Value]:
+        """Return values of all parameters that a search samples for this recipe, as far as they have an effect.
+
+        Args:
+            values: some of them. The others take the recipe's own values.
+
+        Raises:
+            InputError: a parameter is unknown, fixed at another value or without effect; or a value, be it the recipe's
+                own, lies outside the search space.
+        """
+        declared, searched = declarations(self.part_names), self.searchable()
+        given: dict[str, Value] = {}
+        for name, value in values.items():
+            if name not in declared:
+                raise InputError(f"there is no parameter '{name}': {nearest(str(name), searched)}")
+            given[name] = declared[name].check(name, value)
+        settings = self.settings | given
+        chosen: dict[str, Value] = {}
+        for name in dict.fromkeys([*given, *searched]):
+            value = settings[name]
+            if not active(declared[name], settings):
+                if name in given:
+                    needs = " or ".join(declared[name].needs)
+                    raise InputError(f"{name}: has no effect here (it needs {needs}): leave it out")
+            elif name not in searched:
+                if value != self.settings[name]:
+                    fixed = f"{value} is given, but it is not searched here, and fixed at {self.settings[name]}"
+                    raise InputError(f"{name}: {fixed}: leave it out, or search it (`space`)")
+            elif value not in searched[name][1]:
+                whose = "" if name in given else "is left out, and the recipe's own "
+                raise InputError(f"{name}: {whose}{value} lies outside what is searched ({searched[name][1]})")
+            else:
+                chosen[name] = value
+        return {name: chosen[name] for name in searched if name in chosen}
+
 
 def _part_types(names: Mapping[str, str]) -> dict[str, type[Part]]:
     """Return kind → class of the parts that are not "none"."""

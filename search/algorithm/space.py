@@ -70,11 +70,8 @@ def as_study_parameters(
     for name, (known, space) in recipe.searchable().items():
         if not active(known, settings):
             continue
-        spaces[label(recipe.name, name)] = wanted = distribution(space)
+        spaces[label(recipe.name, name)] = distribution(space)
         values[label(recipe.name, name)] = value = settings[name]
-        if isinstance(wanted, CategoricalDistribution):
-            if value not in wanted.choices:
-                return None
-        elif not wanted._contains(wanted.to_internal_repr(value)):
+        if value not in space:
             return None
     return values, spaces

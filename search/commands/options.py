@@ -19,7 +19,8 @@ from search.plan.spec import RunSpec
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="check everything, show the plan, start nothing")]
 
-_NO_FLAG = {"kind", "space", "grace_kimg", "reduction_factor", "futility", "minimum_share", "published", "retries"}
+_NO_FLAG = {"kind", "space", "points", "grace_kimg", "reduction_factor", "futility"}
+_NO_FLAG |= {"minimum_share", "published", "retries"}
 """Fields that only a sweep's file sets."""
 _DECLARED = {"recipes", "settings"}
 """Fields whose flags the commands declare themselves."""

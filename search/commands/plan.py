@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from gan.settings import Choices, Space
 from gan.terminal import emit, say, table, warn
 from search.plan.spec import CompareSpec, SweepSpec
-from search.report.text.formatting import kimg, short, span
+from search.report.text.formatting import kimg, span
 from search.run.record import SweepRecord
 from search.run.run_folder import SETTINGS
 
@@ -82,7 +81,9 @@ def _composition(launch: Launch, trials: int) -> str:
         return f"{recipes} recipes on {spec.seeds} seeds each, every best generator judged again on {spec.draws} draws"
     assert isinstance(spec, SweepSpec)
     published = min(trials, recipes) if spec.published else 0
-    text = f"{published} of published settings, {trials - published:,} sampled; the best {spec.top_k} are kept"
+    listed = f"{len(spec.points)} of the sweep's points, " if spec.points else ""
+    sampled = trials - published - len(spec.points)
+    text = f"{published} of published settings, {listed}{sampled:,} sampled; the best {spec.top_k} are kept"
     if spec.finalists:
         text += f"; then {spec.finalists} finalists and the published on {spec.finalist_seeds} fresh seeds each"
     return text
@@ -113,15 +114,9 @@ def _searched(launch: Launch) -> list[tuple[str, str, str]]:
     sharing: dict[tuple[str, str], list[str]] = {}
     for recipe in launch.plan.recipes.values():
         for name, (_, space) in recipe.searchable().items():
-            sharing.setdefault((name, _range(space)), []).append(recipe.name)
+            sharing.setdefault((name, str(space)), []).append(recipe.name)
     every = len(launch.plan.recipes)
     return [
         (name, space, "all" if len(recipes) == every else ", ".join(recipes))
         for (name, space), recipes in sharing.items()
     ]
-
-
-def _range(space: Space) -> str:
-    if isinstance(space, Choices):
-        return ", ".join(map(short, space.values))
-    return f"{short(space.low)} to {short(space.high)}" + (", log" if space.log else "")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeV
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gan.errors import InputError, nearest
-from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, Space, to_images
+from gan.settings import LARGEST_SIDE, SMALLEST_SIDE, Space, Value, to_images
 
 if TYPE_CHECKING:
     from gan.recipe.recipe import Recipe
@@ -182,6 +182,7 @@ class SweepSpec(RunSpec):
     name: str = Field("sweep", description="name of the run: its folder in the storage")
     recipes: list[str] = Field(list(DEFAULTS), min_length=1, description="recipes to search over")
     space: dict[str, Any] = Field({}, description="parameter → what to search, instead of its default")
+    points: list[Any] = Field([], description="settings to try before samples: parameter → value, and `recipe`")
     grace_kimg: float | None = Field(None, gt=0, description="first ASHA rung; default one interval")
     reduction_factor: float = Field(4.0, gt=1, description="ASHA keeps the best 1/x at each rung")
     futility: float | None = Field(
@@ -244,10 +245,24 @@ class SweepSpec(RunSpec):
         for name in self.space:
             if name not in known:
                 raise InputError(f"space: none of the recipes has '{name}': {nearest(name, known)}")
+        self.resolve_points(recipes)
         return recipes
 
+    def resolve_points(self, recipes: dict[str, Recipe]) -> list[tuple[str, dict[str, Value]]]:
+        """Return the recipe of each point, and its values of all searched parameters: see `Recipe.complete`.
+
+        Raises:
+            InputError: the first point that cannot be tried as it stands, or more of them than trials.
+        """
+        published = len(recipes) if self.published else 0
+        if self.points and published + len(self.points) > self.trials:
+            there = f"{len(self.points)} and {published} published settings are more than the {self.trials} trials"
+            raise InputError(f"points: {there}: raise trials, or leave some out")
+        return [_resolve_point(f"points: point {place}", point, recipes) for place, point in enumerate(self.points, 1)]
+
     def identity(self) -> dict[str, Any]:
-        return super().identity() | {"rungs": self.rungs()}
+        # Runs of version 0.1.0 have no points, and must stay the same runs.
+        return super().identity() | {"rungs": self.rungs()} | ({"points": self.points} if self.points else {})
 
 
 class Contestant(BaseModel):
@@ -314,6 +329,21 @@ class CompareSpec(RunSpec):
     def origins(self) -> dict[str, Contestant | None]:
         """Return by name where each recipe comes from; None for a shipped one."""
         return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
+
+
+def _resolve_point(where: str, point: Any, recipes: dict[str, Recipe]) -> tuple[str, dict[str, Value]]:
+    if not isinstance(point, dict):
+        raise InputError(f"{where} is no mapping of parameters to values: {point!r}")
+    values = {"recipe": next(iter(recipes))} | point if len(recipes) == 1 else dict(point)
+    if "recipe" not in values:
+        raise InputError(f"{where} does not say whose settings it has: give it a `recipe` ({', '.join(recipes)})")
+    name = str(values.pop("recipe"))
+    if name not in recipes:
+        raise InputError(f"{where}: the sweep has no recipe '{name}': {nearest(name, recipes)}")
+    try:
+        return name, recipes[name].complete(values)
+    except InputError as error:
+        raise InputError(f"{where} ({name}): {error}") from None
 
 
 def _load(recipe: str | Contestant) -> Recipe:

@@ -1,12 +1,14 @@
 """Optuna under Tune: one study over all recipes, with trial ids of our own.
 
-It hands out, in this order: trials that an earlier launch left unfinished, the published settings, samples. The study
-lives in memory and is rebuilt from the journal on resume, so that the two never disagree.
+It hands out, in this order: trials that an earlier launch left unfinished, the published settings, a queue of other
+settings that are known beforehand, samples. The study lives in memory and is rebuilt from the journal on resume, so
+that the two never disagree.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import optuna
 from optuna.study import Study
@@ -28,6 +30,20 @@ SEEDS_APART = 100_003
 _WORST = "worst"
 
 
+class Queued(NamedTuple):
+    """Settings that are tried before any are sampled.
+
+    Attributes:
+        recipe: its name.
+        params: values of all its searched parameters that have an effect, within the search space.
+        provenance: of the trial, such as "points".
+    """
+
+    recipe: str
+    params: dict[str, Value]
+    provenance: str
+
+
 class StudySearcher(Planner):
     """Samples trials, and learns from how they end.
 
@@ -35,12 +51,16 @@ class StudySearcher(Planner):
         spec: the sweep's settings.
         recipes: by name.
         record, journal: as `Planner` takes them.
+
+    Attributes:
+        queue: tried in this order, each once over all launches. It must be the same at every launch.
     """
 
     def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, journal: Journal) -> None:
         super().__init__(record, journal)
         self._spec = spec
         self._recipes = recipes
+        self.queue = [Queued(name, params, "points") for name, params in spec.resolve_points(recipes)]
         self._asked: dict[str, optuna.Trial] = {}
         self.study = make_study(recipes, spec.seed + len(record.trials))
         for trial in record.trials.values():
@@ -55,6 +75,11 @@ class StudySearcher(Planner):
         published = self._next_published()
         if published is not None:
             trial = self._trial(published, "published", {}, "published")
+            self._announce(trial)
+            return trial
+        queued = self._next_queued()
+        if queued is not None:
+            trial = self._trial(queued.recipe, "sampled", queued.params, queued.provenance)
             self._announce(trial)
             return trial
         neglected = self._neglected_recipe()
@@ -79,6 +104,15 @@ class StudySearcher(Planner):
             return None
         done = {trial.recipe for trial in self.trials.values() if trial.source == "published"}
         return next((name for name in self._recipes if name not in done), None)
+
+    def _next_queued(self) -> Queued | None:
+        """Return the first of the queue that is still to be tried: trials of each provenance were made in its order."""
+        tried = Counter(trial.provenance for trial in self.trials.values())
+        for queued in self.queue:
+            if not tried[queued.provenance]:
+                return queued
+            tried[queued.provenance] -= 1
+        return None
 
     def _neglected_recipe(self) -> str | None:
         """Return a recipe that has had fewer sampled trials than its minimum share, or None.

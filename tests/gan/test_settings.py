@@ -35,6 +35,14 @@ def test_a_declaration_carries_what_is_said_of_it() -> None:
     assert Range(1, 4).integer and not Range(1.0, 4).integer
 
 
+def test_a_space_knows_what_lies_in_it_and_how_it_is_written() -> None:
+    assert 1e-5 in Range(1e-5, 1e-2, log=True) and 1e-2 in Range(1e-5, 1e-2)
+    assert 9e-6 not in Range(1e-5, 1e-2) and "1" not in Range(0, 2)
+    assert "adam" in Choices(("adam", "rmsprop")) and 48 not in Choices((32, 64))
+    assert str(Range(1e-5, 1e-2, log=True)) == "1e-05 to 0.01, log"
+    assert (str(Range(1, 4)), str(Choices((16, 0.25, "adam")))) == ("1 to 4", "16, 0.25, adam")
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [

@@ -225,3 +225,37 @@ def test_a_recipes_own_space_replaces_the_declared_one() -> None:
     space = {name: found for name, (_, found) in parse_recipe(text, "mine.yaml").searchable().items()}
     assert space == {"lr_g": Range(1e-4, 1e-3, log=True), "batch": Choices((16, 32)), "beta1": Range(0.0, 0.9)}
     assert replace(recipe(), space={"batch": Choices((8,))}).searchable()["batch"][1] == Choices((8,))
+
+
+# ---- settings that a search is to try
+
+
+def test_settings_are_completed_by_the_recipes_own() -> None:
+    wgan = load_recipe("wgan")
+    chosen = wgan.complete({"lr_g": "1e-3", "clip": 0.05, "width_g": wgan.settings["width_g"]})
+    assert (chosen["lr_g"], chosen["clip"], chosen["lr_d"]) == (1e-3, 0.05, wgan.settings["lr_d"])
+    # RMSprop has no betas, and the width is not searched.
+    assert list(chosen) == [name for name in wgan.searchable() if not name.startswith("beta")]
+    assert wgan.complete({}) == {name: wgan.settings[name] for name in chosen}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"lrg": 1e-3}, r"^there is no parameter 'lrg': did you mean 'lr_g'\?$"),
+        ({"lr_g": "fast"}, "lr_g: 'fast' is not a number"),
+        ({"lr_g": 0.5}, r"lr_g: 0\.5 lies outside what is searched \(1e-05 to 0\.01, log\)"),
+        ({"batch": 48}, r"batch: 48 lies outside what is searched \(16, 32\)"),
+        ({"lr_g": 1e-3}, r"batch: is left out, and the recipe's own 64 lies outside what is searched \(16, 32\)"),
+        (
+            {"batch": 16, "width_g": 8},
+            r"width_g: 8 is given, but it is not searched here, and fixed at \d+:",
+        ),
+        ({"batch": 16, "beta1": 0.5}, r"beta1: has no effect here \(it needs optimizer_g=adam or "),
+    ],
+)
+def test_settings_that_cannot_be_tried_as_they_stand_are_refused(values: dict[str, Any], said: str) -> None:
+    wgan = load_recipe("wgan")
+    space = {name: space for name, (_, space) in wgan.searchable().items()} | {"batch": Choices((16, 32))}
+    with pytest.raises(InputError, match=said):
+        replace(wgan, space=space).complete(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,31 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     assert not any(line[:1] == ["batch"] for line in searched)
     assert lines[-1].endswith("--dry-run --json")
     assert snapshot(tmp_path) == {}
+
+
+def test_points_are_counted_and_a_wrong_one_is_refused_before_anything_is_written(
+    tiny_data: str,
+    tmp_path: Path,
+    snapshot: Callable[[Path], dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    arguments = ["sweep", str(spec), "--data", tiny_data, "--storage", str(tmp_path), "--trials", "10", "--kimg", "12"]
+    spec.write_text("points:\n- {recipe: wgan, clip: 0.05}\n- {recipe: l2, lr_g: 1.0e-3}\n")
+    before = snapshot(tmp_path)
+    assert run_app(app, [*arguments, "--dry-run"]) == 0
+    assert "3 of published settings, 2 of the sweep's points, 5 sampled" in capsys.readouterr().out
+    assert run_app(app, [*arguments, "--dry-run", "--json"]) == 0
+    points = json.loads(capsys.readouterr().out)["identity"]["points"]
+    assert points == [{"recipe": "wgan", "clip": 0.05}, {"recipe": "l2", "lr_g": 1e-3}]
+    assert snapshot(tmp_path) == before
+    spec.write_text("points:\n- {recipe: wgan, clip: 0.05}\n- {recipe: l2, lr_g: 1.0}\n")
+    before = snapshot(tmp_path)
+    assert run_app(app, arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert "points: point 2 (l2): lr_g: 1.0 lies outside what is searched (1e-05 to 0.01, log)" in error
+    assert len(error.splitlines()) == 1
+    assert snapshot(tmp_path) == before
 
 
 @pytest.fixture

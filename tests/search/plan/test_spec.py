@@ -57,6 +57,30 @@ def test_wrong_recipes_and_ranges_are_refused(values: dict[str, Any], said: str)
         make_spec(values).load_recipes()
 
 
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([3], r"^points: point 1 is no mapping of parameters to values: 3$"),
+        ([{"lr_g": 1e-3}], r"^points: point 1 does not say whose settings .* a `recipe` \(dcgan, wgan\)$"),
+        ([{"recipe": "dcgan"}, {"recipe": "wgn"}], r"point 2: the sweep has no recipe 'wgn': did you mean 'wgan'\?"),
+        ([{"recipe": "l2"}], r"point 1: the sweep has no recipe 'l2': there is dcgan, wgan"),
+        ([{"recipe": "dcgan", "clip": 0.1}], r"point 1 \(dcgan\): there is no parameter 'clip'"),
+        ([{"recipe": "dcgan", "lr_g": 1}], r"point 1 \(dcgan\): lr_g: 1\.0 lies outside .* \(1e-05 to 0\.01, log\)$"),
+        ([{"recipe": "wgan"}] * 5, r"points: 5 and 2 published settings are more than the 6 trials: raise trials"),
+    ],
+)
+def test_points_that_would_not_be_tried_as_they_stand_are_refused(points: list[Any], said: str) -> None:
+    with pytest.raises(InputError, match=said) as refused:
+        make_spec({"recipes": ["dcgan", "wgan"], "points": points, "trials": 6}).load_recipes()
+    assert "\n" not in str(refused.value)
+
+
+def test_points_identify_a_run_only_where_there_are_some() -> None:
+    points = [{"recipe": "wgan", "clip": 0.05}]
+    assert make_spec({"points": points}).identity() == make_spec({}).identity() | {"points": points}
+    assert "points" not in make_spec({}).identity()
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5h", 5400), ("2d", 172800), (45, 45)])
 def test_durations(text: Any, seconds: float) -> None:
     assert make_spec({"time_budget": text}).time_budget == seconds

@@ -63,6 +63,59 @@ def test_how_settings_were_chosen_is_in_the_journal(run: Storage) -> None:
     assert chosen == [trial.provenance for trial in searcher.trials.values()]
 
 
+POINTS = [
+    {"recipe": "wgan", "clip": 0.05},
+    {"recipe": "dcgan", "lr_g": 1.0e-3},
+    {"recipe": "dcgan", "lr_g": 1.0e-3},  # once more, on another seed
+]
+
+
+def test_points_come_after_the_published_settings_and_before_samples(run: Storage) -> None:
+    spec, searcher = make(run, points=POINTS, trials=8)
+    configs = ask_all(searcher)
+    trials = list(searcher.trials.values())
+    assert [trial.provenance for trial in trials] == ["published"] * 3 + ["points"] * 3 + ["random"] * 2
+    assert {config["source"] for config in configs[3:]} == {"sampled"}
+    for trial, point in zip(trials[3:6], POINTS, strict=True):
+        recipe = spec.load_recipes()[trial.recipe]
+        asked = {name: value for name, value in point.items() if name != "recipe"}
+        assert (trial.recipe, trial.params | asked) == (point["recipe"], trial.params)
+        assert trial.settings == recipe.settings | asked
+    assert len({trial.seed for trial in trials}) == 8
+
+
+def test_the_study_learns_from_points(run: Storage) -> None:
+    _, searcher = make(run, points=POINTS, published=False, trials=3)
+    first = searcher.suggest("x")["trial"]
+    assert [trial.state for trial in searcher.study.trials] == [TrialState.RUNNING]
+    finish(searcher, first, 40.0, Outcome.STOPPED)
+    ask_all(searcher)
+    told = searcher.study.trials
+    assert [trial.params["recipe"] for trial in told] == ["wgan", "dcgan", "dcgan"]
+    assert (told[0].params["wgan.clip"], told[0].intermediate_values, told[0].state.name) == (
+        0.05,
+        {12000: 40.0},
+        "PRUNED",
+    )
+    assert told[1].params["dcgan.lr_g"] == 1e-3
+
+
+def test_a_resumed_run_tries_the_points_that_are_left(run: Storage) -> None:
+    _, first = make(run, points=POINTS, published=False, trials=5)
+    journal = Journal(run)
+    journal.append("sweep", format=1, command="", settings={}, evaluation={}, versions={})
+    for name in (first.suggest("a")["trial"], first.suggest("b")["trial"]):
+        journal.append("report", trial=name, kimg=12.0, score=50.0, best_fid=50.0)
+    journal.append("verdict", trial="t0000", state="finished", reason=None)
+    _, second = make(run, read_record(run), points=POINTS, published=False, trials=5)
+    handed = [second.suggest("x")["trial"] for _ in range(4)]
+    assert handed == ["t0001", "t0002", "t0003", "t0004"]
+    origins = [(trial.recipe, trial.provenance) for trial in read_record(run).trials.values()]
+    assert origins[:3] == [("wgan", "points"), ("dcgan", "points"), ("dcgan", "points")]
+    assert [origin for _, origin in origins[3:]] == ["random"] * 2
+    assert len(second.study.get_trials(states=(TrialState.RUNNING,))) == 4
+
+
 def test_every_recipe_has_its_minimum_share_however_badly_it_does(run: Storage) -> None:
     _, searcher = make(run, minimum_share=0.5)
     while (config := searcher.suggest("x")) != Searcher.FINISHED:
