@@ -219,10 +219,11 @@ def _improvement(published: TrialRecord, record: SweepRecord) -> Improvement:
     kimg = min(published.kimg, max((trial.kimg for trial in sampled), default=0.0))
     reached = [(trial.best_fid_at(kimg), trial.id) for trial in sampled if trial.kimg >= kimg]
     known = [(fid, trial) for fid, trial in reached if fid is not None]
+    full = published.state == "finished"
     if not known:
-        return Improvement(published.recipe, published.id, None, published.kimg or None, published.best_fid, None)
+        return Improvement(published.recipe, published.id, None, published.kimg or None, published.best_fid, None, full)
     fid, best = min(known)
-    return Improvement(published.recipe, published.id, best, kimg, published.best_fid_at(kimg), fid)
+    return Improvement(published.recipe, published.id, best, kimg, published.best_fid_at(kimg), fid, full)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

@@ -61,11 +61,14 @@ def neighbours(run: Storage) -> Picture | None:
     return load(run, f"{EVIDENCE}/{PICTURE}", LARGEST)
 
 
-def best_picture(run: Storage, row: Row) -> Picture | None:
-    """Return samples of a trial at the moment of its best FID."""
-    if row.best_kimg is None:
+def best_picture(run: Storage, data: ReportData, row: Row, kimg: float) -> Picture | None:
+    """Return samples of a trial at the moment of its best FID within its first `kimg`."""
+    points = data.curves[row.id].fid if row.id in data.curves else []
+    within = [(fid, at) for at, fid in points if at <= kimg + 1e-6]
+    if not within:
         return None
-    return load(run, grid_path(row.id, row.best_kimg), _LARGEST_GRID, row.best_kimg, row.best_fid)
+    fid, at = min(within)
+    return load(run, grid_path(row.id, at), _LARGEST_GRID, at, fid)
 
 
 def over_training(run: Storage, data: ReportData, row: Row) -> list[Picture]:

@@ -91,7 +91,14 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Improvement:
-    """A recipe's published settings and the best that the search found for it, at equal kimg."""
+    """A recipe's published settings and the best that the search found, at equal kimg.
+
+    Attributes:
+        published, found: the trials; `found` is None if there is none to compare with.
+        kimg: the most that both have reached.
+        published_fid, found_fid: the best of each within that.
+        full: whether the published settings were trained to their full length; of several, whether any were.
+    """
 
     recipe: str
     published: str
@@ -99,6 +106,7 @@ class Improvement:
     kimg: float | None
     published_fid: float | None
     found_fid: float | None
+    full: bool
 
     @property
     def gain(self) -> float | None:
@@ -106,6 +114,23 @@ class Improvement:
         if not self.published_fid or self.found_fid is None:
             return None
         return 1 - self.found_fid / self.published_fid
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What published settings that were not trained in full would have come to: an estimate, never a measurement.
+
+    Attributes:
+        recipe: whose settings they are.
+        fid: the expected best FID at full length.
+        low, high: the interval that holds it with the probability `level`.
+    """
+
+    recipe: str
+    fid: float
+    low: float
+    high: float
+    level: float
 
 
 @dataclass(frozen=True)
@@ -201,6 +226,7 @@ class ReportData:
         finalists: result of a sweep's finalists on fresh seeds, if it has any.
         rescoring: how the best trials were judged again, if they were; it decides the ranks first.
         assessed: whether the winner collapsed or copied, if that was measured.
+        expected_published: of the best published settings, where none were trained in full and an estimate is known.
     """
 
     name: str
@@ -224,6 +250,7 @@ class ReportData:
     finalists: ComparisonResult | None = None
     rescoring: Rescoring | None = None
     assessed: Assessed | None = None
+    expected_published: Expected | None = None
 
     @property
     def spaces(self) -> dict[str, dict[str, Any]]:
@@ -248,6 +275,29 @@ class ReportData:
     @property
     def winner(self) -> Row | None:
         return next((row for row in self.rows if row.rank == 1), None)
+
+    @property
+    def over_published(self) -> Improvement | None:
+        """The winner beside the best published settings, whatever their recipe, at the kimg that both have reached.
+
+        None if either is missing, if published settings are the winner, or if the run is a comparison.
+
+        If no published settings were trained in full, those that were trained longest stand for all: a good start does
+        not always end well.
+        """
+        winner = self.winner
+        published = [row for row in self.rows if row.source == "published" and row.best_fid is not None]
+        if winner is None or winner.source == "published" or not published or self.comparison is not None:
+            return None
+        full = any(row.state == "finished" for row in published)
+        longest = max(row.kimg or 0.0 for row in published)
+        candidates = published if full else [row for row in published if row.kimg == longest]
+        best = min(candidates, key=lambda row: row.best_fid or 0.0)
+        kimg = min(winner.kimg or 0.0, best.kimg or 0.0)
+        found, reference = (self.curves[row.id].best_at(kimg) for row in (winner, best))
+        if found is None or reference is None:
+            return None
+        return Improvement(str(best.recipe), best.id, winner.id, kimg, reference, found, full)
 
     @property
     def recipe_names(self) -> list[str]:

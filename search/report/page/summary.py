@@ -33,29 +33,6 @@ def published_params(data: ReportData) -> dict[str, Any]:
     return next((row.params or {} for row in same), {})
 
 
-def gain_over_published(data: ReportData) -> str:
-    """Say how far the search came beyond the best published settings, at equal training."""
-    winner = data.winner
-    published = [row for row in data.rows if row.source == "published" and row.best_fid is not None]
-    if winner is None or not published:
-        return ""
-    if winner.source == "published":
-        longest = max((row.kimg or 0.0 for row in data.rows if row.source == "sampled"), default=0.0)
-        short = f" Its trials have had {text.kimg(longest)} kimg at most." if longest < (winner.kimg or 0.0) else ""
-        where = f"after {text.kimg(winner.kimg)} kimg"
-        return f"Published settings are the best so far, {where}: the search has found none better.{short}"
-    best = min(published, key=lambda row: row.best_fid or 0.0)
-    kimg = min(winner.kimg or 0.0, best.kimg or 0.0)
-    best_fid, reference = (data.curves[row.id].best_at(kimg) for row in (winner, best))
-    if best_fid is None or not reference:
-        return ""
-    share = f"{text.percent(abs(1 - best_fid / reference))} {'lower' if best_fid <= reference else 'higher'}"
-    return (
-        f"{share} than the best published settings ({best.recipe}: {text.number(reference)}),"
-        f" both after {text.kimg(kimg)} kimg."
-    )
-
-
 def why_no_winner(data: ReportData) -> str:
     """Say why there is no generator yet."""
     trials = len(data.leaderboard)

@@ -122,6 +122,7 @@ def _loss_panel(axes: Axes, data: ReportData, row: Row) -> None:
 
 
 def _title(axes: Axes, why: str, row: Row) -> None:
-    reason = "winner, diverged later" if why == "winner" and row.state == "diverged" else why
+    cut_short = {("winner", "diverged"): ", diverged later", ("published", "stopped"): ", stopped"}
+    reason = why + cut_short.get((why, row.state), "")
     colour = BAD if row.state == "diverged" else INK
     axes.set_title(f"{plain(str(row.recipe))} · {row.id} · {reason}", fontsize=9, color=colour)

@@ -91,6 +91,30 @@ def counts(data: ReportData) -> str:
     return ", ".join(f"{count} {state}" for state, count in state_counts(data).items()) or "no trials yet"
 
 
+def over_published(data: ReportData) -> str:
+    """Say how far the search came beyond published settings, at equal training; "" if there is nothing to say."""
+    winner = data.winner
+    if winner is not None and winner.source == "published" and data.comparison is None:
+        longest = max((row.kimg or 0.0 for row in data.rows if row.source == "sampled"), default=0.0)
+        short = f" Its trials have had {kimg(longest)} kimg at most." if longest < (winner.kimg or 0.0) else ""
+        where = f"after {kimg(winner.kimg)} kimg" + (", where they were stopped" if winner.state == "stopped" else "")
+        return f"Published settings are the best so far, {where}: the search has found none better.{short}"
+    compared = data.over_published
+    if compared is None or compared.gain is None:
+        return ""
+    share = f"{percent(abs(compared.gain))} {'lower' if compared.gain >= 0 else 'higher'}"
+    which = "best published settings" if compared.full else "published settings that were trained longest"
+    text = f"{share} than the {which} ({compared.recipe}: {number(compared.published_fid)}),"
+    text += f" both after {kimg(compared.kimg)} kimg."
+    if not compared.full:
+        text += " No published settings have been trained to the full length."
+    expected = data.expected_published
+    if expected is not None:
+        between = f"{number(expected.low)} to {number(expected.high)} with a probability of {percent(expected.level)}"
+        text += f" Those of {expected.recipe} would be expected at {number(expected.fid)} there ({between})."
+    return text
+
+
 def run_state(data: ReportData, state: str) -> str:
     """Write the state of the run, or of its finalists."""
     if state != "interrupted" or data.cause != TIME_BUDGET:

@@ -12,7 +12,7 @@ from rich.text import Text
 from gan.metric import FID
 from gan.terminal import one_line
 from search.report.data.comparison import ComparisonResult
-from search.report.data.report_data import ReportData, Row
+from search.report.data.report_data import Improvement, ReportData, Row
 from search.report.text import commands, comparison_tables
 from search.report.text.formatting import (
     STYLES,
@@ -20,6 +20,7 @@ from search.report.text.formatting import (
     duration,
     kimg,
     number,
+    over_published,
     percent,
     reason_of,
     run_state,
@@ -46,9 +47,15 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "trials": [{name: getattr(row, name) for name in _TRIAL} for row in data.rows],
         "best": None if data.best is None else asdict(data.best),
         "budget": asdict(data.budget),
+        "over_published": _gain(data.over_published),
+        "expected_published": None if data.expected_published is None else asdict(data.expected_published),
         "rescoring": None if data.rescoring is None else asdict(data.rescoring),
         **{name: comparison_tables.as_json(comparison) for name, comparison in _comparisons(data)},
     }
+
+
+def _gain(compared: Improvement | None) -> dict[str, Any] | None:
+    return None if compared is None else {**asdict(compared), "gain": compared.gain}
 
 
 def _comparisons(data: ReportData) -> list[tuple[str, ComparisonResult]]:
@@ -165,6 +172,9 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     lines = [f"… and {left_out} more; --json has all"] if left_out else []
     if any(row.source == "published" for row in data.rows):
         lines.append("* published settings")
+    gain = over_published(data)
+    if gain:
+        lines.append(gain if data.over_published is None else f"{data.over_published.found}: {gain}")
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 from pyarrow import parquet
 
 from gan.metric import REFERENCE_INCEPTION
 from gan.palette import SERIES
 from search.report.data.collect import collect
 from search.report.data.pictures import over_training
+from search.report.data.report_data import Expected
 from search.report.page.chart_data import chart_data
 from search.report.page.page import page
 from search.report.plots.drawing import colours_of, log_ticks
-from search.report.plots.plots import draw_plots
+from search.report.plots.plots import _losses, draw_plots
 from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
 from search.report.text.status import as_json, plain
 from search.run.journal import JOURNAL
@@ -118,6 +121,76 @@ def test_published_settings_that_lead_say_how_far_the_others_came(writer):
     run = writer.write()
     sentence = "after 6 kimg: the search has found none better. Its trials have had 2 kimg at most."
     assert sentence in page(run, collect(run), {})
+
+
+def test_a_stopped_published_trial_is_compared_where_it_stopped(writer):
+    """Neither what the search came to later, nor what other published settings came to, is held against it."""
+    writer.begin(trials=5)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    writer.trial(1, "l2", "published", "stopped", 4, 110.0)
+    writer.trial(2, "wgan", "published", "stopped", 4, 140.0)
+    winner = writer.trial(3, "dcgan", "sampled", "finished", 6, 60.0)
+    writer.trial(4, "dcgan", "sampled", "stopped", 2, 50.0)  # ahead at two kimg, where dcgan's published one stopped
+    run = writer.write()
+    data = collect(run)
+    dcgan, l2, _ = data.improvements
+    assert (dcgan.found, dcgan.kimg, dcgan.full) == ("t0004", 2.0, False)
+    assert dcgan.gain == pytest.approx(1 - 50 / 90)
+    assert (l2.found, l2.published_fid) == (None, pytest.approx(data.row("t0001").best_fid))
+    # None ran in full: of those that were trained longest, the best.
+    compared = as_json(data)["over_published"]
+    assert (compared["published"], compared["found"], compared["kimg"]) == ("t0001", winner, 4.0)
+    assert (compared["full"], compared["gain"]) == (False, pytest.approx(1 - 60 / 110))
+    sentence = "45% lower than the published settings that were trained longest (l2: 118.1), both after 4 kimg."
+    sentence += " No published settings have been trained to the full length."
+    assert f"{winner}: {sentence}" in plain(data)
+    html = page(run, data, {})
+    assert f"<p>{sentence}</p>" in html
+    assert '2 kimg</td><td class="n">t0000 (stopped) → t0004<' in html
+    _losses(figure := Figure(), data)
+    assert "dcgan · t0000 · published, stopped" in [axes.get_title() for axes in figure.axes]
+
+
+def test_samples_beside_each_other_have_had_equal_training(writer):
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    writer.trial(1, "dcgan", "sampled", "finished", 6, 60.0)
+    run = writer.write()
+    html = page(run, collect(run), {})
+    shown = re.findall(r"<figcaption>(Published|Found): (t\d+), (\S+) kimg", html)
+    assert shown == [("Published", "t0000", "2"), ("Found", "t0001", "2")]
+
+
+def test_published_settings_that_ran_in_full_are_the_measure(writer):
+    writer.begin(trials=3)
+    writer.trial(0, "dcgan", "published", "finished", 6, 90.0)
+    writer.trial(1, "l2", "published", "stopped", 2, 70.0)  # 107.9 by then; dcgan came to 96.6
+    writer.trial(2, "dcgan", "sampled", "finished", 6, 60.0)
+    data = collect(writer.write())
+    assert "t0002: 33% lower than the best published settings (dcgan: 96.6), both after 6 kimg." in plain(data)
+
+
+def test_what_published_settings_would_have_come_to_is_named_an_expectation(writer):
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    writer.trial(1, "dcgan", "sampled", "finished", 6, 60.0)
+    run = writer.write()
+    data = replace(collect(run), expected_published=Expected("dcgan", 91.25, 70.0, 130.5, 0.8))
+    sentence = "Those of dcgan would be expected at 91.2 there (70.0 to 130.5 with a probability of 80%)."
+    assert sentence in page(run, data, {}) and any(sentence in line for line in plain(data))
+    expected = as_json(data)["expected_published"]
+    assert expected == {"recipe": "dcgan", "fid": 91.25, "low": 70.0, "high": 130.5, "level": 0.8}
+    assert as_json(collect(run))["expected_published"] is None
+
+
+def test_published_settings_that_lead_where_they_were_stopped(writer):
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 20.0)
+    writer.trial(1, "dcgan", "sampled", "finished", 6, 60.0)
+    run = writer.write()
+    sentence = "Published settings are the best so far, after 2 kimg, where they were stopped: the search has"
+    assert sentence in page(run, collect(run), {})
+    assert as_json(collect(run))["over_published"] is None
 
 
 @pytest.mark.parametrize(("reports", "saves"), [(6, False), (4, True)])

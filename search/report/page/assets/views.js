@@ -132,7 +132,8 @@ function losses(host) {
 function lossPanel(panels, place, why, points) {
   const trial = DATA.trials[place];
   const lost = trial.state === "diverged";
-  const label = { winner: "winner, diverged later", published: "published, diverged" }[lost ? why : ""] || why;
+  const cut = { winner: lost && "diverged later", published: (lost || trial.state === "stopped") && trial.state }[why];
+  const label = cut ? `${why}, ${cut}` : why;
   const title = `${trial.id} · ${DATA.recipes[trial.recipe]} · ${label}`;
   const panel = element("div", {}, element("h3", lost ? { class: "diverged" } : {}, title));
   panels.append(panel);
