@@ -96,6 +96,7 @@ def require_same_identity(run: Storage, identity: dict[str, Any], growing: tuple
 
 def _differences(saved: Any, wanted: Any, where: str = "") -> list[str]:
     """Return "field is X there, Y here" for each leaf in which two settings differ."""
+    saved, wanted = _numbered(saved), _numbered(wanted)
     if isinstance(saved, dict) and isinstance(wanted, dict):
         keys = sorted(saved.keys() | wanted.keys())
         paths = {key: f"{where}.{key}" if where else str(key) for key in keys}
@@ -103,6 +104,12 @@ def _differences(saved: Any, wanted: Any, where: str = "") -> list[str]:
     if saved == wanted:
         return []
     return [f"{where} is {_shown(saved, wanted)} there, {_shown(wanted, saved)} here"]
+
+
+def _numbered(value: Any) -> Any:
+    """Return a list of mappings, such as a sweep's points, as a mapping from 1 on."""
+    is_list = isinstance(value, list) and any(isinstance(each, dict) for each in value)
+    return {str(place): each for place, each in enumerate(value, 1)} if is_list else value
 
 
 def _shown(value: Any, other: Any) -> Any:

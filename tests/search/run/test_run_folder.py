@@ -23,6 +23,16 @@ def test_another_identity_is_refused_with_the_differences(run: Storage) -> None:
         require_same_identity(run, {"kimg": 20, "recipes": {"wgan": {"clip": 0.1}}})
 
 
+def test_points_that_differ_are_named_one_by_one(run: Storage) -> None:
+    points = [{"recipe": "wgan", "clip": 0.01}, {"recipe": "l2"}]
+    write_settings(run, {}, {"points": points}, {})
+    require_same_identity(run, {"points": points})
+    with pytest.raises(InputError, match=r"another run: points\.1\.clip is 0\.01 there, 0\.1 here;"):
+        require_same_identity(run, {"points": [points[0] | {"clip": 0.1}, points[1]]})
+    with pytest.raises(InputError, match=r"another run: points is set there, missing here;"):
+        require_same_identity(run, {})
+
+
 def test_a_run_is_found_by_folder_or_by_name(run: Storage, tmp_path: Path) -> None:
     write_settings(run, {}, {}, {})
     assert open_run(str(tmp_path / "run")).uri == open_run("run", str(tmp_path)).uri == run.uri
