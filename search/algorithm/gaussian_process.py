@@ -15,6 +15,9 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
+TRUST_DEVIATION = 0.5
+"""Standard deviation of a prior's weight before any trial."""
+
 
 def normal_quantiles(scores: np.ndarray) -> np.ndarray:
     """Return the normal quantiles of the scores' ranks, so that no score is an outlier.
@@ -62,24 +65,41 @@ class Model:
         remaining: remaining training [N], as in `Observations`.
         trials: index of the trial that each score belongs to [N].
         values: scores [N], or [N, kinds] for several kinds at once; lower is better.
+        expected: what a prior expects these scores to be [N]; None: nothing is known beforehand.
+
+    Attributes:
+        trust: weight of the prior's means. It is their regression coefficient, given that it is 1 ± `TRUST_DEVIATION`
+            beforehand, and no less than 0: a prior that ranks these scores badly fades.
     """
 
     def __init__(
-        self, kernel: Kernel, points: np.ndarray, remaining: np.ndarray, trials: np.ndarray, values: np.ndarray
+        self,
+        kernel: Kernel,
+        points: np.ndarray,
+        remaining: np.ndarray,
+        trials: np.ndarray,
+        values: np.ndarray,
+        expected: np.ndarray | None = None,
     ) -> None:
         self._kernel, self._points, self._remaining = kernel, points, remaining
-        self._trials, self._values = trials, values
+        self._trials, self._values, self._expected = trials, values, expected
         same_trial = trials[:, None] == trials[None]
         covariance = kernel.covariance(points, remaining, points, remaining) + kernel.trial * same_trial
         self._factor = cho_factor(covariance + kernel.noise * np.eye(len(points)), lower=True)
+        self.trust = 0.0
+        if expected is not None:
+            solved = cho_solve(self._factor, expected)
+            precision = TRUST_DEVIATION**-2
+            self.trust = max(0.0, float((solved @ values + precision) / (solved @ expected + precision)))
+            values = values - self.trust * expected
         self._weights = cho_solve(self._factor, values)
 
-    def mean(self, points: np.ndarray) -> np.ndarray:
-        """Return the expected final score at these points."""
-        mean: np.ndarray = self._cross_covariance(points) @ self._weights
+    def mean(self, points: np.ndarray, expected: np.ndarray | float = 0.0) -> np.ndarray:
+        """Return the expected final score at these points, given what the prior expects."""
+        mean: np.ndarray = self._cross_covariance(points) @ self._weights + self.trust * expected
         return mean
 
-    def fantasize(self, points: np.ndarray) -> Model:
+    def fantasize(self, points: np.ndarray, expected: np.ndarray | None = None) -> Model:
         """Return the model as if the expected final scores at these points had been observed."""
         count = len(points)
         return Model(
@@ -87,15 +107,16 @@ class Model:
             np.concatenate([self._points, points]),
             np.concatenate([self._remaining, np.zeros(count)]),
             np.concatenate([self._trials, -1 - np.arange(count)]),
-            np.concatenate([self._values, self.mean(points)]),
+            np.concatenate([self._values, self.mean(points, 0.0 if expected is None else expected)]),
+            None if self._expected is None or expected is None else np.concatenate([self._expected, expected]),
         )
 
-    def expected_improvement(self, points: np.ndarray, best: float) -> np.ndarray:
+    def expected_improvement(self, points: np.ndarray, best: float, expected: np.ndarray | float = 0.0) -> np.ndarray:
         """Return the expected improvement of each point's final score on `best`."""
         cross = self._cross_covariance(points)
         reduced = solve_triangular(self._factor[0], cross.T, lower=True)
         deviation = np.sqrt(np.maximum(self._kernel.end - (reduced**2).sum(0), 1e-9))
-        gain = best - cross @ self._weights
+        gain = best - cross @ self._weights - self.trust * expected
         z = gain / deviation
         improvement: np.ndarray = gain * ndtr(z) + deviation * np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
         return improvement

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from gan.settings import Choices, Parameter, Space, Value
 from search.algorithm.axes import Axes, bounds
 from search.algorithm.futility import log_score
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
+from search.algorithm.prior import Expectation, expected_quantiles
 from search.algorithm.space import RECIPE, label
 
 STARTUP = 12
@@ -43,6 +44,10 @@ CANDIDATES = 600
 PARENTS, STEP, INHERIT = 10, 0.1, 0.8
 """Good trials that are varied; standard deviation of a step, as a share of the range; probability that a parameter is
 varied from the good trial's value instead of drawn anew."""
+DENSE = 1000
+"""Random settings of each recipe, of which a twentieth, expected to be the best by the prior, is varied."""
+RESIDUAL = {"end": 0.5, "fall": 0.5}
+"""Variances of the kernel around a prior's means."""
 MAX_OBSERVATIONS = 400
 """Scores given to the model at most: margin of them the best, the rest random."""
 MAX_PENDING = 150
@@ -60,11 +65,16 @@ class ModelSampler(optuna.samplers.BaseSampler):
         provenance: how the last proposal was made: at "random", or by the "model".
     """
 
-    def __init__(self, recipes: dict[str, Recipe], seed: int) -> None:
+    def __init__(self, recipes: dict[str, Recipe], seed: int, expectation: Expectation | None = None) -> None:
+        self._expectation = expectation
+        self._dense: dict[str, list[dict[str, Value]]] = {}
         self._spaces = {name: (recipe.searchable(), recipe.settings) for name, recipe in recipes.items()}
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
+        self.trust = 0.0
+        self.provenance = "random"
+        self._means: dict[tuple[int, int | None], float] = {}
         self._curves: dict[int, dict[int, float]] = {}
         self._places: dict[int, list[float]] = {}
         self.provenance = "random"
@@ -90,29 +100,66 @@ class ModelSampler(optuna.samplers.BaseSampler):
     def _propose(self, study: optuna.Study, number: int, names: list[str]) -> tuple[str, dict[str, Value]]:
         """Return one of the recipes `names`, and parameters for it."""
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        explores = len(ended) < STARTUP or self._random.random() < EXPLORATION
-        self.provenance = "random" if explores else "model"
-        if explores:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        pending = [trial for trial in running if trial.number != number and RECIPE in trial.params][-MAX_PENDING:]
+        few = len(ended) < STARTUP if self._expectation is None else not ended
+        if few or self._random.random() < EXPLORATION:
             name = names[self._random.integers(len(names))]
-            return name, draw_params(*self._spaces[name], self._random)
+            if self._expectation is None or ended:
+                self.provenance = "random"
+                return name, draw_params(*self._spaces[name], self._random)
+            self.provenance = "prior"
+            return name, self._expected_good(name)
+        self.provenance = "model"
         observed = self._subset(Observations.of([self._curve(trial) for trial in ended]))
         places = {index: self._place(ended[index]) for index in np.unique(observed.trials)}
         points = np.array([places[index] for index in observed.trials])
-        values = normal_quantiles(observed.scores)
-        model = Model(Kernel(self._axes.length_scales), points, observed.remaining, observed.trials, values)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        pending = [self._place(trial) for trial in running if trial.number != number and RECIPE in trial.params]
-        pending = pending[-MAX_PENDING:]
+        kernel = Kernel(self._axes.length_scales)
+        if self._expectation is None:
+            model = Model(kernel, points, observed.remaining, observed.trials, normal_quantiles(observed.scores))
+        else:
+            kernel = Kernel(self._axes.length_scales, **RESIDUAL)
+            means = np.array(
+                [self._mean(ended[index], step) for index, step in zip(observed.trials, observed.steps, strict=True)]
+            )
+            values = expected_quantiles(observed.scores, means, self._expectation.deviation)
+            model = Model(kernel, points, observed.remaining, observed.trials, values, means)
+        self.trust = model.trust
         if pending:
-            model = model.fantasize(np.array(pending))
-        expected = model.mean(np.array(list(places.values())))
-        order = [list(places)[index] for index in np.argsort(expected, kind="stable")]
-        best = [ended[index] for index in order if self._curve(ended[index])]
+            model = model.fantasize(np.array([self._place(trial) for trial in pending]), self._final_means(pending))
+        known = [ended[index] for index in places]
+        expected = model.mean(np.array(list(places.values())), self._final_means(known))
+        best = [known[index] for index in np.argsort(expected, kind="stable") if self._curve(known[index])]
         count = max(1, CANDIDATES // len(names))
         candidates = [(name, params) for name in names for params in self._candidates(name, count, best)]
         candidate_points = np.array([self._axes.place(name, params) for name, params in candidates])
-        improvement = model.expected_improvement(candidate_points, float(expected.min()))
+        means = self._expectation.means(*zip(*candidates, strict=True)) if self._expectation else 0.0
+        improvement = model.expected_improvement(candidate_points, float(expected.min()), means)
         return candidates[int(improvement.argmax())]
+
+    def _mean(self, trial: FrozenTrial, step: int | None = None) -> float:
+        """Return what the prior expects of a trial after `step` images, or at its end."""
+        assert self._expectation is not None
+        key = trial.number, step
+        if key not in self._means:
+            name, params = trial.params[RECIPE], sampled(trial)
+            kimg = None if step is None else [step / 1000]
+            self._means[key] = float(self._expectation.means([name], [params], kimg)[0])
+        return self._means[key]
+
+    def _final_means(self, trials: Sequence[FrozenTrial]) -> np.ndarray:
+        known = self._expectation is not None
+        return np.array([self._mean(trial) if known else 0.0 for trial in trials])
+
+    def _expected_good(self, name: str) -> dict[str, Value]:
+        """Draw parameters of which the prior expects much: near one of the best of many random ones."""
+        assert self._expectation is not None
+        if name not in self._dense:
+            drawn = [draw_params(*self._spaces[name], self._random) for _ in range(DENSE)]
+            order = np.argsort(self._expectation.means([name] * DENSE, drawn), kind="stable")
+            self._dense[name] = [drawn[index] for index in order[: DENSE // 20]]
+        near = self._dense[name][self._random.integers(len(self._dense[name]))]
+        return draw_params(*self._spaces[name], self._random, near)
 
     def _curve(self, trial: FrozenTrial) -> dict[int, float]:
         # Cached, as an ended trial no longer changes; neither do the settings of a running one (`_place`).
@@ -127,7 +174,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         best, rest = order[: MAX_OBSERVATIONS // 2], order[MAX_OBSERVATIONS // 2 :]
         others = self._random.permutation(rest)[: MAX_OBSERVATIONS - MAX_OBSERVATIONS // 2]
         chosen = np.sort(np.concatenate([best, others]))
-        return Observations(observed.trials[chosen], observed.remaining[chosen], observed.scores[chosen])
+        return Observations(*(values[chosen] for values in astuple(observed)))
 
     def _place(self, trial: FrozenTrial) -> list[float]:
         if trial.number not in self._places:
@@ -136,11 +183,14 @@ class ModelSampler(optuna.samplers.BaseSampler):
 
     def _candidates(self, name: str, count: int, best: Sequence[FrozenTrial]) -> list[dict[str, Value]]:
         good = [sampled(trial) for trial in best if trial.params[RECIPE] == name][:PARENTS]
-        parents: list[dict[str, Value] | None] = []
+        candidates: list[dict[str, Value]] = []
         if good:
-            parents += [good[self._random.integers(len(good))] for _ in range(count // 2)]
-        parents += [None] * (count - len(parents))
-        return [draw_params(*self._spaces[name], self._random, parent) for parent in parents]
+            parents = [good[self._random.integers(len(good))] for _ in range(count // 2)]
+            candidates += [draw_params(*self._spaces[name], self._random, parent) for parent in parents]
+        if self._expectation is not None:
+            candidates += [self._expected_good(name) for _ in range(count - len(candidates) - count // 5)]
+        rest = count - len(candidates)
+        return candidates + [draw_params(*self._spaces[name], self._random) for _ in range(rest)]
 
 
 def draw_params(
@@ -190,12 +240,14 @@ class Observations:
 
     Attributes:
         trials: index of the trial that each score belongs to, in the order given.
+        steps: images shown at each score.
         remaining: training that remains until the end of the longest trial, on a logarithmic scale: 1 at the first
             report, 0 at that end.
         scores: log scores minus the average change of log scores up to that report; infinite for a lost trial.
     """
 
     trials: np.ndarray
+    steps: np.ndarray
     remaining: np.ndarray
     scores: np.ndarray
 
@@ -211,14 +263,14 @@ class Observations:
         levels = _mean_levels(curves)
         first, full = min(levels, default=1), max(levels, default=1)
         length = math.log(full / first) or 1.0
-        rows: list[tuple[int, float, float]] = []
+        rows: list[tuple[int, int, float, float]] = []
         for index, scores_at in enumerate(curves):
             for step in _doubling_steps(scores_at):
-                rows.append((index, math.log(full / step) / length, scores_at[step] - levels[step]))
+                rows.append((index, step, math.log(full / step) / length, scores_at[step] - levels[step]))
             if not scores_at:
-                rows.append((index, 0.0, math.inf))
-        trials, remaining, scores = zip(*rows, strict=True) if rows else ((), (), ())
-        return cls(np.array(trials, int), np.array(remaining, float), np.array(scores, float))
+                rows.append((index, full, 0.0, math.inf))
+        trials, steps, remaining, scores = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return cls(np.array(trials, int), np.array(steps, int), np.array(remaining, float), np.array(scores, float))
 
 
 def _mean_levels(curves: Sequence[dict[int, float]]) -> dict[int, float]:

@@ -216,9 +216,9 @@ def test_the_model_proposes_after_the_beginning_but_for_one_in_ten(monkeypatch: 
     begin, asked = sampler.STARTUP, []
     improvement = Model.expected_improvement
 
-    def watched(self: Model, points: np.ndarray, best: float) -> np.ndarray:
+    def watched(self: Model, points: np.ndarray, best: float, *rest: Any) -> np.ndarray:
         asked.append(len(study.get_trials(deepcopy=False)) - 1)
-        return improvement(self, points, best)
+        return improvement(self, points, best, *rest)
 
     monkeypatch.setattr(Model, "expected_improvement", watched)
     study = make_study(RECIPES, 0)
@@ -293,9 +293,9 @@ def test_the_newest_trials_that_run_are_believed(monkeypatch: pytest.MonkeyPatch
     believed: list[list[list[float]]] = []
     fantasize = Model.fantasize
 
-    def watched(self: Model, points: np.ndarray) -> Model:
+    def watched(self: Model, points: np.ndarray, *rest: Any) -> Model:
         believed.append(points.tolist())
-        return fantasize(self, points)
+        return fantasize(self, points, *rest)
 
     monkeypatch.setattr(Model, "fantasize", watched)
     running = [axes.place(*suggest(study.ask(), recipes)) for _ in range(6)]
@@ -330,10 +330,10 @@ def test_what_a_proposal_costs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     plain = Model.__init__
 
     def watched(
-        self: Model, kernel: Kernel, points: np.ndarray, remaining: np.ndarray, trials: np.ndarray, values: np.ndarray
+        self: Model, kernel: Kernel, points: np.ndarray, remaining: np.ndarray, trials: np.ndarray, *rest: Any
     ) -> None:
         seen.append(trials.tolist())
-        plain(self, kernel, points, remaining, trials, values)
+        plain(self, kernel, points, remaining, trials, *rest)
 
     monkeypatch.setattr(Model, "__init__", watched)
     monkeypatch.setattr(sampler, "MAX_OBSERVATIONS", 100)

@@ -1,0 +1,299 @@
+"""What earlier trainings teach: settings to begin with, and how good any settings are expected to be.
+
+A *score* is the normal quantile of a trial's rank among random settings on the same images: 0 is their median, −1 is
+one standard deviation better. Distances of different images cannot be compared, but such scores can. A *task* is what
+a training is like beside its settings: size, width, length, channels and number of images. The model of scores is a
+Gaussian process over settings and tasks, conditioned on the scores of recorded trials. Its posterior mean is the prior
+mean of a search on other images (Wang et al., "Pre-trained Gaussian processes for Bayesian optimization",
+arXiv:2109.08215). The *portfolio* holds settings that are good on different sets of images, best first (Feurer et al.,
+"Auto-sklearn 2.0", arXiv:2007.04074).
+
+A prior is plain data: recorded settings with their scores, the process's constants, and the portfolio.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.special import ndtr
+from scipy.stats import rankdata
+
+from gan.recipe.recipe import Recipe, parse_recipe
+from gan.settings import Value
+from search.algorithm.axes import Axes
+
+FORMAT = 1
+RECIPE_FIELDS = ("optimizer_g", "optimizer_d")
+"""Settings that distinguish recipes, beside the names of their parts. The others are few and matter less."""
+_GRID = np.linspace(-6.0, 6.0, 481)
+
+
+class Task(NamedTuple):
+    """What a training is like beside its settings.
+
+    Attributes:
+        size: side of an image in pixels.
+        width: of the networks; the geometric mean of both.
+        kimg: thousands of images shown.
+        channels: of an image.
+        images: number of images to train on.
+    """
+
+    size: int
+    width: float
+    kimg: float
+    channels: int
+    images: int
+
+    @classmethod
+    def of(cls, shape: Sequence[int], settings: dict[str, Any], kimg: float, images: int) -> Task:
+        """Return the task of a training on images of a shape (height, width, channels)."""
+        width = math.sqrt(float(settings["width_g"]) * float(settings["width_d"]))
+        return cls(shape[0], width, kimg, shape[2], images)
+
+    def at(self, kimg: float) -> Task:
+        """Return this task with another length."""
+        return self._replace(kimg=kimg)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Of the Gaussian process; see `learn`.
+
+    Attributes:
+        common, particular: variances of scores that settings explain on all tasks, and on similar tasks.
+        residual: variance that is left on images that the process has not seen.
+        scales: length scale of each coordinate of a task, in doublings.
+    """
+
+    common: float = 0.5
+    particular: float = 0.3
+    residual: float = 0.4
+    scales: tuple[float, ...] = (2.0, 2.0, 2.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The score of settings at a task: the mean over several sets of images.
+
+    Attributes:
+        recipe: name of one of the prior's recipes.
+        params: values of its searched parameters.
+        sets: how many sets of images the score is the mean of.
+    """
+
+    recipe: str
+    params: dict[str, Value]
+    task: Task
+    score: float
+    sets: int = 1
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The model of scores, and the portfolio.
+
+    Attributes:
+        recipes: whose settings it knows, with the spaces that coordinates are taken from.
+        rows: what the process is conditioned on.
+        portfolio: recipe and parameters, best first.
+        sets: the sets of images that it was learnt from.
+    """
+
+    recipes: dict[str, Recipe]
+    rows: list[Row] = field(default_factory=list)
+    portfolio: list[tuple[str, dict[str, Value]]] = field(default_factory=list)
+    constants: Constants = field(default_factory=Constants)
+    sets: tuple[str, ...] = ()
+
+    # ---- the file
+
+    def as_bytes(self) -> bytes:
+        """Return the prior as a file; the same prior gives the same bytes."""
+        recipes = {
+            name: {"settings": _family(recipe), "space": recipe.space_as_dict()}
+            for name, recipe in self.recipes.items()
+        }
+        params = list({settings_key(row.recipe, row.params): (row.recipe, row.params) for row in self.rows}.values())
+        numbers = {settings_key(*entry): number for number, entry in enumerate(params)}
+        tasks = list(dict.fromkeys(row.task for row in self.rows))
+        rows = [
+            [numbers[settings_key(row.recipe, row.params)], tasks.index(row.task), round(row.score, 3), row.sets]
+            for row in self.rows
+        ]
+        content = {
+            "format": FORMAT,
+            "sets": self.sets,
+            "constants": asdict(self.constants),
+            "recipes": recipes,
+            "portfolio": self.portfolio,
+            "settings": params,
+            "tasks": tasks,
+            "rows": rows,
+        }
+        return json.dumps(content, separators=(",", ":")).encode()
+
+    @classmethod
+    def parse(cls, content: bytes) -> Prior:
+        """Read a file that `as_bytes` returned.
+
+        Raises:
+            ValueError: it is damaged, or of another format.
+        """
+        try:
+            read = json.loads(content)
+            if read["format"] != FORMAT:
+                raise ValueError(f"format {read['format']}, not {FORMAT}")
+            recipes = {name: parse_recipe({"name": name, **text}, name) for name, text in read["recipes"].items()}
+            constants = Constants(**read["constants"] | {"scales": tuple(read["constants"]["scales"])})
+            tasks = [Task(*task) for task in read["tasks"]]
+            rows = [
+                Row(*read["settings"][number], tasks[task], score, sets) for number, task, score, sets in read["rows"]
+            ]
+            portfolio = [(recipe, params) for recipe, params in read["portfolio"]]
+            return cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
+        except (KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
+            raise ValueError(f"damaged ({error})") from None
+
+    # ---- the model
+
+    def recipe_like(self, recipe: Recipe) -> str | None:
+        """Return the name of the prior's recipe that has the same parts and optimizers; None if there is none."""
+        return next((name for name, known in self.recipes.items() if _family(known) == _family(recipe)), None)
+
+    def points(self, recipe: str, settings: Sequence[dict[str, Value]]) -> np.ndarray:
+        """Return coordinates of settings [N, axes] of one of the prior's recipes, in units of length scales."""
+        places = [self._axes.place(recipe, params) for params in settings]
+        return np.array(places).reshape(len(places), -1) / self._axes.length_scales
+
+    def mean(self, points: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
+        """Return the expected scores [N] at `points`, each at its task."""
+        mean: np.ndarray = self._covariance(points, self._places(tasks)) @ self._conditioned[1]
+        return mean
+
+    def deviation(self, points: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
+        """Return the standard deviations [N] of scores on images that the prior has not seen."""
+        reduced = solve_triangular(
+            self._conditioned[0], self._covariance(points, self._places(tasks)).T, lower=True, check_finite=False
+        )
+        constants = self.constants
+        variance = constants.common + constants.particular - (reduced**2).sum(0)
+        deviation: np.ndarray = np.sqrt(np.maximum(variance, 0.0) + constants.residual)
+        return deviation
+
+    @cached_property
+    def _axes(self) -> Axes:
+        return Axes(self.recipes)
+
+    @cached_property
+    def _observed(self) -> tuple[np.ndarray, np.ndarray]:
+        points = [self.points(row.recipe, [row.params])[0] for row in self.rows]
+        return np.array(points), self._places([row.task for row in self.rows])
+
+    @cached_property
+    def _conditioned(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lower Cholesky factor of the rows' covariance, and the weights of the mean."""
+        scores = np.array([row.score for row in self.rows])
+        noise = self.constants.residual / np.array([row.sets for row in self.rows])
+        covariance = self._covariance(*self._observed)
+        factor = cho_factor(covariance + np.diag(noise), lower=True)
+        return factor[0], cho_solve(factor, scores)
+
+    def _places(self, tasks: Sequence[Task]) -> np.ndarray:
+        return np.log2(np.array(tasks, float).reshape(len(tasks), -1)) / np.array(self.constants.scales)
+
+    def _covariance(self, points: np.ndarray, tasks: np.ndarray) -> np.ndarray:
+        observed, observed_tasks = self._observed
+        alike = _matern(points, observed)
+        # Few points have tasks of their own: mostly a search asks for many settings at one.
+        places, which = np.unique(tasks, axis=0, return_inverse=True)
+        near = _matern(places, observed_tasks)[which.ravel()]
+        covariance: np.ndarray = alike * (self.constants.common + self.constants.particular * near)
+        return covariance
+
+
+def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Matérn 5/2 correlations [N, M] of `a` [N, D] and `b` [M, D]."""
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    distance = np.sqrt(5 * np.maximum(squares, 0.0))
+    correlation: np.ndarray = (1 + distance + distance**2 / 3) * np.exp(-distance)
+    return correlation
+
+
+def expected_quantiles(results: np.ndarray, means: np.ndarray, deviations: np.ndarray | float) -> np.ndarray:
+    """Return the scores of results by their ranks, given the normal distribution that each is expected to have.
+
+    The best result gets the lowest quantile of the mixture of all those distributions, and so on. So only the order of
+    the results counts, and settings that were expected to be good are not taken for average ones. If nothing is known
+    (means of 0, deviations of 1), these are the normal quantiles of the ranks.
+
+    Args:
+        results: [N], lower is better; infinite for lost trials. Equal results share their mean rank.
+    """
+    if not len(results):
+        return np.empty(0)
+    shares = (rankdata(results) - 0.5) / len(results)
+    spread = np.broadcast_to(deviations, means.shape)
+    below = ndtr((_GRID[:, None] - means[None]) / spread[None]).mean(1)
+    quantiles: np.ndarray = np.interp(shares, below, _GRID)
+    return quantiles
+
+
+def _family(recipe: Recipe) -> dict[str, Value]:
+    """Return the settings by which recipes are the same to a prior."""
+    settings = recipe.settings
+    return {name: settings[name] for name in (*recipe.part_names, *RECIPE_FIELDS) if name in settings}
+
+
+def settings_key(recipe: str, params: dict[str, Value]) -> str:
+    """Return a text that is the same for the same settings only."""
+    return json.dumps([recipe, params], sort_keys=True)
+
+
+class Expectation:
+    """What a prior expects of the settings of one search.
+
+    Args:
+        recipes: those of the search. The prior expects nothing of a recipe that it does not know: its scores are 0.
+        shape: of an image: height, width, channels.
+        kimg: length of a trial.
+        images: number of images to train on.
+    """
+
+    def __init__(
+        self, prior: Prior, recipes: dict[str, Recipe], shape: tuple[int, ...], kimg: float, images: int
+    ) -> None:
+        self._prior = prior
+        self._recipes = recipes
+        self._known = {name: prior.recipe_like(recipe) for name, recipe in recipes.items()}
+        self._tasks = {name: Task.of(shape, recipe.settings, kimg, images) for name, recipe in recipes.items()}
+        self.deviation = math.sqrt(prior.constants.residual)
+        """Standard deviation of scores around the means that are expected."""
+
+    def means(
+        self, recipes: Sequence[str], params: Sequence[dict[str, Value]], kimg: Sequence[float] | None = None
+    ) -> np.ndarray:
+        """Return the expected scores [N] of settings, by default at the end of their trials."""
+        means = np.zeros(len(recipes))
+        for name, known in self._known.items():
+            rows = [index for index, recipe in enumerate(recipes) if recipe == name]
+            if known is None or not rows:
+                continue
+            settings = self._recipes[name].settings
+            points = self._prior.points(known, [settings | params[index] for index in rows])
+            task = self._tasks[name]
+            tasks = [task if kimg is None else task.at(kimg[index]) for index in rows]
+            means[rows] = self._prior.mean(points, tasks)
+        return means
+
+    def portfolio(self) -> list[tuple[str, dict[str, Value]]]:
+        """Return the portfolio's settings, best first, as the search's recipes name them."""
+        names = {known: name for name, known in self._known.items()}
+        return [(names[recipe], params) for recipe, params in self._prior.portfolio if recipe in names]
