@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,7 +53,8 @@ def learn(
             points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
             means = prior.mean(points, [table.task] * len(points))
             scores[index] = expected_quantiles(table.results, means, math.sqrt(constants.residual))
-    return Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
+    prior = Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
+    return replace(prior, portfolio=choose_portfolio(prior, tables))
 
 
 def _rows(tables: Sequence[Table], scores: Sequence[np.ndarray]) -> list[Row]:
@@ -78,3 +79,66 @@ def _thinned(rows: list[Row], most: int) -> list[Row]:
     best, rest = single[: room // 2], single[room // 2 :]
     step = len(rest) / max(1, room - len(best))
     return several + best + [rest[int(index * step)] for index in range(room - len(best))]
+
+
+# ---- the portfolio
+
+
+PORTFOLIO, EACH = 16, 6
+"""Settings in a portfolio, and of each recipe at least."""
+
+
+def choose_portfolio(prior: Prior, tables: Sequence[Table]) -> list[tuple[str, dict[str, Value]]]:
+    """Return settings that are good together: on each set of images, one of them at least.
+
+    They are chosen greedily: each is the one that lowers the mean of the sets' best scores most. A recorded score
+    counts as a mean of itself and of what the prior expects; one that was not recorded, as what the prior expects. The
+    same is done for each recipe alone, for searches over a few recipes.
+    """
+    entries: dict[str, tuple[str, dict[str, Value]]] = {}
+    for row in sorted(prior.rows, key=lambda row: row.score):
+        entries.setdefault(settings_key(row.recipe, row.params), (row.recipe, row.params))
+    keys = list(entries)[:CANDIDATES]
+    longest = {name: max(t.task.kimg for t in tables if t.images == name) for name in {t.images for t in tables}}
+    losses = np.array([_scores_on(prior, table, keys, entries) for table in tables])
+    weights = np.array([1.0 if table.task.kimg == longest[table.images] else 0.0 for table in tables])
+    recipes = np.array([entries[key][0] for key in keys])
+    chosen = _greedy(losses, weights, np.arange(len(keys)), PORTFOLIO)
+    for name in prior.recipes:
+        own = np.flatnonzero(recipes == name)
+        have = [index for index in chosen if recipes[index] == name]
+        more = [index for index in _greedy(losses, weights, own, EACH) if index not in have]
+        chosen += more[: max(0, EACH - len(have))]
+    return [entries[keys[index]] for index in chosen]
+
+
+CANDIDATES = 400
+"""Settings that a portfolio is chosen from: those of the best scores."""
+
+
+def _scores_on(
+    prior: Prior, table: Table, keys: list[str], entries: dict[str, tuple[str, dict[str, Value]]]
+) -> np.ndarray:
+    """Return the scores [N] of settings at a table's task, recorded or expected."""
+    points = np.concatenate([prior.points(recipe, [params]) for recipe, params in (entries[key] for key in keys)])
+    scores = prior.mean(points, [table.task] * len(points))
+    own = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
+    spread = math.sqrt(prior.constants.residual)
+    recorded = expected_quantiles(table.results, prior.mean(own, [table.task] * len(own)), spread)
+    index = {key: number for number, key in enumerate(keys)}
+    for (recipe, params), score in zip(table.settings, recorded, strict=True):
+        number = index.get(settings_key(recipe, params))
+        if number is not None:
+            scores[number] = (scores[number] + score) / 2
+    return scores
+
+
+def _greedy(losses: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int) -> list[int]:
+    chosen: list[int] = []
+    best = np.full(len(losses), np.inf)
+    for _ in range(min(count, len(allowed))):
+        after = weights @ np.minimum(best[:, None] if chosen else losses[:, allowed], losses[:, allowed])
+        after[np.isin(allowed, chosen)] = np.inf
+        chosen.append(int(allowed[after.argmin()]))
+        best = np.minimum(best, losses[:, chosen[-1]])
+    return chosen
