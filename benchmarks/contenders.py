@@ -31,6 +31,7 @@ from gan.settings import Choices, Range
 from gan.storage.storage import Storage
 from gan.training.report import DIVERGED_SCORE
 from search.algorithm.asha import Asha
+from search.algorithm.prior import Expectation, Prior
 from search.algorithm.space import RECIPE, label, suggest
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
@@ -190,9 +191,15 @@ class RecordedSearcher(StudySearcher):
     """
 
     def __init__(
-        self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, pool: Pool, foresight: bool
+        self,
+        spec: SweepSpec,
+        recipes: dict[str, Recipe],
+        record: SweepRecord,
+        pool: Pool,
+        foresight: bool,
+        expectation: Expectation | None,
     ) -> None:
-        super().__init__(spec, recipes, record, NoJournal())
+        super().__init__(spec, recipes, record, NoJournal(), expectation)
         self._pool = pool
         self._foresight = foresight
         self.recorded: dict[str, Trace] = {}
@@ -270,6 +277,8 @@ class Ours(Contender):
         pool: Pool | None = None,
         sampler: str | None = None,
         foresight: str | None = None,
+        prior: Prior | None = None,
+        images: int = 0,
         **settings: Any,
     ) -> None:
         super().__init__(traces, seed, pool)
@@ -277,7 +286,9 @@ class Ours(Contender):
         self.settings = {**sweep_settings(traces), "trials": 1_000_000}
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
-        self.searcher = RecordedSearcher(spec, spec.load_recipes(), self.record, self.pool, foresight == "sampler")
+        recipes = spec.load_recipes()
+        expectation = None if prior is None else Expectation(prior, recipes, traces.shape, traces.kimg, images)
+        self.searcher = RecordedSearcher(spec, recipes, self.record, self.pool, foresight == "sampler", expectation)
         if sampler is not None:
             self.searcher.study.sampler = SAMPLERS[sampler](seed=seed)
         rungs = spec.rungs(), spec.reduction_factor

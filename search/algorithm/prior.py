@@ -25,6 +25,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
+from gan.errors import InputError
 from gan.recipe.recipe import Recipe, parse_recipe
 from gan.settings import Value
 from search.algorithm.axes import Axes
@@ -154,9 +155,8 @@ class Prior:
             recipes = {name: parse_recipe({"name": name, **text}, name) for name, text in read["recipes"].items()}
             constants = Constants(**read["constants"] | {"scales": tuple(read["constants"]["scales"])})
             tasks = [Task(*task) for task in read["tasks"]]
-            rows = [
-                Row(*read["settings"][number], tasks[task], score, sets) for number, task, score, sets in read["rows"]
-            ]
+            settings = [(recipe, params) for recipe, params in read["settings"]]
+            rows = [Row(*settings[which], tasks[task], score, sets) for which, task, score, sets in read["rows"]]
             portfolio = [(recipe, params) for recipe, params in read["portfolio"]]
             return cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
         except (KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
@@ -293,7 +293,18 @@ class Expectation:
             means[rows] = self._prior.mean(points, tasks)
         return means
 
-    def portfolio(self) -> list[tuple[str, dict[str, Value]]]:
-        """Return the portfolio's settings, best first, as the search's recipes name them."""
+    def portfolio(self) -> tuple[list[tuple[str, dict[str, Value]]], int]:
+        """Return recipe and searched parameters of the portfolio's settings, best first, and how many are left out.
+
+        Settings are left out if they lie outside the search's space. Those of other recipes are not counted.
+        """
         names = {known: name for name, known in self._known.items()}
-        return [(names[recipe], params) for recipe, params in self._prior.portfolio if recipe in names]
+        inside: list[tuple[str, dict[str, Value]]] = []
+        left_out = 0
+        for known, settings in self._prior.portfolio:
+            if known in names:
+                try:
+                    inside.append((names[known], self._recipes[names[known]].complete(settings)))
+                except InputError:
+                    left_out += 1
+        return inside, left_out

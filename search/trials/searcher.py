@@ -17,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 from gan.recipe.recipe import Recipe
 from gan.settings import Value
 from gan.training.report import DIVERGED_SCORE
+from search.algorithm.prior import Expectation
 from search.algorithm.sampler import ModelSampler
 from search.algorithm.space import RECIPE, as_study_parameters, suggest
 from search.plan.spec import SweepSpec
@@ -27,6 +28,8 @@ from search.trials.planner import Planner
 SEEDS_APART = 100_003
 """Distance between the training seeds of sweeps with consecutive seeds of their own."""
 
+PORTFOLIO_SHARE = 1 / 3
+"""Share of a sweep's trials that a prior's portfolio may take."""
 _WORST = "worst"
 
 
@@ -51,18 +54,30 @@ class StudySearcher(Planner):
         spec: the sweep's settings.
         recipes: by name.
         record, journal: as `Planner` takes them.
+        expectation: what a prior expects of settings, and its portfolio; None: nothing is known beforehand.
 
     Attributes:
         queue: tried in this order, each once over all launches. It must be the same at every launch.
     """
 
-    def __init__(self, spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRecord, journal: Journal) -> None:
+    def __init__(
+        self,
+        spec: SweepSpec,
+        recipes: dict[str, Recipe],
+        record: SweepRecord,
+        journal: Journal,
+        expectation: Expectation | None = None,
+    ) -> None:
         super().__init__(record, journal)
         self._spec = spec
         self._recipes = recipes
         self.queue = [Queued(name, params, "points") for name, params in spec.resolve_points(recipes)]
+        if expectation is not None:
+            portfolio, _ = expectation.portfolio()
+            share = int(spec.trials * PORTFOLIO_SHARE)
+            self.queue += [Queued(name, params, "portfolio") for name, params in portfolio[:share]]
         self._asked: dict[str, optuna.Trial] = {}
-        self.study = make_study(recipes, spec.seed + len(record.trials))
+        self.study = make_study(recipes, spec.seed + len(record.trials), expectation)
         for trial in record.trials.values():
             if trial.final:
                 self.conclude(trial)
@@ -72,14 +87,13 @@ class StudySearcher(Planner):
     def new_trial(self) -> TrialRecord | None:
         if len(self.trials) >= self._spec.trials:
             return None
-        published = self._next_published()
-        if published is not None:
-            trial = self._trial(published, "published", {}, "published")
-            self._announce(trial)
-            return trial
-        queued = self._next_queued()
+        queued, published = self._next_queued(), self._next_published()
         if queued is not None:
             trial = self._trial(queued.recipe, "sampled", queued.params, queued.provenance)
+            self._announce(trial)
+            return trial
+        if published is not None:
+            trial = self._trial(published, "published", {}, "published")
             self._announce(trial)
             return trial
         neglected = self._neglected_recipe()
@@ -176,7 +190,7 @@ class StudySearcher(Planner):
         )
 
 
-def make_study(recipes: dict[str, Recipe], seed: int) -> Study:
+def make_study(recipes: dict[str, Recipe], seed: int, expectation: Expectation | None = None) -> Study:
     """Return an empty study, minimising."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed))
+    return optuna.create_study(direction="minimize", sampler=ModelSampler(recipes, seed, expectation))
