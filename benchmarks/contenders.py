@@ -293,7 +293,8 @@ class Ours(Contender):
             self.searcher.study.sampler = SAMPLERS[sampler](seed=seed)
         rungs = spec.rungs(), spec.reduction_factor
         asha = ForeseeingAsha(*rungs, self.searcher.recorded) if foresight == "rungs" else Asha(*rungs)
-        self.scheduler = AshaScheduler(asha, futility_rule(spec), self.record, spec.kimg)
+        exempt = spec.published_in_full(len(recipes))
+        self.scheduler = AshaScheduler(asha, futility_rule(spec), self.record, spec.kimg, exempt)
         self._kimg = spec.kimg
 
     def begin(self) -> Running | None:

@@ -8,12 +8,13 @@ from gan.errors import InputError
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
 from search.algorithm.futility import Futility
+from search.algorithm.prior import Expectation
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
 from search.plan.spec import SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
-from search.run.run_folder import kind_of
+from search.run.run_folder import SETTINGS, kind_of, read_settings
 from search.trials.context import RunContext
 from search.trials.launch import Launch
 from search.trials.searcher import StudySearcher
@@ -24,6 +25,13 @@ class Sweep(Launch):
 
     spec_type = SweepSpec
     spec: SweepSpec
+
+    def __init__(self, spec: SweepSpec, *, run: Storage | None = None, **options: Any) -> None:
+        folder = run or Storage(spec.storage).child(spec.name)
+        if folder.exists(SETTINGS) and "prior" not in read_settings(folder)["identity"]:
+            # A run of version 0.1.0 goes on as it began.
+            spec = spec.model_copy(update={"prior": None})
+        super().__init__(spec, run=run, **options)
 
     @classmethod
     def resume(cls, run: Storage, *, more_trials: int = 0, finalists: int | None = None, **options: Any) -> Sweep:
@@ -44,13 +52,23 @@ class Sweep(Launch):
         return max(self.spec.trials, len(record.trials)) - sum(trial.final for trial in record.trials.values())
 
     def planner(self, record: SweepRecord, journal: Journal) -> StudySearcher:
-        return StudySearcher(self.spec, self.plan.recipes, record, journal)
+        return StudySearcher(self.spec, self.plan.recipes, record, journal, self.expectation())
+
+    def expectation(self) -> Expectation | None:
+        """Return what the prior expects of this sweep's settings; None without a prior."""
+        plan = self.plan
+        if plan.prior is None:
+            return None
+        return Expectation(plan.prior, plan.recipes, plan.data.shape, self.spec.kimg, len(plan.data.train))
 
     def asha(self) -> Asha:
         return Asha(self.spec.rungs(), self.spec.reduction_factor)
 
     def futility(self) -> Futility | None:
         return futility_rule(self.spec)
+
+    def published_in_full(self) -> bool:
+        return self.spec.published_in_full(len(self.plan.recipes))
 
     def concluded(self, record: SweepRecord) -> bool:
         return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)

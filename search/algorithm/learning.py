@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -79,6 +80,29 @@ def _thinned(rows: list[Row], most: int) -> list[Row]:
     best, rest = single[: room // 2], single[room // 2 :]
     step = len(rest) / max(1, room - len(best))
     return several + best + [rest[int(index * step)] for index in range(room - len(best))]
+
+
+def learn_more(prior: Prior, tables: Sequence[Table]) -> Prior:
+    """Return a prior that has learnt from further results, such as those of earlier sweeps.
+
+    Their scores depend on what the prior expects of their settings. The best settings of each set of images take turns
+    with the prior's portfolio.
+    """
+    scores = []
+    for table in tables:
+        points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
+        means = prior.mean(points, [table.task] * len(points))
+        scores.append(expected_quantiles(table.results, means, math.sqrt(prior.constants.residual)))
+    own: list[tuple[str, dict[str, Value]]] = []
+    longest = {table.images: table for table in sorted(tables, key=lambda table: table.task.kimg)}
+    orders = [[table.settings[index] for index in np.argsort(table.results)] for table in longest.values()]
+    for settings in (entry for turn in zip(*orders, strict=False) for entry in turn):
+        if settings not in own:
+            own.append(settings)
+    turns = (entry for turn in zip_longest(own[:PORTFOLIO], prior.portfolio) for entry in turn if entry is not None)
+    portfolio = list({settings_key(*entry): entry for entry in turns}.values())
+    sets = tuple(sorted({*prior.sets, *longest}))
+    return replace(prior, rows=[*prior.rows, *_rows(tables, scores)], portfolio=portfolio, sets=sets)
 
 
 # ---- the portfolio

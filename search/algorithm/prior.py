@@ -26,7 +26,7 @@ from scipy.special import ndtr
 from scipy.stats import rankdata
 
 from gan.errors import InputError
-from gan.recipe.recipe import Recipe, parse_recipe
+from gan.recipe.recipe import PARTS, Recipe, parse_recipe
 from gan.settings import Value
 from search.algorithm.axes import Axes
 
@@ -119,7 +119,7 @@ class Prior:
     def as_bytes(self) -> bytes:
         """Return the prior as a file; the same prior gives the same bytes."""
         recipes = {
-            name: {"settings": _family(recipe), "space": recipe.space_as_dict()}
+            name: {"settings": _family(recipe.settings), "space": recipe.space_as_dict()}
             for name, recipe in self.recipes.items()
         }
         params = list({settings_key(row.recipe, row.params): (row.recipe, row.params) for row in self.rows}.values())
@@ -155,8 +155,10 @@ class Prior:
             recipes = {name: parse_recipe({"name": name, **text}, name) for name, text in read["recipes"].items()}
             constants = Constants(**read["constants"] | {"scales": tuple(read["constants"]["scales"])})
             tasks = [Task(*task) for task in read["tasks"]]
-            settings = [(recipe, params) for recipe, params in read["settings"]]
-            rows = [Row(*settings[which], tasks[task], score, sets) for which, task, score, sets in read["rows"]]
+            rows = []
+            for number, place, score, sets in read["rows"]:
+                recipe, params = read["settings"][number]
+                rows.append(Row(recipe, params, tasks[place], score, sets))
             portfolio = [(recipe, params) for recipe, params in read["portfolio"]]
             return cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
         except (KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
@@ -166,7 +168,13 @@ class Prior:
 
     def recipe_like(self, recipe: Recipe) -> str | None:
         """Return the name of the prior's recipe that has the same parts and optimizers; None if there is none."""
-        return next((name for name, known in self.recipes.items() if _family(known) == _family(recipe)), None)
+        return self.recipe_of(recipe.settings)
+
+    def recipe_of(self, settings: dict[str, Value]) -> str | None:
+        """Return the name of the prior's recipe that has the parts and optimizers in these settings, or None."""
+        return next(
+            (name for name, known in self.recipes.items() if _family(known.settings) == _family(settings)), None
+        )
 
     def points(self, recipe: str, settings: Sequence[dict[str, Value]]) -> np.ndarray:
         """Return coordinates of settings [N, axes] of one of the prior's recipes, in units of length scales."""
@@ -246,10 +254,9 @@ def expected_quantiles(results: np.ndarray, means: np.ndarray, deviations: np.nd
     return quantiles
 
 
-def _family(recipe: Recipe) -> dict[str, Value]:
+def _family(settings: dict[str, Value]) -> dict[str, Value]:
     """Return the settings by which recipes are the same to a prior."""
-    settings = recipe.settings
-    return {name: settings[name] for name in (*recipe.part_names, *RECIPE_FIELDS) if name in settings}
+    return {name: settings[name] for name in (*PARTS, *RECIPE_FIELDS) if name in settings}
 
 
 def settings_key(recipe: str, params: dict[str, Value]) -> str:

@@ -20,7 +20,9 @@ from gan.recipe.recipe import Recipe
 from gan.settings import Range
 from gan.storage.storage import Storage
 from gan.tensors.device import choose_device, choose_precision
-from search.plan.spec import RunSpec
+from search.algorithm.prior import Prior
+from search.plan.priors import identity_of, load_prior
+from search.plan.spec import RunSpec, SweepSpec
 from search.run.owner import require_free
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Plan:
         recipes: by name.
         data: opened.
         run: the run's folder, which may not exist yet.
+        prior: what a sweep knows beforehand; None for nothing.
         parameters: recipe → trainable parameters of generator and discriminator.
     """
 
@@ -43,6 +46,7 @@ class Plan:
     data: DataSet
     run: Storage
     parameters: dict[str, tuple[int, int]]
+    prior: Prior | None = None
 
     def identity(self) -> dict[str, object]:
         """Return what identifies this run: settings, resolved recipes, the data's content."""
@@ -50,7 +54,9 @@ class Plan:
             name: {"settings": recipe.settings, "space": recipe.space_as_dict()}
             for name, recipe in self.recipes.items()
         }
-        return {**self.spec.identity(), "recipes": resolved, "data": self.data.content_hash}
+        # Runs of version 0.1.0 know of no prior, and stay the same runs.
+        known = {} if getattr(self.spec, "prior", None) is None else {"prior": identity_of(self.prior)}
+        return {**self.spec.identity(), **known, "recipes": resolved, "data": self.data.content_hash}
 
 
 def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | None = None) -> Plan:
@@ -94,7 +100,8 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
     log.info("%s: recipes %s, features %s", run.uri, ", ".join(recipes), features)
     size = data.shape[0] if data.is_image else None
     filled = spec.model_copy(update={"size": size, "crop": crop, "features": features})
-    return Plan(filled, recipes, data, run, parameters)
+    prior = load_prior(spec.prior, run, spec.storage) if isinstance(spec, SweepSpec) and data.is_image else None
+    return Plan(filled, recipes, data, run, parameters, prior)
 
 
 def _with_absolute_paths(spec: RunSpec) -> RunSpec:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 DEFAULTS = ("dcgan", "l2", "wgan")
 """Recipes that a sweep searches over unless others are named."""
 MOST_TRIALS = 1_000_000
+PUBLISHED_SHARE = 0.1
+"""Share of a sweep's training that published settings may take and still train to their full length."""
+TRAINED_SHARE = 0.4
+"""Share of the full length that a sweep's trials train, in the mean."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -189,7 +193,14 @@ class SweepSpec(RunSpec):
         3.0, ge=0, description="deviations by which one of the first 100 trials must miss the best; null: never"
     )
     minimum_share: float = Field(0.1, ge=0, le=1, description="share of trials dealt evenly to the recipes")
-    published: bool = Field(True, description="run each recipe's own settings first, to full length")
+    published: bool = Field(
+        True,
+        description="run each recipe's own settings; to full length if that takes at most a tenth of the training",
+    )
+    prior: str | None = Field(
+        "shipped",
+        description="what is known beforehand: shipped, none, a prior's file, or earlier runs; commas between several",
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the search; trials derive theirs from it")
 
     trials: int = Field(20, ge=1, le=MOST_TRIALS, description="trials in all, published ones included")
@@ -215,6 +226,13 @@ class SweepSpec(RunSpec):
     @property
     def bundles_kept(self) -> int:
         return self.top_k
+
+    def published_in_full(self, recipes: int) -> bool:
+        """Tell whether published settings are exempt from stopping: if they take a small share of all training.
+
+        In a run of version 0.1.0 they always are.
+        """
+        return self.prior is None or recipes <= PUBLISHED_SHARE * TRAINED_SHARE * self.trials
 
     def rungs(self) -> list[float]:
         """ASHA's milestones in kimg: grace·η^k below `kimg`, each a multiple of the interval."""

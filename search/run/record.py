@@ -152,6 +152,7 @@ class SweepRecord:
         wall_seconds: the time of all launches together.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
         cause: `TIME_BUDGET` if that ended the last launch, else None.
+        shape, images: of a row of the data, and number of images to train on; empty and 0 in runs of version 0.1.0.
         rescoring: the last complete re-scoring: {"trials", "evaluation"}.
     """
 
@@ -164,6 +165,8 @@ class SweepRecord:
     wall_seconds: float = 0.0
     ended: str | None = None
     cause: str | None = None
+    shape: tuple[int, ...] = ()
+    images: int = 0
     rescoring: dict[str, Any] | None = None
 
     def ranked(self) -> list[TrialRecord]:
@@ -250,6 +253,7 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
         )
     record.settings, record.evaluation = event["settings"], event["evaluation"]
     record.versions = event["versions"]
+    record.shape, record.images = tuple(event.get("shape", ())), event.get("images", 0)
     # The first launch's command: "gan-search resume …" alone reproduces nothing.
     record.command = record.command or event["command"]
     record.ended = record.cause = None

@@ -1,6 +1,7 @@
 """A run's folder: its layout, its settings, and what identifies it.
 
 sweep.yaml        the resolved settings, what identifies the run, and the versions
+prior.json        what the sweep knew beforehand, unless it began with nothing
 journal.jsonl     the truth (see `search.run.journal`); on an object store earlier parts of it are in journal/
 owner.json        the driver that runs it, with its last heartbeat (see `search.run.owner`)
 trials/<id>/      checkpoints, sample grids and the best bundle of a trial
@@ -24,6 +25,7 @@ from gan.terminal import warn
 from gan.versions import __version__
 
 SETTINGS = "sweep.yaml"
+PRIOR = "prior.json"
 EVIDENCE = "evidence"
 """Folder of the assessment of a sweep's winner: whether it collapsed or copied."""
 FINALISTS = "finalists"

@@ -34,6 +34,7 @@ from search.run.journal import FORMAT, JOURNAL, Journal
 from search.run.owner import Owner
 from search.run.record import TIME_BUDGET, SweepRecord, read_record
 from search.run.run_folder import (
+    PRIOR,
     SETTINGS,
     kind_of,
     read_settings,
@@ -132,6 +133,10 @@ class Launch(ABC):
     def futility(self) -> Futility | None:
         """Return the rule that stops trials which can hardly win; None if all train to their full length."""
         return None
+
+    def published_in_full(self) -> bool:
+        """Tell whether trials of published settings are never stopped."""
+        return True
 
     @abstractmethod
     def concluded(self, record: SweepRecord) -> bool:
@@ -248,6 +253,8 @@ class Launch(ABC):
         settings = self.spec.model_dump()
         self.run_storage.make_dirs("trials")
         write_settings(self.run_storage, settings, self.plan.identity(), versions())
+        if self.plan.prior is not None:
+            self.run_storage.write_bytes(PRIOR, self.plan.prior.as_bytes())
         write_real(self.run_storage, self.plan.data)
         journal = Journal(self.plan.run, owner.require_mine)
         record.settings, record.versions = settings, versions()
@@ -260,6 +267,8 @@ class Launch(ABC):
             command=self._command,
             settings=settings,
             evaluation=record.evaluation,
+            shape=list(self.plan.data.shape),
+            images=len(self.plan.data.train),
             versions=record.versions,
         )
         for trial in record.trials.values():
@@ -276,6 +285,7 @@ class Launch(ABC):
         remaining = self.trials_left(record)
         if not remaining:
             return None
-        scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg)
+        exempt = self.published_in_full()
+        scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg, exempt)
         planner = self.planner(record, context.journal)
         return run_trials(context, planner, scheduler, remaining, quiet=self.quiet, time_left=self.time_left)

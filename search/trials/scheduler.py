@@ -24,14 +24,15 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
     Tune would stop the latter too, but later. If a process died in between, another would train a trial anew that
     already has a verdict in the journal.
 
-    Published settings count at the rungs but train to full length, so that every sweep shows how far it moved beyond
-    them. Only divergence ends them early.
+    Published settings count at the rungs. Where they take a small part of the sweep, they train to full length, so that
+    the sweep shows how far it moved beyond them; then only divergence ends them early.
 
     Args:
         asha: the rungs.
         futility: stops trials that can hardly win; None to do without.
         record: of earlier launches; its reports are replayed into both.
         total_kimg: the length of a whole trial.
+        published_in_full: whether published settings are never stopped.
 
     Attributes:
         stopped: our trial id → the reason.
@@ -39,8 +40,16 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
 
     _metric = METRIC
 
-    def __init__(self, asha: Asha, futility: Futility | None, record: SweepRecord, total_kimg: float) -> None:
+    def __init__(
+        self,
+        asha: Asha,
+        futility: Futility | None,
+        record: SweepRecord,
+        total_kimg: float,
+        published_in_full: bool = True,
+    ) -> None:
         super().__init__()
+        self._published_in_full = published_in_full
         self.asha = asha
         self.futility = futility
         self._total_images = to_images(total_kimg)
@@ -55,7 +64,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
             # The last report of a lost trial is no measure for others.
             return str(TrialScheduler.STOP)
         reason = self._judge(result["trial"], result["kimg"], result["score"])
-        if reason is not None and result["source"] != "published":
+        if reason is not None and not (self._published_in_full and result["source"] == "published"):
             _log.debug("%s stops: %s", result["trial"], reason)
             self.stopped[result["trial"]] = reason
             return str(TrialScheduler.STOP)
