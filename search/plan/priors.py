@@ -85,6 +85,8 @@ def tables_of(prior: Prior, name: str, storage: str) -> list[Table]:
         raise InputError(f"prior: '{name}' stands alone, or first: name runs after it")
     run = open_run(name, storage)
     record = read_record(run)
+    if "kimg" not in record.settings:
+        raise InputError(f"prior: {run.uri}: its journal is damaged or empty: leave it out")
     # The images, and not the run, are what a score is about: two runs on the same images are one set.
     images = str((record.evaluation or {}).get("data_hash", run.uri))[:16]
     tables = [_table(prior, record, images, level) for level in LEVELS]
