@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gan.errors import InputError
+from gan.settings import Value
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
 from search.algorithm.futility import Futility
@@ -66,6 +67,14 @@ class Sweep(Launch):
 
     def futility(self) -> Futility | None:
         return futility_rule(self.spec)
+
+    def portfolio(self) -> tuple[list[tuple[str, dict[str, Value]]], int]:
+        """Return the portfolio's settings that this sweep begins with, and how many lie outside its search space."""
+        expectation = self.expectation()
+        if expectation is None:
+            return [], 0
+        inside, left_out = expectation.portfolio()
+        return inside[: self.spec.portfolio_trials], left_out
 
     def published_in_full(self) -> bool:
         return self.spec.published_in_full(len(self.plan.recipes))

@@ -10,7 +10,7 @@ is off once more than `MAX_TRIALS` trials have reported (the figures are in `ben
 
 The idea is from Domhan, Springenberg & Hutter 2015 ("Speeding up automatic hyperparameter optimization of deep neural
 networks by extrapolation of learning curves", IJCAI), but no form of curve is assumed. How scores fall is estimated
-from the other trials of the sweep, above all from the published settings, which run first and to their full length.
+from the other trials of the sweep.
 """
 
 from __future__ import annotations

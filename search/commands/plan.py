@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from gan.terminal import emit, say, table, warn
 from search.plan.spec import CompareSpec, SweepSpec
@@ -12,6 +12,7 @@ from search.run.record import SweepRecord
 from search.run.run_folder import SETTINGS
 
 if TYPE_CHECKING:
+    from search.sweep import Sweep
     from search.trials.launch import Launch
 
 
@@ -66,6 +67,8 @@ def _facts(launch: Launch) -> dict[str, str]:
     }
     if isinstance(spec, SweepSpec) and spec.futility is not None:
         facts["futility"] = f"trials expected to miss the best by {spec.futility:g} standard deviations are stopped too"
+    if isinstance(spec, SweepSpec) and spec.prior is not None:
+        facts["prior"] = _prior(cast("Sweep", launch))
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts
@@ -81,12 +84,29 @@ def _composition(launch: Launch, trials: int) -> str:
         return f"{recipes} recipes on {spec.seeds} seeds each, every best generator judged again on {spec.draws} draws"
     assert isinstance(spec, SweepSpec)
     published = min(trials, recipes) if spec.published else 0
-    listed = f"{len(spec.points)} of the sweep's points, " if spec.points else ""
-    sampled = trials - published - len(spec.points)
-    text = f"{published} of published settings, {listed}{sampled:,} sampled; the best {spec.top_k} are kept"
+    known = min(len(cast("Sweep", launch).portfolio()[0]), trials)
+    sampled = max(0, trials - published - len(spec.points) - known)
+    parts = [
+        f"{len(spec.points)} of the sweep's points" if spec.points else "",
+        f"{known} of the prior's portfolio" if known else "",
+        f"{published} of published settings" if published else "",
+        f"{sampled:,} sampled",
+    ]
+    text = ", ".join(part for part in parts if part) + f"; the best {spec.top_k} are kept"
     if spec.finalists:
         text += f"; then {spec.finalists} finalists and the published on {spec.finalist_seeds} fresh seeds each"
     return text
+
+
+def _prior(sweep: Sweep) -> str:
+    prior = sweep.plan.prior
+    if prior is None:
+        return "none: nothing is known beforehand"
+    unknown = [name for name, recipe in sweep.plan.recipes.items() if prior.recipe_like(recipe) is None]
+    _, left_out = sweep.portfolio()
+    text = f"{sweep.spec.prior}, learnt on {len(prior.sets)} sets of images"
+    text += f"; {left_out} settings of its portfolio lie outside the search space" if left_out else ""
+    return text + (f"; nothing is known of {', '.join(unknown)}" if unknown else "")
 
 
 def _data(launch: Launch) -> str:

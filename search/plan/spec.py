@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULTS = ("dcgan", "l2", "wgan")
 """Recipes that a sweep searches over unless others are named."""
 MOST_TRIALS = 1_000_000
+PORTFOLIO_SHARE = 1 / 3
+"""Share of a sweep's trials that a prior's portfolio may take."""
 PUBLISHED_SHARE = 0.1
 """Share of a sweep's training that published settings may take and still train to their full length."""
 TRAINED_SHARE = 0.4
@@ -226,6 +228,11 @@ class SweepSpec(RunSpec):
     @property
     def bundles_kept(self) -> int:
         return self.top_k
+
+    @property
+    def portfolio_trials(self) -> int:
+        """How many trials a prior's portfolio may take."""
+        return int(self.trials * PORTFOLIO_SHARE)
 
     def published_in_full(self, recipes: int) -> bool:
         """Tell whether published settings are exempt from stopping: if they take a small share of all training.

@@ -14,8 +14,7 @@ _FEWEST = 3
 class RemainingTime:
     """What the trials of a sweep still have to train.
 
-    Published settings train to the full length. A sampled trial is expected to get as far as the mean of those
-    ended trials that got further than it is now.
+    A trial is expected to get as far as the mean of those ended trials that got further than it is now.
 
     Args:
         trials: begun so far.
@@ -27,7 +26,7 @@ class RemainingTime:
         self._trials = trials
         self._to_come = max(0, planned - len(trials))
         self._total = total_kimg
-        self._ended = sorted(trial.kimg for trial in trials if trial.final and trial.source != "published")
+        self._ended = sorted(trial.kimg for trial in trials if trial.final)
         self._sums = [*accumulate(reversed(self._ended), initial=0.0)]
 
     def kimg(self) -> float:
@@ -53,8 +52,6 @@ class RemainingTime:
         return max(self.kimg() * elapsed / shown_kimg, *alone, 0.0)
 
     def _kimg_of(self, trial: TrialRecord) -> float:
-        if trial.source == "published":
-            return max(0.0, self._total - trial.kimg)
         further = len(self._ended) - (bisect_right(self._ended, trial.kimg) if trial.kimg else 0)
         return max(0.0, self._mean_of_last(further) - trial.kimg)
 

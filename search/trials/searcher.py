@@ -28,8 +28,6 @@ from search.trials.planner import Planner
 SEEDS_APART = 100_003
 """Distance between the training seeds of sweeps with consecutive seeds of their own."""
 
-PORTFOLIO_SHARE = 1 / 3
-"""Share of a sweep's trials that a prior's portfolio may take."""
 _WORST = "worst"
 
 
@@ -74,8 +72,7 @@ class StudySearcher(Planner):
         self.queue = [Queued(name, params, "points") for name, params in spec.resolve_points(recipes)]
         if expectation is not None:
             portfolio, _ = expectation.portfolio()
-            share = int(spec.trials * PORTFOLIO_SHARE)
-            self.queue += [Queued(name, params, "portfolio") for name, params in portfolio[:share]]
+            self.queue += [Queued(name, params, "portfolio") for name, params in portfolio[: spec.portfolio_trials]]
         self._asked: dict[str, optuna.Trial] = {}
         self.study = make_study(recipes, spec.seed + len(record.trials), expectation)
         for trial in record.trials.values():
