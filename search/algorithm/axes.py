@@ -77,12 +77,13 @@ class Axes:
         self.length_scales = np.array(length_scales)
 
     def place(self, recipe: str, params: dict[str, Value]) -> list[float]:
-        """Return the coordinates of a recipe's sampled parameters."""
+        """Return the coordinates of a recipe's parameters, which need not lie within the spaces."""
         place = [0.5 * (recipe == name) for name in self._recipes] if len(self._recipes) > 1 else []
         for name, axis in self._axes.items():
             value = params.get(name)
             if isinstance(axis, Choices):
-                place += self._choices[name][value]
+                known = self._choices[name]
+                place += known[value] if value in known else _between(axis, value, known)
             else:
                 place.append(0.5 if value is None else position(axis, float(value)))
         return place
@@ -98,6 +99,14 @@ def _coordinates(choices: Choices) -> dict[Value | None, list[float]]:
     # Two different values are as far apart as the two bounds of a range.
     places = {value: [math.sqrt(0.5) * (value == other) for other in choices.values] for value in choices.values}
     return places | {None: [0.0] * count}
+
+
+def _between(choices: Choices, value: Value | None, known: dict[Value | None, list[float]]) -> list[float]:
+    """Return the coordinates of a value that is none of the choices: between two numbers, or of no effect."""
+    if value is None or not _numeric([*choices.values, value]):
+        return known[None]
+    numbers = [float(choice) for choice in choices.values]
+    return [float(np.interp(float(value), numbers, [known[choice][0] for choice in choices.values]))]
 
 
 def _joined(spaces: Sequence[Space]) -> Space:

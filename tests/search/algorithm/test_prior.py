@@ -147,6 +147,13 @@ def test_a_sweep_skips_what_lies_outside_its_space_and_counts_it(prior: Prior) -
     assert all("batch" not in params for _, params in inside)
 
 
+def test_values_that_no_recording_had_lie_between_those_that_some_had(prior: Prior) -> None:
+    params = dict(settings(1, 4)[0][1])
+    places = [prior.points("dcgan", [params | {"batch": batch}])[0].sum() for batch in (8, 32, 48, 64, 96, 128, 999)]
+    assert places == sorted(places)
+    assert (np.diff(places) > 0).tolist() == [False, True, True, True, True, False]
+
+
 def test_nothing_is_expected_of_a_recipe_that_the_prior_does_not_know(prior: Prior) -> None:
     recipes = make_spec({"recipes": ["dcgan", "l2"]}).load_recipes()
     expectation = Expectation(prior, recipes, (16, 16, 3), 12.0, 5000)

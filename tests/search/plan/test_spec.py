@@ -75,6 +75,12 @@ def test_points_that_would_not_be_tried_as_they_stand_are_refused(points: list[A
     assert "\n" not in str(refused.value)
 
 
+def test_published_settings_train_in_full_where_they_take_a_tenth_of_the_training() -> None:
+    # Trials train 0.4 of their length in the mean.
+    assert [make_spec({"trials": trials}).published_in_full(3) for trials in (12, 74, 75)] == [False, False, True]
+    assert make_spec({"trials": 12, "prior": None}).published_in_full(3)  # as a run of version 0.1.0
+
+
 def test_points_identify_a_run_only_where_there_are_some() -> None:
     points = [{"recipe": "wgan", "clip": 0.05}]
     assert make_spec({"points": points}).identity() == make_spec({}).identity() | {"points": points}

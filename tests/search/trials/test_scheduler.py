@@ -16,10 +16,10 @@ from search.trials.scheduler import AshaScheduler
 LENGTH = 3
 
 
-def scheduler(record: SweepRecord | None = None, *, foresees: bool = True) -> AshaScheduler:
+def scheduler(record: SweepRecord | None = None, *, foresees: bool = True, exempt: bool = True) -> AshaScheduler:
     """One without rungs."""
     futility = Futility(LENGTH, 2.0) if foresees else None
-    return AshaScheduler(Asha([], math.inf), futility, record or SweepRecord(), LENGTH)
+    return AshaScheduler(Asha([], math.inf), futility, record or SweepRecord(), LENGTH, exempt)
 
 
 def told(made: AshaScheduler, trial: str, kimg: float, score: float, **more: Any) -> str:
@@ -32,8 +32,8 @@ def curves() -> dict[str, list[float]]:
     return {f"t{number}": [200.0 + 20 * number, 100.0 + 10 * number, 50.0 + 5 * number] for number in range(MIN_TRIALS)}
 
 
-def trained(foresees: bool = True) -> AshaScheduler:
-    made = scheduler(foresees=foresees)
+def trained(foresees: bool = True, exempt: bool = True) -> AshaScheduler:
+    made = scheduler(foresees=foresees, exempt=exempt)
     for trial, scores in curves().items():
         decisions = [told(made, trial, kimg, score) for kimg, score in enumerate(scores, 1)]
         assert decisions == ["CONTINUE", "CONTINUE", "STOP"] and trial not in made.stopped
@@ -67,6 +67,10 @@ def test_published_settings_go_on_whatever_is_foreseen() -> None:
     made = trained()
     assert told(made, "own", 1, 1000.0, source="published") == "CONTINUE"
     assert not made.stopped
+
+
+def test_published_settings_that_take_much_of_a_sweep_are_stopped_like_others() -> None:
+    assert told(trained(exempt=False), "own", 1, 1000.0, source="published") == "STOP"
 
 
 def test_after_a_restart_the_same_is_foreseen() -> None:

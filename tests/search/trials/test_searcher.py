@@ -6,11 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from gan.storage.storage import Storage
+from search.algorithm.learning import Table, learn
+from search.algorithm.prior import Expectation, Task
+from search.algorithm.sampler import draw_params
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
 from search.run.outcome import Outcome
@@ -70,18 +74,52 @@ POINTS = [
 ]
 
 
-def test_points_come_after_the_published_settings_and_before_samples(run: Storage) -> None:
+def test_points_come_first_then_the_published_settings_then_samples(run: Storage) -> None:
     spec, searcher = make(run, points=POINTS, trials=8)
     configs = ask_all(searcher)
     trials = list(searcher.trials.values())
-    assert [trial.provenance for trial in trials] == ["published"] * 3 + ["points"] * 3 + ["random"] * 2
-    assert {config["source"] for config in configs[3:]} == {"sampled"}
-    for trial, point in zip(trials[3:6], POINTS, strict=True):
+    assert [trial.provenance for trial in trials] == ["points"] * 3 + ["published"] * 3 + ["random"] * 2
+    assert {config["source"] for config in configs[:3]} == {"sampled"}
+    for trial, point in zip(trials[:3], POINTS, strict=True):
         recipe = spec.load_recipes()[trial.recipe]
         asked = {name: value for name, value in point.items() if name != "recipe"}
         assert (trial.recipe, trial.params | asked) == (point["recipe"], trial.params)
         assert trial.settings == recipe.settings | asked
     assert len({trial.seed for trial in trials}) == 8
+
+
+def expecting(spec: SweepSpec) -> Expectation:
+    """Return what a prior expects that has seen one set of images, on which large rates were best."""
+    recipes, random = spec.load_recipes(), np.random.default_rng(0)
+    dcgan = recipes["dcgan"]
+    entries = [("dcgan", draw_params(dcgan.searchable(), dcgan.settings, random)) for _ in range(40)]
+    results = np.array([-float(params["lr_g"]) for _, params in entries])
+    prior = learn(recipes, [Table("some", Task(16, 64.0, 12.0, 3, 5000), entries, results)])
+    return Expectation(prior, recipes, (16, 16, 3), 12.0, 5000)
+
+
+def test_a_portfolio_comes_after_points_and_takes_a_third_at_most(run: Storage) -> None:
+    points = [{"recipe": "wgan", "clip": 0.05}]
+    spec = make_spec({"trials": 24, "kimg": 12, "points": points})
+    searcher = StudySearcher(spec, spec.load_recipes(), SweepRecord(), Journal(run), expecting(spec))
+    portfolio, _ = expecting(spec).portfolio()
+    ask_all(searcher)
+    trials = list(searcher.trials.values())
+    chosen = [trial.provenance for trial in trials]
+    assert len(portfolio) > 8 and chosen[:12] == ["points"] + ["portfolio"] * 8 + ["published"] * 3
+    assert [(trial.recipe, trial.params) for trial in trials[1:9]] == portfolio[:8]
+    # The model needs no random trials before it, as the prior's means stand in for them.
+    assert chosen[12:].count("model") > chosen[12:].count("random")
+
+
+def test_before_any_trial_has_ended_settings_are_drawn_where_the_prior_expects_much(run: Storage) -> None:
+    spec = make_spec({"trials": 40, "kimg": 12, "recipes": ["dcgan"], "published": False})
+    searcher = StudySearcher(spec, spec.load_recipes(), SweepRecord(), Journal(run), expecting(spec))
+    for number in range(40):
+        searcher.suggest(f"tune-{number}")
+    drawn = [trial for trial in searcher.trials.values() if trial.provenance == "prior"]
+    assert len(drawn) == 40 - spec.portfolio_trials
+    assert sum(float(trial.params["lr_g"]) > 1e-3 for trial in drawn) > 0.8 * len(drawn)
 
 
 def test_the_study_learns_from_points(run: Storage) -> None:
