@@ -24,7 +24,7 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
-from traces import Trace, TraceSet, Verdict
+from traces import Trace, TraceSet, Verdict, images_of
 
 from gan.recipe.recipe import Recipe
 from gan.settings import Choices, Range
@@ -262,9 +262,10 @@ FORESIGHT = ("sampler", "rungs")
 
 
 class Ours(Contender):
-    """(a) This project's search: its searcher, its scheduler, its divergence rule, published settings first.
+    """(a) This project's search: its searcher, its scheduler, its divergence rule.
 
     Args:
+        prior: what it begins with; None for nothing.
         sampler: of `SAMPLERS`, in place of its own.
         foresight: of `FORESIGHT`: what knows where each trial would end, as nothing does in a real search.
         settings: of the sweep, in place of its defaults.
@@ -278,16 +279,16 @@ class Ours(Contender):
         sampler: str | None = None,
         foresight: str | None = None,
         prior: Prior | None = None,
-        images: int = 0,
+        trials: int = 1_000_000,
         **settings: Any,
     ) -> None:
         super().__init__(traces, seed, pool)
-        # The budget ends it.
-        self.settings = {**sweep_settings(traces), "trials": 1_000_000}
+        # The budget ends it; the number of trials is that of a sweep which would come as far.
+        self.settings = {**sweep_settings(traces), "trials": trials, "prior": "none" if prior is None else "shipped"}
         spec = make_spec({**self.settings, **settings, "seed": seed})
         self.record = SweepRecord()
         recipes = spec.load_recipes()
-        expectation = None if prior is None else Expectation(prior, recipes, traces.shape, traces.kimg, images)
+        expectation = None if prior is None else expect(prior, traces, recipes)
         self.searcher = RecordedSearcher(spec, recipes, self.record, self.pool, foresight == "sampler", expectation)
         if sampler is not None:
             self.searcher.study.sampler = SAMPLERS[sampler](seed=seed)
@@ -340,6 +341,11 @@ class Ours(Contender):
         return counts
 
 
+def expect(prior: Prior, traces: TraceSet, recipes: dict[str, Recipe]) -> Expectation:
+    """Return what a prior expects of the trials of a set of recordings."""
+    return Expectation(prior, recipes, traces.shape, traces.kimg, images_of(traces))
+
+
 class Random(Contender):
     """(b) Random search without stopping: recorded trials in random order, to their full length."""
 
@@ -360,12 +366,25 @@ class Plain(Contender):
 
     The space is ours, conditional and by recipe; the metric is the FID of each report. A trial whose samples are not
     finite reports infinity, which Tune survives (with NaN it would not be stopped, and Optuna's trial never end).
+
+    Args:
+        prior: whose portfolio it evaluates first, as many settings as a sweep of so many `trials`; None for none.
     """
 
-    def __init__(self, traces: TraceSet, seed: int, pool: Pool | None = None) -> None:
+    def __init__(
+        self, traces: TraceSet, seed: int, pool: Pool | None = None, prior: Prior | None = None, trials: int = 0
+    ) -> None:
         super().__init__(traces, seed, pool)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._searcher = OptunaSearch(self._space, metric="fid", mode="min", seed=seed)
+        points = None
+        if prior is not None:
+            portfolio = expect(prior, traces, traces.recipes).portfolio()[0]
+            share = make_spec({"trials": trials}).portfolio_trials
+            points = [
+                {RECIPE: recipe, **{label(recipe, name): value for name, value in params.items()}}
+                for recipe, params in portfolio[:share]
+            ]
+        self._searcher = OptunaSearch(self._space, metric="fid", mode="min", points_to_evaluate=points, seed=seed)
         length = round(traces.kimg / traces.interval)
         self._scheduler = ASHAScheduler(metric="fid", mode="min", max_t=length)
         self._names = (f"trial{number}" for number in itertools.count())

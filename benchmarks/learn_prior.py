@@ -18,23 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from traces import FOLDER, Trace, TraceSet, read_traces
+from traces import FOLDER, Trace, TraceSet, images_of, read_traces, set_of
 
 from gan.recipe.recipe import load_recipe
 from search.algorithm.learning import Table, learn
 from search.algorithm.prior import Prior, Task
 from search.plan.spec import DEFAULTS
 
-IMAGES = {"faces": 50_000, "fashion-mnist": 60_000}
-"""Images to train on, of the sets whose first recordings do not tell."""
 LEVELS = (0.25, 0.5, 1.0)
 """Shares of a recording's length at which its trials are compared."""
-
-
-def set_of(traces: TraceSet) -> str:
-    """Return the name of the set that was recorded: `horse` of "folder:horse"."""
-    scheme, _, place = str(traces.common["data"]).partition(":")
-    return place if scheme == "folder" else scheme
 
 
 def best_within(traces: TraceSet, trace: Trace, kimg: float) -> float:
@@ -48,8 +40,7 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
     """Return the results of all trials of the same set, size, width and length together."""
     found: dict[tuple[str, Task], list[tuple[str, dict[str, Any], float]]] = defaultdict(list)
     for traces in recordings:
-        name = set_of(traces)
-        images = int(traces.common.get("images") or IMAGES[name])
+        name, images = set_of(traces), images_of(traces)
         for trace in traces.traces:
             settings = traces.settings(trace)
             params = {key: settings[key] for key in traces.recipes[trace.recipe].searchable() if key in settings}

@@ -5,11 +5,13 @@
     python benchmarks/search_efficiency.py faces --set grace_kimg=1 --set reduction_factor=4
     python benchmarks/search_efficiency.py fashion-mnist --live fashion-mnist:DIR --seeds 3
 
-Four ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray
-Tune, Optuna and ASHA as they come, (d) the published settings over and over. (a) and (c) are the real searcher and
-scheduler classes; how recorded trials stand in for training is told in `benchmarks/emulated.py`, or, with
-`--nearest`, in `benchmarks/contenders.py`. `--sampler` and `--foresight` ask what a part of (a) is worth: another
-sampler in place of its own, or one of its parts told beforehand where each trial would end.
+Ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray Tune,
+Optuna and ASHA as they come, (d) the published settings over and over. With `--prior` (see `learn_prior.py`) also (e)
+as (c), but it evaluates the prior's portfolio first, and (f) as (a), but without the prior; with `--wrong` (g) as (a)
+with another prior. All but (b) and (d) are the real searcher and scheduler classes; how recorded trials stand in for
+training is told in `benchmarks/emulated.py`, or, with `--nearest`, in `benchmarks/contenders.py`. `--sampler` and
+`--foresight` ask what a part of (a) is worth: another sampler in place of its own, or one of its parts told beforehand
+where each trial would end.
 
 With `--live` every trial is trained, on the same simulated clock, as long and as evaluated as the recordings of that
 name, and charged what such trials took when they were recorded; that takes processor minutes a search where replay
@@ -34,6 +36,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -46,13 +49,30 @@ from replay import History, simulate
 from scipy.stats import wilcoxon
 from traces import TraceSet, mean_seconds, read_joined
 
-CONTENDERS: dict[str, type[Contender]] = {"ours": Ours, "random": Random, "plain": Plain, "published": Published}
+from search.algorithm.prior import Prior
+
+CONTENDERS: dict[str, type[Contender]] = {
+    "ours": Ours,
+    "random": Random,
+    "plain": Plain,
+    "published": Published,
+    "primed": Plain,
+    "bare": Ours,
+    "wrong": Ours,
+}
 NAMES = {
     "ours": "(a) this search",
     "random": "(b) random, no stopping",
     "plain": "(c) plain Tune + Optuna + ASHA",
     "published": "(d) published settings",
+    "primed": "(e) as (c), portfolio first",
+    "bare": "(f) as (a), without a prior",
+    "wrong": "(g) as (a), with a wrong prior",
 }
+PRIORS = {"ours": "prior", "primed": "prior", "wrong": "wrong"}
+"""Contender → the option that names its prior's file. Without one, those after the first take no part."""
+TRIALS = 3
+"""Trials of a sweep for each full training of its budget."""
 DATA = ["faces+faces-2+faces-near", "fashion-mnist+fashion-mnist-2+fashion-mnist-near"]
 QUARTER, LEAD = 0.25, 0.95
 """Targets: of (b)'s trial-seconds to reach its final best; of (c)'s best FID."""
@@ -60,6 +80,11 @@ QUARTER, LEAD = 0.25, 0.95
 
 recorded = cache(read_joined)
 """Each process reads recordings once, for all of its searches."""
+
+
+@cache
+def read_prior(path: str) -> Prior:
+    return Prior.parse(Path(path).read_bytes())
 
 
 @cache
@@ -76,6 +101,7 @@ def run(
     settings: dict[str, Any],
     live: str | None,
     nearest: bool,
+    priors: dict[str, str],
 ) -> tuple[History, Counter[str]]:
     """Run one search; return what it came to, and whom it stopped, where that is recorded."""
     traces = recorded(recordings)
@@ -86,7 +112,11 @@ def run(
         pool = LivePool(traces, live, own)
     elif not nearest:
         pool = EmulatedPool(traces, emulator(recordings), own)
-    contender = CONTENDERS[kind](traces, seed, pool, **(settings if kind == "ours" else {}))
+    own_settings = settings if kind in ("ours", "bare", "wrong") else {}
+    if kind in priors or kind == "bare":
+        prior = read_prior(priors[kind]) if kind in priors else None
+        own_settings = {**own_settings, "prior": prior, "trials": round(TRIALS * full_trials)}
+    contender = CONTENDERS[kind](traces, seed, pool, **own_settings)
     history = simulate(contender, slots, full_trials * mean_seconds(traces))
     return history, contender.stops() if isinstance(contender, Ours) and not live else Counter()
 
@@ -185,7 +215,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--nearest", action="store_true", help="hand out recordings, each once, instead of emulating")
     parser.add_argument("--sampler", choices=list(SAMPLERS), help="of (a), in place of its own")
     parser.add_argument("--foresight", choices=FORESIGHT, help="what of (a) knows where trials would end")
-    parser.add_argument("--without", action="append", default=[], choices=("published",), help="what to leave out")
+    parser.add_argument("--prior", metavar="FILE", help="that (a) begins with: one that has not seen the images")
+    parser.add_argument("--wrong", metavar="FILE", help="a prior that (g) begins with, learnt from reversed ranks")
+    parser.add_argument("--without", action="append", default=[], choices=list(CONTENDERS), help="what to leave out")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true")
@@ -200,7 +232,9 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     args = parse()
     settings = {name: yaml.safe_load(value) for name, _, value in (given.partition("=") for given in args.set)}
-    kinds = [kind for kind in CONTENDERS if kind not in args.without]
+    priors = {kind: str(getattr(args, option)) for kind, option in PRIORS.items() if getattr(args, option)}
+    missing = {"primed", "bare", "wrong"} - priors.keys() - ({"bare"} if priors else set())
+    kinds = [kind for kind in CONTENDERS if kind not in missing | {*args.without}]
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     variant = {name: getattr(args, name) for name in ("sampler", "foresight") if getattr(args, name)}
     results = []
@@ -214,6 +248,7 @@ def main() -> None:
             settings=settings | variant,
             live=args.live,
             nearest=args.nearest,
+            priors=priors,
         )
         with ProcessPoolExecutor(args.jobs) as pool:
             pairs = [(kind, seed) for seed in seeds for kind in kinds]
@@ -229,6 +264,7 @@ def main() -> None:
             "settings": settings,
             "live": args.live,
             "nearest": args.nearest,
+            "priors": priors,
             "results": results,
         }
         json.dump(told, sys.stdout)

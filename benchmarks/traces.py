@@ -269,6 +269,21 @@ class Costs:
         return [(recipe, *work[:known]) for known in range(len(work), -1, -1)]
 
 
+IMAGES = {"faces": 50_000, "fashion-mnist": 60_000}
+"""Images to train on, of the sets whose first recordings do not tell."""
+
+
+def set_of(traces: TraceSet) -> str:
+    """Return the name of the set that was recorded: `horse` of "folder:horse"."""
+    scheme, _, place = str(traces.common["data"]).partition(":")
+    return place if scheme == "folder" else scheme
+
+
+def images_of(traces: TraceSet) -> int:
+    """Return how many images there were to train on."""
+    return int(traces.common.get("images") or IMAGES[set_of(traces)])
+
+
 def mean_seconds(traces: TraceSet) -> float:
     """Return what a sampled trial costs that nobody stops."""
     return fmean(trace.seconds for trace in traces.traces if trace.source == "sampled")

@@ -8,11 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import judge_divergence
+import learn_prior
 import numpy as np
 import pytest
-from contenders import ForeseeingAsha, Ours, Plain, Pool, Published, Random
+from contenders import ForeseeingAsha, Ours, Plain, Pool, Published, Random, expect
 from emulated import DONORS, EmulatedPool, Emulator
 from learn_kernel import VARIANCES, explained, learn, negative_log_likelihood
+from learn_prior import tables
 from live import LivePool
 from record_trials import best_tenth, record, vary
 from replay import simulate
@@ -25,6 +27,7 @@ from gan.data.packed.opening import open_data
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.training.divergence import DOMINATED_CHECKS
+from search.algorithm import learning
 from search.run.outcome import Outcome
 
 COMMON = {
@@ -141,6 +144,32 @@ def test_what_is_trained_as_it_was_proposed_is_not_proposed_again(kind: type[Our
     sampled = history.trials - 2 if isinstance(contender, Ours) else history.trials
     # Published settings lie within the space of one of the two recipes.
     assert sampled <= len(study.trials) <= history.trials
+
+
+@pytest.mark.parametrize("kind", [Ours, Plain])
+def test_a_search_with_a_prior_evaluates_its_portfolio_first(kind: type[Ours], recorded: TraceSet) -> None:
+    prior = learning.learn(recorded.recipes, tables([recorded]))
+    contender = kind(recorded, 0, EmulatedPool(recorded, Emulator(recorded), 0), prior=prior, trials=12)
+    begun = [contender.begin() for _ in range(4)]
+    expected = [params for _, params in expect(prior, recorded, recorded.recipes).portfolio()[0][:4]]
+    assert [running.trace.params for running in begun if running] == expected
+    assert all(abs(math.log10(float(params["lr_g"])) + 3) < 0.5 for params in expected[:2])
+
+
+def test_priors_are_learnt_from_all_recordings_but_those_left_out(
+    recorded: TraceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learn_prior, "FOLDER", tmp_path)
+    common = {**COMMON, "images": 700}
+    for name in ("faces", "other"):
+        write_traces(tmp_path / f"{name}.jsonl.gz", TraceSet(common | {"data": f"folder:{name}"}, recorded.traces))
+    assert {table.images for table in tables(learn_prior.read_recordings([]))} == {"faces", "other"}
+    assert learn_prior.learn_from(["other"]).sets == ("faces",)
+    right, wrong = (learn_prior.learn_from(["other"], reverse) for reverse in (False, True))
+    good = [Trace(0, "dcgan", "sampled", 0, params("dcgan", lr), []) for lr in (1e-3, 1e-5)]
+    points = right.points("dcgan", [recorded.settings(trace) for trace in good])
+    task = [right.rows[0].task] * 2
+    assert np.diff(right.mean(points, task))[0] > 0 > np.diff(wrong.mean(points, task))[0]
 
 
 def test_rungs_with_foresight_let_go_on_who_ends_well(recorded: TraceSet) -> None:
