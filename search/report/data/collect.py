@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterable
+from statistics import fmean, stdev
 from typing import Any
 
 from gan.errors import InputError
@@ -19,6 +21,7 @@ from search.report.data.report_data import (
     Budget,
     Curve,
     Evaluated,
+    Expected,
     Improvement,
     ReportData,
     Rescoring,
@@ -30,6 +33,9 @@ from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_driven
 from search.run.record import Rescore, SweepRecord, TrialRecord, fold, timed
 from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
+
+_FEWEST, _LEVEL = 3, 0.8
+"""Full trainings from which an expectation is taken, at least, and the probability of its interval."""
 
 
 def collect(run: Storage) -> ReportData:
@@ -62,6 +68,7 @@ def collect(run: Storage) -> ReportData:
         evaluations=_evaluations(events),
         # In a comparison, all are compared with all.
         improvements=[] if comparison is not None else _improvements(record),
+        expected_published=None if comparison is not None else _expected_published(record),
         searched=_searched(spaces, rows),
         best=_best(run, record),
         budget=_budget(record, total),
@@ -224,6 +231,33 @@ def _improvement(published: TrialRecord, record: SweepRecord) -> Improvement:
         return Improvement(published.recipe, published.id, None, published.kimg or None, published.best_fid, None, full)
     fid, best = min(known)
     return Improvement(published.recipe, published.id, best, kimg, published.best_fid_at(kimg), fid, full)
+
+
+def _expected_published(record: SweepRecord) -> Expected | None:
+    """Return what the best published settings would have come to, if all were stopped.
+
+    The trials that were trained in full tell how far the logarithm of a score falls from a kimg to the end. The
+    published score is expected to fall as far, with Student's prediction interval for one more trial.
+    """
+    # Imported here: `status` must answer at once.
+    from scipy.special import stdtrit
+
+    trials = list(record.trials.values())
+    published = [trial for trial in trials if trial.source == "published" and trial.best_fid]
+    if any(trial.state == "finished" for trial in published):
+        return None
+    full = [trial for trial in trials if trial.state == "finished" and trial.best_fid]
+    expected = []
+    for trial in published:
+        known = [(other.best_fid, other.best_fid_at(trial.kimg)) for other in full]
+        falls = [math.log(end / then) for end, then in known if end and then]
+        if trial.state == "stopped" and trial.best_fid and len(falls) >= _FEWEST:
+            mean, freedom = fmean(falls), len(falls) - 1
+            half = float(stdtrit(freedom, (1 + _LEVEL) / 2)) * stdev(falls) * math.sqrt(1 + 1 / len(falls))
+            # The best score so far never rises.
+            fids = [trial.best_fid * math.exp(min(0.0, mean + side * half)) for side in (0, -1, 1)]
+            expected.append(Expected(trial.recipe, *fids, _LEVEL))
+    return min(expected, key=lambda each: each.fid, default=None)
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

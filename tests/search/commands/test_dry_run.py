@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     facts = dict(line.split(None, 1) for line in lines if line.partition(" ")[0].endswith(":"))
     assert facts["run:"] == f"{tmp_path}/planned"
     assert facts["recipes:"] == "dcgan, l2, wgan"
-    assert facts["trials:"] == "10: 3 of published settings, 7 sampled; the best 2 are kept"
+    # Of the portfolio's settings, those with another batch are outside this sweep's space.
+    composed = re.fullmatch(r"10: (\d) of the prior's portfolio, 3 of published settings, (\d) .*", facts["trials:"])
+    assert composed and int(composed[1]) + int(composed[2]) == 7
+    assert re.fullmatch(r"shipped, learnt on \d+ sets of images; \d+ settings of its portfolio lie .*", facts["prior:"])
     assert facts["length:"] == "12 kimg at most, a report every 5 kimg"
     assert facts["reports:"] == "30 at most"  # after 5, 10 and 12 kimg
     assert facts["rungs:"].startswith("5 kimg: ")
@@ -57,7 +61,14 @@ def test_points_are_counted_and_a_wrong_one_is_refused_before_anything_is_writte
     spec.write_text("points:\n- {recipe: wgan, clip: 0.05}\n- {recipe: l2, lr_g: 1.0e-3}\n")
     before = snapshot(tmp_path)
     assert run_app(app, [*arguments, "--dry-run"]) == 0
-    assert "3 of published settings, 2 of the sweep's points, 5 sampled" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 of the sweep's points, 3 of the prior's portfolio, 3 of published settings, 2 sampled" in out
+    assert run_app(app, [*arguments, "--dry-run", "--prior", "none"]) == 0
+    out = capsys.readouterr().out
+    assert "2 of the sweep's points, 3 of published settings, 5 sampled" in out
+    assert "prior:       none" in out
+    assert run_app(app, [*arguments, "--dry-run", "--prior", "nowhere"]) == 2
+    assert "there is no run here" in capsys.readouterr().err
     assert run_app(app, [*arguments, "--dry-run", "--json"]) == 0
     points = json.loads(capsys.readouterr().out)["identity"]["points"]
     assert points == [{"recipe": "wgan", "clip": 0.05}, {"recipe": "l2", "lr_g": 1e-3}]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -23,6 +25,7 @@ from search.report.plots.plots import _losses, draw_plots
 from search.report.text.leaderboard import CSV, PARQUET, write_leaderboard
 from search.report.text.status import as_json, plain
 from search.run.journal import JOURNAL
+from search.run.record import read_record
 
 
 def read_csv(run):
@@ -181,6 +184,27 @@ def test_what_published_settings_would_have_come_to_is_named_an_expectation(writ
     expected = as_json(data)["expected_published"]
     assert expected == {"recipe": "dcgan", "fid": 91.25, "low": 70.0, "high": 130.5, "level": 0.8}
     assert as_json(collect(run))["expected_published"] is None
+
+
+def test_published_settings_are_expected_to_fall_as_far_as_trials_that_were_trained_in_full(writer):
+    writer.begin(trials=5)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    for number, fid in enumerate((60.0, 50.0), 1):
+        writer.trial(number, "dcgan", "sampled", "finished", 6, fid)
+    assert collect(writer.write()).expected_published is None  # two full trainings are too few
+    writer.trial(3, "dcgan", "sampled", "finished", 6, 40.0)
+    run = writer.write()
+    record = read_record(run)
+    falls = [math.log(t.best_fid / t.best_fid_at(2)) for t in record.trials.values() if t.state == "finished"]
+    stopped, expected = record.trials["t0000"].best_fid, collect(run).expected_published
+    assert expected is not None and (expected.recipe, expected.level) == ("dcgan", 0.8)
+    assert expected.fid == pytest.approx(stopped * math.exp(sum(falls) / 3))
+    # Student's t with two degrees of freedom: 80% lie within 1.8856 deviations.
+    half = 1.8856 * statistics.stdev(falls) * math.sqrt(4 / 3)
+    assert expected.low == pytest.approx(expected.fid * math.exp(-half), rel=1e-3)
+    assert expected.fid < expected.high <= stopped
+    writer.trial(4, "l2", "published", "finished", 6, 90.0)
+    assert collect(writer.write()).expected_published is None
 
 
 def test_published_settings_that_lead_where_they_were_stopped(writer):
