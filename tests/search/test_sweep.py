@@ -232,7 +232,8 @@ def test_a_killed_trial_goes_on_from_its_checkpoint(
     assert read_record(Storage(run)).trials["t0000"].state == "finished"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_the_state_and_prints_how_to_go_on(
     number: signal.Signals, tiny_data: str, tmp_path: Path, started: Callable[..., Any]
 ) -> None:
@@ -269,6 +270,7 @@ def test_a_time_budget_ends_cleanly(tiny_data: str, tmp_path: Path) -> None:
     assert status.startswith("short: ended by its time budget of 12s; go on with: gan-search resume ")
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_told_and_not_retried(tiny_data: str, tmp_path: Path) -> None:
     """A network that no machine holds: the trial fails at once with the reason, the others go on."""
     spec = tmp_path / "spec.yaml"

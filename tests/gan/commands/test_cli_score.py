@@ -117,6 +117,7 @@ def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     assert "64 samples for 416 features: the covariance is singular" in shown.err
 
 
+@pytest.mark.slow
 def test_inception_from_images_to_a_page(
     bundle: Path, tiny_data: str, images: Path, random_inception: Path, cli: Cli, tmp_path: Path
 ) -> None:

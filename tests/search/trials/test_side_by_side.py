@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from driving import run_cli, sweep_arguments
 from ray._private.utils import get_num_cpus
 
@@ -13,6 +14,7 @@ from search.run.journal import read_events
 ROOM = 4
 
 
+@pytest.mark.slow
 def test_as_many_begin_at_once_as_there_is_room_for(tmp_path: Path) -> None:
     share = get_num_cpus() / ROOM
     settings = ["--trials", "8", "--kimg", "1.2", "--cpus-per-trial", f"{share:g}", "--gpus-per-trial", "0"]
