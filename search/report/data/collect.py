@@ -255,8 +255,8 @@ def _expected_published(record: SweepRecord) -> Expected | None:
             mean, freedom = fmean(falls), len(falls) - 1
             half = float(stdtrit(freedom, (1 + _LEVEL) / 2)) * stdev(falls) * math.sqrt(1 + 1 / len(falls))
             # The best score so far never rises.
-            fids = [trial.best_fid * math.exp(min(0.0, mean + side * half)) for side in (0, -1, 1)]
-            expected.append(Expected(trial.recipe, *fids, _LEVEL))
+            fid, low, high = (trial.best_fid * math.exp(min(0.0, mean + side * half)) for side in (0, -1, 1))
+            expected.append(Expected(trial.recipe, fid, low, high, _LEVEL))
     return min(expected, key=lambda each: each.fid, default=None)
 
 
