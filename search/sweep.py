@@ -15,7 +15,7 @@ from search.finalists import finalists_done, run_finalists
 from search.plan.spec import SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
-from search.run.run_folder import SETTINGS, kind_of, read_settings
+from search.run.run_folder import kind_of
 from search.trials.context import RunContext
 from search.trials.launch import Launch
 from search.trials.searcher import StudySearcher
@@ -26,13 +26,6 @@ class Sweep(Launch):
 
     spec_type = SweepSpec
     spec: SweepSpec
-
-    def __init__(self, spec: SweepSpec, *, run: Storage | None = None, **options: Any) -> None:
-        folder = run or Storage(spec.storage).child(spec.name)
-        if folder.exists(SETTINGS) and "prior" not in read_settings(folder)["identity"]:
-            # A run of version 0.1.0 goes on as it began.
-            spec = spec.model_copy(update={"prior": None})
-        super().__init__(spec, run=run, **options)
 
     @classmethod
     def resume(cls, run: Storage, *, more_trials: int = 0, finalists: int | None = None, **options: Any) -> Sweep:
@@ -56,9 +49,9 @@ class Sweep(Launch):
         return StudySearcher(self.spec, self.plan.recipes, record, journal, self.expectation())
 
     def expectation(self) -> Expectation | None:
-        """Return what the prior expects of this sweep's settings; None without a prior."""
+        """Return what the prior expects of this sweep's settings; None if it knows none of the recipes."""
         plan = self.plan
-        if plan.prior is None:
+        if plan.prior is None or not any(map(plan.prior.recipe_like, plan.recipes.values())):
             return None
         return Expectation(plan.prior, plan.recipes, plan.data.shape, self.spec.kimg, len(plan.data.train))
 

@@ -24,6 +24,7 @@ from search.algorithm.prior import Prior
 from search.plan.priors import identity_of, load_prior
 from search.plan.spec import RunSpec, SweepSpec
 from search.run.owner import require_free
+from search.run.run_folder import SETTINGS, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,12 @@ def preflight(spec: RunSpec, run: Storage | None = None, progress: Progress | No
     log.info("%s: recipes %s, features %s", run.uri, ", ".join(recipes), features)
     size = data.shape[0] if data.is_image else None
     filled = spec.model_copy(update={"size": size, "crop": crop, "features": features})
-    prior = load_prior(spec.prior, run, spec.storage) if isinstance(spec, SweepSpec) and data.is_image else None
+    prior = None
+    if isinstance(filled, SweepSpec):
+        if run.exists(SETTINGS) and "prior" not in read_settings(run)["identity"]:
+            # A run of version 0.1.0 goes on as it began.
+            filled = filled.model_copy(update={"prior": None})
+        prior = load_prior(filled.prior, run, filled.storage) if data.is_image else None
     return Plan(filled, recipes, data, run, parameters, prior)
 
 
