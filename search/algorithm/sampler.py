@@ -74,7 +74,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
         self.trust = 0.0
         self.provenance = "random"
-        self._means: dict[tuple[int, int | None], float] = {}
+        self._means: dict[tuple[int, float | None], float] = {}
         self._curves: dict[int, dict[int, float]] = {}
         self._places: dict[int, list[float]] = {}
         self.provenance = "random"
@@ -119,16 +119,16 @@ class ModelSampler(optuna.samplers.BaseSampler):
             model = Model(kernel, points, observed.remaining, observed.trials, normal_quantiles(observed.scores))
         else:
             kernel = Kernel(self._axes.length_scales, **RESIDUAL)
-            means = np.array(
-                [self._mean(ended[index], step) for index, step in zip(observed.trials, observed.steps, strict=True)]
+            means = self._expected(
+                [ended[index] for index in observed.trials], [step / 1000 for step in observed.steps]
             )
             values = expected_quantiles(observed.scores, means, self._expectation.deviation)
             model = Model(kernel, points, observed.remaining, observed.trials, values, means)
         self.trust = model.trust
         if pending:
-            model = model.fantasize(np.array([self._place(trial) for trial in pending]), self._final_means(pending))
+            model = model.fantasize(np.array([self._place(trial) for trial in pending]), self._expected(pending))
         known = [ended[index] for index in places]
-        expected = model.mean(np.array(list(places.values())), self._final_means(known))
+        expected = model.mean(np.array(list(places.values())), self._expected(known))
         best = [known[index] for index in np.argsort(expected, kind="stable") if self._curve(known[index])]
         count = max(1, CANDIDATES // len(names))
         candidates = [(name, params) for name in names for params in self._candidates(name, count, best)]
@@ -137,19 +137,18 @@ class ModelSampler(optuna.samplers.BaseSampler):
         improvement = model.expected_improvement(candidate_points, float(expected.min()), hopes)
         return candidates[int(improvement.argmax())]
 
-    def _mean(self, trial: FrozenTrial, step: int | None = None) -> float:
-        """Return what the prior expects of a trial after `step` images, or at its end."""
-        assert self._expectation is not None
-        key = trial.number, step
-        if key not in self._means:
-            name, params = trial.params[RECIPE], sampled(trial)
-            kimg = None if step is None else [step / 1000]
-            self._means[key] = float(self._expectation.means([name], [params], kimg)[0])
-        return self._means[key]
-
-    def _final_means(self, trials: Sequence[FrozenTrial]) -> np.ndarray:
-        known = self._expectation is not None
-        return np.array([self._mean(trial) if known else 0.0 for trial in trials])
+    def _expected(self, trials: Sequence[FrozenTrial], kimg: Sequence[float] | None = None) -> np.ndarray:
+        """Return what the prior expects of trials after some kimg, or at their ends; 0 without a prior."""
+        if self._expectation is None:
+            return np.zeros(len(trials))
+        keys = [(trial.number, None if kimg is None else kimg[index]) for index, trial in enumerate(trials)]
+        # Asked for together: one by one they would take longer than all the rest.
+        new = [index for index, key in enumerate(keys) if key not in self._means]
+        names = [trials[index].params[RECIPE] for index in new]
+        at = None if kimg is None else [kimg[index] for index in new]
+        means = self._expectation.means(names, [sampled(trials[index]) for index in new], at)
+        self._means.update(zip((keys[index] for index in new), means.tolist(), strict=True))
+        return np.array([self._means[key] for key in keys])
 
     def _expected_good(self, name: str) -> dict[str, Value]:
         """Draw parameters of which the prior expects much: near one of the best of many random ones."""
