@@ -46,6 +46,8 @@ PARENTS, STEP, INHERIT = 10, 0.1, 0.8
 varied from the good trial's value instead of drawn anew."""
 DENSE = 1000
 """Random settings of each recipe, of which a twentieth, expected to be the best by the prior, is varied."""
+LEAST_TRUST = 0.5
+"""Weight of a prior's means below which the model does without them."""
 RESIDUAL = {"end": 0.5, "fall": 0.5}
 """Variances of the kernel around a prior's means."""
 MAX_OBSERVATIONS = 400
@@ -114,17 +116,19 @@ class ModelSampler(optuna.samplers.BaseSampler):
         observed = self._subset(Observations.of([self._curve(trial) for trial in ended]))
         places = {index: self._place(ended[index]) for index in np.unique(observed.trials)}
         points = np.array([places[index] for index in observed.trials])
-        kernel = Kernel(self._axes.length_scales)
-        if self._expectation is None:
-            model = Model(kernel, points, observed.remaining, observed.trials, normal_quantiles(observed.scores))
-        else:
+        model: Model | None = None
+        self.trust = 0.0
+        if self._expectation is not None:
             kernel = Kernel(self._axes.length_scales, **RESIDUAL)
             means = self._expected(
                 [ended[index] for index in observed.trials], [step / 1000 for step in observed.steps]
             )
             values = expected_quantiles(observed.scores, means, self._expectation.deviation)
             model = Model(kernel, points, observed.remaining, observed.trials, values, means)
-        self.trust = model.trust
+            self.trust = model.trust if model.trust >= LEAST_TRUST else 0.0
+        if model is None or not self.trust:
+            kernel, values = Kernel(self._axes.length_scales), normal_quantiles(observed.scores)
+            model = Model(kernel, points, observed.remaining, observed.trials, values)
         if pending:
             model = model.fantasize(np.array([self._place(trial) for trial in pending]), self._expected(pending))
         known = [ended[index] for index in places]
@@ -186,7 +190,7 @@ class ModelSampler(optuna.samplers.BaseSampler):
         if good:
             parents = [good[self._random.integers(len(good))] for _ in range(count // 2)]
             candidates += [draw_params(*self._spaces[name], self._random, parent) for parent in parents]
-        if self._expectation is not None:
+        if self.trust:
             candidates += [self._expected_good(name) for _ in range(count - len(candidates) - count // 5)]
         rest = count - len(candidates)
         return candidates + [draw_params(*self._spaces[name], self._random) for _ in range(rest)]

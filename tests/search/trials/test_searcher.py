@@ -14,7 +14,7 @@ from ray.tune.search import Searcher
 from gan.storage.storage import Storage
 from search.algorithm.learning import Table, learn
 from search.algorithm.prior import Expectation, Task
-from search.algorithm.sampler import draw_params
+from search.algorithm.sampler import ModelSampler, draw_params
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
 from search.run.outcome import Outcome
@@ -110,6 +110,20 @@ def test_a_portfolio_comes_after_points_and_takes_a_third_at_most(run: Storage) 
     assert [(trial.recipe, trial.params) for trial in trials[1:9]] == portfolio[:8]
     # The model needs no random trials before it, as the prior's means stand in for them.
     assert chosen[12:].count("model") > chosen[12:].count("random")
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_prior_that_ranks_badly_is_left_aside(right: bool, run: Storage) -> None:
+    """It expects large rates to be best."""
+    spec = make_spec({"trials": 45, "kimg": 12, "recipes": ["dcgan"], "published": False})
+    searcher = StudySearcher(spec, spec.load_recipes(), SweepRecord(), Journal(run), expecting(spec))
+    while (config := searcher.suggest("tune")) != Searcher.FINISHED:
+        rate = config["settings"]["lr_g"]
+        finish(searcher, config["trial"], 200.0 - 1e4 * rate if right else 100.0 + 1e4 * rate)
+    sampler = searcher.study.sampler
+    assert isinstance(sampler, ModelSampler) and (sampler.trust > 0.5) == right
+    rates = [float(trial.params["lr_g"]) for trial in list(searcher.trials.values())[-10:]]
+    assert sum(rate > 1e-3 if right else rate < 1e-3 for rate in rates) > 5
 
 
 def test_before_any_trial_has_ended_settings_are_drawn_where_the_prior_expects_much(run: Storage) -> None:
