@@ -28,6 +28,14 @@ def normal_quantiles(scores: np.ndarray) -> np.ndarray:
     return quantiles
 
 
+def matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the Matérn 5/2 correlations [N, M] of points `a` [N, axes] and `b` [M, axes], in length scales."""
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    distance = np.sqrt(5 * np.maximum(squares, 0.0))
+    correlations: np.ndarray = (1 + distance + distance**2 / 3) * np.exp(-distance)
+    return correlations
+
+
 @dataclass(frozen=True)
 class Kernel:
     """The covariance of scores: final score plus remaining fall, each Matérn 5/2 over settings.
@@ -49,11 +57,8 @@ class Kernel:
 
     def covariance(self, a: np.ndarray, a_remaining: np.ndarray, b: np.ndarray, b_remaining: np.ndarray) -> np.ndarray:
         """Return covariances [N, M] of points `a` [N, axes] and `b` [M, axes], given their remaining training."""
-        scaled_a, scaled_b = a / self.length_scales, b / self.length_scales
-        squares = (scaled_a**2).sum(1)[:, None] + (scaled_b**2).sum(1)[None] - 2 * scaled_a @ scaled_b.T
-        distance = np.sqrt(5 * np.maximum(squares, 0.0))
-        matern = (1 + distance + distance**2 / 3) * np.exp(-distance)
-        covariance: np.ndarray = matern * (self.end + self.fall * np.outer(a_remaining, b_remaining))
+        alike = matern(a / self.length_scales, b / self.length_scales)
+        covariance: np.ndarray = alike * (self.end + self.fall * np.outer(a_remaining, b_remaining))
         return covariance
 
 

@@ -50,12 +50,26 @@ def learn(
     scores = [expected_quantiles(table.results, np.zeros(len(table.results)), 1.0) for table in tables]
     for _ in range(ROUNDS):
         prior = Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
-        for index, table in enumerate(tables):
-            points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
-            means = prior.mean(points, [table.task] * len(points))
-            scores[index] = expected_quantiles(table.results, means, math.sqrt(constants.residual))
+        scores = [_scores(prior, table) for table in tables]
     prior = Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
     return replace(prior, portfolio=choose_portfolio(prior, tables))
+
+
+def _means(prior: Prior, settings: Sequence[tuple[str, dict[str, Value]]], task: Task) -> np.ndarray:
+    """Return the expected scores [N] of settings at one task."""
+    points = np.concatenate([prior.points(recipe, [params]) for recipe, params in settings])
+    return prior.mean(points, [task] * len(points))
+
+
+def _scores(prior: Prior, table: Table) -> np.ndarray:
+    """Return the scores of a table's results, given what the prior expects of its settings."""
+    means = _means(prior, table.settings, table.task)
+    return expected_quantiles(table.results, means, math.sqrt(prior.constants.residual))
+
+
+def _longest(tables: Sequence[Table]) -> list[Table]:
+    """Return one table of each set of images: that of the longest trainings."""
+    return list({table.images: table for table in sorted(tables, key=lambda table: table.task.kimg)}.values())
 
 
 def _rows(tables: Sequence[Table], scores: Sequence[np.ndarray]) -> list[Row]:
@@ -88,20 +102,16 @@ def learn_more(prior: Prior, tables: Sequence[Table]) -> Prior:
     Their scores depend on what the prior expects of their settings. The best settings of each set of images take turns
     with the prior's portfolio.
     """
-    scores = []
-    for table in tables:
-        points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
-        means = prior.mean(points, [table.task] * len(points))
-        scores.append(expected_quantiles(table.results, means, math.sqrt(prior.constants.residual)))
+    scores = [_scores(prior, table) for table in tables]
     own: list[tuple[str, dict[str, Value]]] = []
-    longest = {table.images: table for table in sorted(tables, key=lambda table: table.task.kimg)}
-    orders = [[table.settings[index] for index in np.argsort(table.results)] for table in longest.values()]
+    longest = _longest(tables)
+    orders = [[table.settings[index] for index in np.argsort(table.results)] for table in longest]
     for settings in (entry for turn in zip(*orders, strict=False) for entry in turn):
         if settings not in own:
             own.append(settings)
     turns = (entry for turn in zip_longest(own[:PORTFOLIO], prior.portfolio) for entry in turn if entry is not None)
     portfolio = list({settings_key(*entry): entry for entry in turns}.values())
-    sets = tuple(sorted({*prior.sets, *longest}))
+    sets = tuple(sorted({*prior.sets, *(table.images for table in longest)}))
     return replace(prior, rows=[*prior.rows, *_rows(tables, scores)], portfolio=portfolio, sets=sets)
 
 
@@ -122,46 +132,39 @@ def choose_portfolio(prior: Prior, tables: Sequence[Table]) -> list[tuple[str, d
     entries: dict[str, tuple[str, dict[str, Value]]] = {}
     for row in sorted(prior.rows, key=lambda row: row.score):
         entries.setdefault(settings_key(row.recipe, row.params), (row.recipe, row.params))
-    keys = list(entries)[:CANDIDATES]
-    longest = {name: max(t.task.kimg for t in tables if t.images == name) for name in {t.images for t in tables}}
-    losses = np.array([_scores_on(prior, table, keys, entries) for table in tables])
-    weights = np.array([1.0 if table.task.kimg == longest[table.images] else 0.0 for table in tables])
-    recipes = np.array([entries[key][0] for key in keys])
-    chosen = _greedy(losses, weights, np.arange(len(keys)), PORTFOLIO)
+    candidates = list(entries.values())[:CANDIDATES]
+    losses = np.array([_losses(prior, table, candidates) for table in _longest(tables)])
+    recipes = np.array([recipe for recipe, _ in candidates])
+    chosen = _greedy(losses, np.arange(len(candidates)), PORTFOLIO)
     for name in prior.recipes:
         own = np.flatnonzero(recipes == name)
         have = [index for index in chosen if recipes[index] == name]
-        more = [index for index in _greedy(losses, weights, own, EACH) if index not in have]
+        more = [index for index in _greedy(losses, own, EACH) if index not in have]
         chosen += more[: max(0, EACH - len(have))]
-    return [entries[keys[index]] for index in chosen]
+    return [candidates[index] for index in chosen]
 
 
 CANDIDATES = 400
 """Settings that a portfolio is chosen from: those of the best scores."""
 
 
-def _scores_on(
-    prior: Prior, table: Table, keys: list[str], entries: dict[str, tuple[str, dict[str, Value]]]
-) -> np.ndarray:
+def _losses(prior: Prior, table: Table, candidates: Sequence[tuple[str, dict[str, Value]]]) -> np.ndarray:
     """Return the scores [N] of settings at a table's task, recorded or expected."""
-    points = np.concatenate([prior.points(recipe, [params]) for recipe, params in (entries[key] for key in keys)])
-    scores = prior.mean(points, [table.task] * len(points))
-    own = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
-    spread = math.sqrt(prior.constants.residual)
-    recorded = expected_quantiles(table.results, prior.mean(own, [table.task] * len(own)), spread)
-    index = {key: number for number, key in enumerate(keys)}
-    for (recipe, params), score in zip(table.settings, recorded, strict=True):
-        number = index.get(settings_key(recipe, params))
+    losses = _means(prior, candidates, table.task)
+    numbers = {settings_key(*settings): number for number, settings in enumerate(candidates)}
+    for settings, score in zip(table.settings, _scores(prior, table), strict=True):
+        number = numbers.get(settings_key(*settings))
         if number is not None:
-            scores[number] = (scores[number] + score) / 2
-    return scores
+            losses[number] = (losses[number] + score) / 2
+    return losses
 
 
-def _greedy(losses: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int) -> list[int]:
+def _greedy(losses: np.ndarray, allowed: np.ndarray, count: int) -> list[int]:
+    """Return `count` of the columns that are allowed; each lowers the mean over rows of the least loss most."""
     chosen: list[int] = []
     best = np.full(len(losses), np.inf)
     for _ in range(min(count, len(allowed))):
-        after = weights @ np.minimum(best[:, None] if chosen else losses[:, allowed], losses[:, allowed])
+        after = np.minimum(best[:, None], losses[:, allowed]).mean(0)
         after[np.isin(allowed, chosen)] = np.inf
         chosen.append(int(allowed[after.argmin()]))
         best = np.minimum(best, losses[:, chosen[-1]])

@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
@@ -29,6 +29,7 @@ from gan.errors import InputError
 from gan.recipe.recipe import PARTS, Recipe, parse_recipe
 from gan.settings import Value
 from search.algorithm.axes import Axes
+from search.algorithm.gaussian_process import matern
 
 FORMAT = 1
 RECIPE_FIELDS = ("optimizer_g", "optimizer_d")
@@ -158,10 +159,16 @@ class Prior:
             rows = []
             for number, place, score, sets in read["rows"]:
                 recipe, params = read["settings"][number]
+                if recipe not in recipes or sets < 1 or not min(tasks[place]) > 0:
+                    raise ValueError(f"damaged (settings {number} or task {place})")
                 rows.append(Row(recipe, params, tasks[place], score, sets))
-            portfolio = [(recipe, params) for recipe, params in read["portfolio"]]
-            return cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
-        except (KeyError, TypeError, IndexError, UnicodeDecodeError) as error:
+            portfolio = [(recipe, dict(params)) for recipe, params in read["portfolio"]]
+            prior = cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
+            # A search would end in the middle if a row holds no numbers, or none that a process can be conditioned on.
+            if not np.isfinite(prior._conditioned[1]).all():
+                raise ValueError("damaged (not all of its numbers are finite)")
+            return prior
+        except (KeyError, TypeError, IndexError, AttributeError, UnicodeDecodeError, LinAlgError) as error:
             raise ValueError(f"damaged ({error})") from None
 
     # ---- the model
@@ -219,20 +226,12 @@ class Prior:
 
     def _covariance(self, points: np.ndarray, tasks: np.ndarray) -> np.ndarray:
         observed, observed_tasks = self._observed
-        alike = _matern(points, observed)
+        alike = matern(points, observed)
         # Few points have tasks of their own: mostly a search asks for many settings at one.
         places, which = np.unique(tasks, axis=0, return_inverse=True)
-        near = _matern(places, observed_tasks)[which.ravel()]
+        near = matern(places, observed_tasks)[which.ravel()]
         covariance: np.ndarray = alike * (self.constants.common + self.constants.particular * near)
         return covariance
-
-
-def _matern(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the Matérn 5/2 correlations [N, M] of `a` [N, D] and `b` [M, D]."""
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    distance = np.sqrt(5 * np.maximum(squares, 0.0))
-    correlation: np.ndarray = (1 + distance + distance**2 / 3) * np.exp(-distance)
-    return correlation
 
 
 def expected_quantiles(results: np.ndarray, means: np.ndarray, deviations: np.ndarray | float) -> np.ndarray:
@@ -305,7 +304,8 @@ class Expectation:
 
         Settings are left out if they lie outside the search's space. Those of other recipes are not counted.
         """
-        names = {known: name for name, known in self._known.items()}
+        # Of several recipes with the same parts, the first gets them.
+        names = {known: name for name, known in reversed(self._known.items())}
         inside: list[tuple[str, dict[str, Value]]] = []
         left_out = 0
         for known, settings in self._prior.portfolio:

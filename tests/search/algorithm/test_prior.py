@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from gan.errors import InputError
 from gan.recipe.recipe import load_recipe
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
 from search.algorithm.learning import Table, choose_portfolio, learn, learn_more
@@ -99,10 +100,23 @@ def test_a_damaged_file_is_refused(damage: bytes) -> None:
         Prior.parse(damage)
 
 
-def test_a_file_whose_rows_point_nowhere_is_refused(prior: Prior) -> None:
-    content = json.loads(prior.as_bytes())
-    content["rows"][0][0] = 10_000
-    with pytest.raises(ValueError, match="damaged"):
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("rows", [[10_000, 0, 0.0, 1]]),  # settings that are not there
+        ("rows", [[0, 0, "low", 1]]),
+        ("rows", [[0, 0, 0.0, 0]]),  # a score of no set
+        ("rows", []),
+        ("tasks", [[0, 16, 12, 3, 5000]] * 9),  # images without a side
+        ("settings", [["dcgan", {"lr_g": "fast"}]] * 200),
+        ("settings", [["unknown", {}]] * 200),
+        ("portfolio", [["dcgan", 3]]),
+        ("recipes", {"dcgan": 3}),
+    ],
+)
+def test_a_file_that_a_search_could_not_use_is_refused(part: str, value: Any, prior: Prior) -> None:
+    content = json.loads(prior.as_bytes()) | {part: value}
+    with pytest.raises((ValueError, InputError)):
         Prior.parse(json.dumps(content).encode())
 
 
