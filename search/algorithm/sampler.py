@@ -137,7 +137,9 @@ class ModelSampler(optuna.samplers.BaseSampler):
         count = max(1, CANDIDATES // len(names))
         candidates = [(name, params) for name in names for params in self._candidates(name, count, best)]
         candidate_points = np.array([self._axes.place(name, params) for name, params in candidates])
-        hopes = self._expectation.means(*zip(*candidates, strict=True)) if self._expectation else 0.0
+        hopes: np.ndarray | float = 0.0
+        if self._expectation is not None and self.trust:
+            hopes = self._expectation.means(*zip(*candidates, strict=True))
         improvement = model.expected_improvement(candidate_points, float(expected.min()), hopes)
         return candidates[int(improvement.argmax())]
 
