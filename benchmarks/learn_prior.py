@@ -25,6 +25,11 @@ from search.algorithm.learning import Table, learn
 from search.algorithm.prior import Prior, Task
 from search.plan.spec import DEFAULTS
 
+KINDS = {
+    **dict.fromkeys(("automobile", "bird", "horse", "ship", "cifar"), "cifar"),
+    **dict.fromkeys(("emoji", "emoji-3d"), "emoji"),
+}
+"""Set → kind, for sets that share images, or are alike; any other is a kind of its own."""
 LEVELS = (0.25, 0.5, 1.0)
 """Shares of a recording's length at which its trials are compared."""
 
@@ -49,7 +54,13 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
                 task = Task.of(traces.shape, settings, kimg, images)
                 found[name, task].append((trace.recipe, params, best_within(traces, trace, kimg)))
     return [
-        Table(name, task, [(recipe, params) for recipe, params, _ in rows], np.array([result for *_, result in rows]))
+        Table(
+            name,
+            task,
+            [(recipe, params) for recipe, params, _ in rows],
+            np.array([result for *_, result in rows]),
+            KINDS.get(name, ""),
+        )
         for (name, task), rows in sorted(found.items())
     ]
 

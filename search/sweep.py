@@ -8,11 +8,12 @@ from gan.errors import InputError
 from gan.settings import Value
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
+from search.algorithm.forecast import Forecast
 from search.algorithm.futility import Futility
-from search.algorithm.prior import Expectation
+from search.algorithm.prior import LONGER, Expectation
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
-from search.plan.spec import SweepSpec
+from search.plan.spec import TRAINED_SHARE, SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
 from search.run.run_folder import kind_of
@@ -68,6 +69,21 @@ class Sweep(Launch):
             return [], 0
         inside, left_out = expectation.portfolio()
         return inside[: self.spec.portfolio_trials], left_out
+
+    def expected_best(self) -> Forecast | None:
+        """Return what the best trial is expected to come to, over the best published settings; None if not known."""
+        expectation = self.expectation()
+        return None if expectation is None else expectation.best(TRAINED_SHARE * self.spec.trials)
+
+    def promise(self, record: SweepRecord) -> dict[str, Any] | None:
+        expectation, winner = self.expectation(), next(iter(record.by_evidence()), None)
+        foreseen = None
+        if expectation is not None and winner is not None and winner.state == "finished":
+            foreseen = expectation.promise(winner.recipe, winner.params)
+        if winner is None or foreseen is None:
+            return None
+        values = {name: round(getattr(foreseen, name), 3) for name in ("ratio", "low", "high", "level")}
+        return {"trial": winner.id, "kimg": self.spec.kimg * LONGER, **values}
 
     def published_in_full(self) -> bool:
         return self.spec.published_in_full(len(self.plan.recipes))

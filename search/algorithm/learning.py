@@ -11,7 +11,16 @@ import numpy as np
 
 from gan.recipe.recipe import Recipe
 from gan.settings import Value
-from search.algorithm.prior import Constants, Prior, Row, Task, expected_quantiles, settings_key
+from search.algorithm.prior import (
+    LONGER,
+    Constants,
+    History,
+    Prior,
+    Row,
+    Task,
+    expected_quantiles,
+    settings_key,
+)
 
 
 @dataclass(frozen=True)
@@ -22,12 +31,18 @@ class Table:
         images: name of the set.
         settings: recipe of the prior, and parameters, of each trial.
         results: [N], lower is better; infinite for lost trials.
+        kind: of the set: sets of one kind are alike, or share images. Empty: the set is a kind of its own.
     """
 
     images: str
     task: Task
     settings: list[tuple[str, dict[str, Value]]]
     results: np.ndarray
+    kind: str = ""
+
+    @property
+    def group(self) -> str:
+        return self.kind or self.images
 
 
 ROUNDS = 4
@@ -39,19 +54,31 @@ def learn(
 ) -> Prior:
     """Return the prior that some results teach.
 
-    Scores depend on what is expected of the other settings of a table (see `expected_quantiles`), so they are taken
-    several times, under the model of the time before. At first nothing is expected.
-
     Args:
         most: rows kept. Those of most sets come first, then the best ones and others in turn.
     """
-    constants = constants or Constants()
+    prior = _learn(recipes, tables, constants or Constants(), most)
+    kinds = sorted({table.group for table in tables})
+    histories: list[History] = []
+    for kind in kinds if len(kinds) > 1 else []:
+        unseen = _learn(recipes, [table for table in tables if table.group != kind], prior.constants, most)
+        histories += _histories(unseen, [table for table in tables if table.group == kind])
+    return replace(prior, histories=histories)
+
+
+def _learn(recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants, most: int) -> Prior:
+    """Return the model and the portfolio that some results teach.
+
+    Scores depend on what is expected of the other settings of a table (see `expected_quantiles`), so they are taken
+    several times, under the model of the time before. At first nothing is expected.
+    """
     prior = Prior(recipes, constants=constants, sets=tuple(sorted({table.images for table in tables})))
+    falls = _falls(tables)
     scores = [expected_quantiles(table.results, np.zeros(len(table.results)), 1.0) for table in tables]
     for _ in range(ROUNDS):
-        prior = Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
+        prior = replace(prior, rows=_thinned(_rows(tables, scores, falls), most))
         scores = [_scores(prior, table) for table in tables]
-    prior = Prior(recipes, _thinned(_rows(tables, scores), most), [], constants, prior.sets)
+    prior = replace(prior, rows=_thinned(_rows(tables, scores, falls), most))
     return replace(prior, portfolio=choose_portfolio(prior, tables))
 
 
@@ -72,16 +99,37 @@ def _longest(tables: Sequence[Table]) -> list[Table]:
     return list({table.images: table for table in sorted(tables, key=lambda table: table.task.kimg)}.values())
 
 
-def _rows(tables: Sequence[Table], scores: Sequence[np.ndarray]) -> list[Row]:
+_Key = tuple[str, Task]
+
+
+def _rows(tables: Sequence[Table], scores: Sequence[np.ndarray], falls: dict[_Key, float]) -> list[Row]:
     """Return the mean score of each settings at each task, over sets of images."""
-    found: dict[tuple[str, Task], list[float]] = {}
-    settings: dict[tuple[str, Task], tuple[str, dict[str, Value]]] = {}
+    found: dict[_Key, list[float]] = {}
+    settings: dict[_Key, tuple[str, dict[str, Value]]] = {}
     for table, values in zip(tables, scores, strict=True):
         for (recipe, params), score in zip(table.settings, values, strict=True):
             key = settings_key(recipe, params), table.task
             settings[key] = recipe, params
             found.setdefault(key, []).append(float(score))
-    return [Row(*settings[key], key[1], float(np.mean(values)), len(values)) for key, values in found.items()]
+    return [
+        Row(*settings[key], key[1], float(np.mean(values)), len(values), falls.get(key))
+        for key, values in found.items()
+    ]
+
+
+def _falls(tables: Sequence[Table]) -> dict[_Key, float]:
+    """Return how far distances fall from each settings and task to `LONGER` times the length; see `Row`."""
+    results = {
+        (table.images, settings_key(*settings), table.task): result
+        for table in tables
+        for settings, result in zip(table.settings, table.results, strict=True)
+    }
+    found: dict[_Key, list[float]] = {}
+    for (images, settings, task), result in results.items():
+        longer = results.get((images, settings, task.at(task.kimg * LONGER)), math.inf)
+        if 0 < longer <= result < math.inf:
+            found.setdefault((settings, task), []).append(math.log(longer / result))
+    return {key: float(np.mean(logs)) for key, logs in found.items()}
 
 
 def _thinned(rows: list[Row], most: int) -> list[Row]:
@@ -112,7 +160,55 @@ def learn_more(prior: Prior, tables: Sequence[Table]) -> Prior:
     turns = (entry for turn in zip_longest(own[:PORTFOLIO], prior.portfolio) for entry in turn if entry is not None)
     portfolio = list({settings_key(*entry): entry for entry in turns}.values())
     sets = tuple(sorted({*prior.sets, *(table.images for table in longest)}))
-    return replace(prior, rows=[*prior.rows, *_rows(tables, scores)], portfolio=portfolio, sets=sets)
+    return replace(prior, rows=[*prior.rows, *_rows(tables, scores, _falls(tables))], portfolio=portfolio, sets=sets)
+
+
+# ---- what to expect of a search
+
+
+TRIED = 64
+"""Trials of a history."""
+WORST = 3.0
+"""Logarithm of a ratio as which worse ones and lost trials count."""
+
+
+def _histories(prior: Prior, tables: Sequence[Table]) -> list[History]:
+    """Return what a search with a prior that has not seen the tables' sets would have come to on them.
+
+    It begins with what was recorded of the portfolio; then come the settings of which the prior expects most.
+    """
+    longest: dict[tuple[str, int, float], Table] = {}
+    for table in sorted(tables, key=lambda table: table.task.kimg):
+        longest[table.images, table.task.size, table.task.width] = table
+    found = (_history(prior, table) for table in longest.values())
+    return [history for history in found if history is not None]
+
+
+def _history(prior: Prior, table: Table) -> History | None:
+    own = {name: settings_key(name, _own(recipe)) for name, recipe in prior.recipes.items()}
+    results: dict[str, list[float]] = {}
+    for settings, result in zip(table.settings, table.results, strict=True):
+        results.setdefault(settings_key(*settings), []).append(float(result))
+    distances = {key: float(np.median(values)) for key, values in results.items()}
+    published = {name: distances[key] for name, key in own.items() if 0 < distances.get(key, 0) < math.inf}
+    if not published:
+        return None
+    best = min(published.values())
+    places = {settings_key(*settings): place for place, settings in enumerate(prior.portfolio)}
+    entries = list({settings_key(*settings): settings for settings in table.settings}.values())
+    means = _means(prior, entries, table.task)
+    order = sorted(range(len(entries)), key=lambda i: (places.get(settings_key(*entries[i]), math.inf), means[i]))
+    keys = [(entries[index][0], settings_key(*entries[index])) for index in order]
+    trials = [(name, distances[key]) for name, key in keys if key not in own.values()][:TRIED]
+    logs = [(name, min(WORST, math.log(distance / best))) for name, distance in trials]
+    return History(
+        table.group, table.task, logs, {name: math.log(distance / best) for name, distance in published.items()}
+    )
+
+
+def _own(recipe: Recipe) -> dict[str, Value]:
+    """Return the values that a recipe's own settings have for its searched parameters."""
+    return {name: recipe.settings[name] for name in recipe.searchable() if name in recipe.settings}
 
 
 # ---- the portfolio

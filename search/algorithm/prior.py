@@ -8,32 +8,39 @@ mean of a search on other images (Wang et al., "Pre-trained Gaussian processes f
 arXiv:2109.08215). The *portfolio* holds settings that are good on different sets of images, best first (Feurer et al.,
 "Auto-sklearn 2.0", arXiv:2007.04074).
 
-A prior is plain data: recorded settings with their scores, the process's constants, and the portfolio.
+*Histories* tell what to expect of a whole search: what the settings that it would have tried came to on each set, as
+multiples of the published settings' distance.
+
+A prior is plain data: recorded settings with their scores, the process's constants, the portfolio, the histories.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
-from scipy.special import ndtr
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
 from gan.errors import InputError
 from gan.recipe.recipe import PARTS, Recipe, parse_recipe
 from gan.settings import Value
 from search.algorithm.axes import Axes
+from search.algorithm.forecast import FEWEST, LEVEL, Forecast, forecast
 from search.algorithm.gaussian_process import matern
 
 FORMAT = 1
 RECIPE_FIELDS = ("optimizer_g", "optimizer_d")
 """Settings that distinguish recipes, beside the names of their parts. The others are few and matter less."""
+LONGER = 4.0
+"""Length, as a multiple of a trial's, at which more training is foreseen."""
 _GRID = np.linspace(-6.0, 6.0, 481)
 
 
@@ -89,6 +96,7 @@ class Row:
         recipe: name of one of the prior's recipes.
         params: values of its searched parameters.
         sets: how many sets of images the score is the mean of.
+        fall: mean logarithm of the best distance at `LONGER` times the length over that at this one; None if unknown.
     """
 
     recipe: str
@@ -96,6 +104,29 @@ class Row:
     task: Task
     score: float
     sets: int = 1
+    fall: float | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """What a search would have tried on a set of images that it had never seen, in this order, and what that came to.
+
+    Attributes:
+        kind: of the set; sets of one kind are alike, or share images.
+        trials: recipe of each settings, and the logarithm of their distance over that of the best published settings.
+        published: the same of each recipe's own settings.
+    """
+
+    kind: str
+    task: Task
+    trials: list[tuple[str, float]]
+    published: dict[str, float]
+
+    def best(self, recipes: Sequence[str], trainings: float) -> float | None:
+        """Return the logarithm of the best of so many trainings, over the best published; None if nothing is known."""
+        published = [log for name, log in self.published.items() if name in recipes]
+        tried = [log for name, log in self.trials if name in recipes][: max(1, round(trainings))]
+        return min([*tried, min(published)]) - min(published) if published and tried else None
 
 
 @dataclass(frozen=True)
@@ -107,6 +138,7 @@ class Prior:
         rows: what the process is conditioned on.
         portfolio: recipe and parameters, best first.
         sets: the sets of images that it was learnt from.
+        histories: one for each set, size and width, at its greatest length.
     """
 
     recipes: dict[str, Recipe]
@@ -114,6 +146,7 @@ class Prior:
     portfolio: list[tuple[str, dict[str, Value]]] = field(default_factory=list)
     constants: Constants = field(default_factory=Constants)
     sets: tuple[str, ...] = ()
+    histories: list[History] = field(default_factory=list)
 
     # ---- the file
 
@@ -125,10 +158,25 @@ class Prior:
         }
         params = list({settings_key(row.recipe, row.params): (row.recipe, row.params) for row in self.rows}.values())
         numbers = {settings_key(*entry): number for number, entry in enumerate(params)}
-        tasks = list(dict.fromkeys(row.task for row in self.rows))
+        tasks = list(dict.fromkeys([row.task for row in self.rows] + [history.task for history in self.histories]))
         rows = [
-            [numbers[settings_key(row.recipe, row.params)], tasks.index(row.task), round(row.score, 3), row.sets]
+            [
+                numbers[settings_key(row.recipe, row.params)],
+                tasks.index(row.task),
+                round(row.score, 3),
+                row.sets,
+                None if row.fall is None else round(row.fall, 2),
+            ]
             for row in self.rows
+        ]
+        histories = [
+            [
+                history.kind,
+                tasks.index(history.task),
+                [[list(recipes).index(name), round(log, 2)] for name, log in history.trials],
+                {name: round(log, 2) for name, log in history.published.items()},
+            ]
+            for history in self.histories
         ]
         content = {
             "format": FORMAT,
@@ -139,6 +187,7 @@ class Prior:
             "settings": params,
             "tasks": tasks,
             "rows": rows,
+            "histories": histories,
         }
         return json.dumps(content, separators=(",", ":")).encode()
 
@@ -157,13 +206,18 @@ class Prior:
             constants = Constants(**read["constants"] | {"scales": tuple(read["constants"]["scales"])})
             tasks = [Task(*task) for task in read["tasks"]]
             rows = []
-            for number, place, score, sets in read["rows"]:
+            for number, place, score, sets, fall in read["rows"]:
                 recipe, params = read["settings"][number]
                 if recipe not in recipes or sets < 1 or not min(tasks[place]) > 0:
                     raise ValueError(f"damaged (settings {number} or task {place})")
-                rows.append(Row(recipe, params, tasks[place], score, sets))
+                rows.append(Row(recipe, params, tasks[place], score, sets, None if fall is None else float(fall)))
+            names = list(recipes)
+            histories = [
+                History(kind, tasks[place], [(names[number], float(log)) for number, log in trials], dict(published))
+                for kind, place, trials, published in read["histories"]
+            ]
             portfolio = [(recipe, dict(params)) for recipe, params in read["portfolio"]]
-            prior = cls(recipes, rows, portfolio, constants, tuple(read["sets"]))
+            prior = cls(recipes, rows, portfolio, constants, tuple(read["sets"]), histories)
             # A search would end in the middle if a row holds no numbers, or none that a process can be conditioned on.
             if not np.isfinite(prior._conditioned[1]).all():
                 raise ValueError("damaged (not all of its numbers are finite)")
@@ -193,15 +247,43 @@ class Prior:
         mean: np.ndarray = self._covariance(points, self._places(tasks)) @ self._conditioned[1]
         return mean
 
-    def deviation(self, points: np.ndarray, tasks: Sequence[Task]) -> np.ndarray:
-        """Return the standard deviations [N] of scores on images that the prior has not seen."""
-        reduced = solve_triangular(
-            self._conditioned[0], self._covariance(points, self._places(tasks)).T, lower=True, check_finite=False
-        )
-        constants = self.constants
-        variance = constants.common + constants.particular - (reduced**2).sum(0)
-        deviation: np.ndarray = np.sqrt(np.maximum(variance, 0.0) + constants.residual)
-        return deviation
+    def best(self, recipes: Sequence[str], task: Task, trainings: float) -> Forecast | None:
+        """Return what the best of a search's full trainings is expected to be, over the best published settings'.
+
+        The sets of one kind count as one.
+
+        Args:
+            recipes: of the prior.
+            trainings: full ones, with those that are stopped early summed up.
+        """
+        known = [(history, history.best(recipes, trainings)) for history in self.histories]
+        found = [(history, log) for history, log in known if log is not None]
+        if not found:
+            return None
+        kinds = Counter(history.kind for history, _ in found)
+        near = self._near(task, [history.task for history, _ in found])
+        weights = [weight / kinds[history.kind] for (history, _), weight in zip(found, near, strict=True)]
+        return forecast([log for _, log in found], weights)
+
+    def promise(self, recipe: str, params: dict[str, Value], task: Task) -> Forecast | None:
+        """Return the best distance that training `LONGER` times as long is expected to come to, over that at `task`."""
+        known = [index for index, row in enumerate(self.rows) if row.fall is not None]
+        falls = np.array([self.rows[index].fall for index in known], float)
+        if len(known) < FEWEST:
+            return None
+        observed = self._covariance(*(part[known] for part in self._observed))[:, known]
+        cross = self._covariance(self.points(recipe, [params]), self._places([task]))[:, known]
+        constants, sets = self.constants, np.array([self.rows[index].sets for index in known])
+        solved = cho_solve(cho_factor(observed + np.diag(constants.residual / sets), lower=True), cross.T)[:, 0]
+        mean = falls.mean() + float(solved @ (falls - falls.mean()))
+        # Falls are taken to have the kernel of scores, in their own units.
+        total = constants.common + constants.particular + constants.residual
+        variance = falls.var() * max(constants.residual, total - float(solved @ cross[0])) / total
+        return Forecast.of(mean, float(ndtri((1 + LEVEL) / 2)) * math.sqrt(variance))
+
+    def _near(self, task: Task, others: Sequence[Task]) -> np.ndarray:
+        """Return how much alike a task is to others [N]."""
+        return matern(self._places([task]), self._places(others))[0]
 
     @cached_property
     def _axes(self) -> Axes:
@@ -298,6 +380,19 @@ class Expectation:
             tasks = [task if kimg is None else task.at(kimg[index]) for index in rows]
             means[rows] = self._prior.mean(points, tasks)
         return means
+
+    def best(self, trainings: float) -> Forecast | None:
+        """Return what to expect of so many full trainings of the recipes that the prior knows; see `Prior.best`."""
+        known = {name: recipe for name, recipe in self._known.items() if recipe is not None}
+        # The widths of recipes differ little: the first one's task stands for all.
+        return self._prior.best(list(known.values()), self._tasks[next(iter(known))], trainings) if known else None
+
+    def promise(self, recipe: str, params: dict[str, Value]) -> Forecast | None:
+        """Return what to expect of settings that are trained `LONGER` times as long; see `Prior.promise`."""
+        known = self._known.get(recipe)
+        if known is None:
+            return None
+        return self._prior.promise(known, self._recipes[recipe].settings | params, self._tasks[recipe])
 
     def portfolio(self) -> tuple[list[tuple[str, dict[str, Value]]], int]:
         """Return recipe and searched parameters of the portfolio's settings, best first, and how many are left out.

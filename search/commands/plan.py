@@ -12,6 +12,7 @@ from search.run.record import SweepRecord
 from search.run.run_folder import SETTINGS
 
 if TYPE_CHECKING:
+    from search.algorithm.forecast import Forecast
     from search.sweep import Sweep
     from search.trials.launch import Launch
 
@@ -31,6 +32,7 @@ def show_plan(launch: Launch, json: bool) -> None:
 
 def _resolved(launch: Launch) -> dict[str, Any]:
     plan, spec = launch.plan, launch.spec
+    expected = _expected(launch)
     return {
         "run": launch.run_storage.uri,
         "settings": spec.model_dump(),
@@ -41,7 +43,13 @@ def _resolved(launch: Launch) -> dict[str, Any]:
         "train_images": len(plan.data.train),
         "held_out_images": len(plan.data.held_out),
         "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
+        "expected_best": None if expected is None else expected._asdict(),
     }
+
+
+def _expected(launch: Launch) -> Forecast | None:
+    """Return what the best is expected to come to, over the best published settings; None if nothing is known."""
+    return cast("Sweep", launch).expected_best() if isinstance(launch.spec, SweepSpec) else None
 
 
 def _facts(launch: Launch) -> dict[str, str]:
@@ -69,6 +77,12 @@ def _facts(launch: Launch) -> dict[str, str]:
         facts["futility"] = f"trials expected to miss the best by {spec.futility:g} standard deviations are stopped too"
     if isinstance(spec, SweepSpec) and spec.prior is not None:
         facts["prior"] = _prior(cast("Sweep", launch))
+        expected = _expected(launch)
+        if expected is not None:
+            facts["expected"] = (
+                f"the best at {expected.ratio:.2g} times the distance of the best published settings"
+                f" ({expected.low:.2g} to {expected.high:.2g} with a probability of {expected.level:.0%})"
+            )
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts

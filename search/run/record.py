@@ -152,6 +152,7 @@ class SweepRecord:
         wall_seconds: the time of all launches together.
         ended: "finished", "interrupted", or None while a driver runs or after one was killed.
         cause: `TIME_BUDGET` if that ended the last launch, else None.
+        promise: what a finished sweep foresees for its winner, trained longer: the fields of `Promise`.
         shape, images: of a row of the data, and number of images to train on; empty and 0 in runs of version 0.1.0.
         rescoring: the last complete re-scoring: {"trials", "evaluation"}.
     """
@@ -165,6 +166,7 @@ class SweepRecord:
     wall_seconds: float = 0.0
     ended: str | None = None
     cause: str | None = None
+    promise: dict[str, Any] | None = None
     shape: tuple[int, ...] = ()
     images: int = 0
     rescoring: dict[str, Any] | None = None
@@ -237,6 +239,7 @@ def apply(record: SweepRecord, event: dict[str, Any], name: str = "run") -> None
         record.trials[trial.id] = trial
     elif kind == "end":
         record.ended, record.cause = event["state"], event.get("cause")
+        record.promise = event.get("promise")
     elif kind == "rescored":
         record.rescoring = {"trials": event["trials"], "evaluation": event["evaluation"]}
     elif event.get("trial") in record.trials:

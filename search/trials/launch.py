@@ -202,7 +202,8 @@ class Launch(ABC):
             # If storage is what failed, this fails too. It must not hide the first error.
             with suppress(OSError):
                 record.ended = "finished" if self.done(record) else "interrupted"
-                end = {"state": record.ended, "cause": record.cause}
+                record.promise = self.promise(record) if record.ended == "finished" else None
+                end = {"state": record.ended, "cause": record.cause, "promise": record.promise}
                 journal.append_all([("end", end)], retry_seconds=_LAST_RETRY_SECONDS)
                 _log.info("%s: %s", self.run_storage.uri, record.ended)
         if halted is not None and record.ended != "finished":
@@ -212,6 +213,10 @@ class Launch(ABC):
     def done(self, record: SweepRecord) -> bool:
         """Tell whether nothing is left to do."""
         return not self.trials_left(record) and self.concluded(record)
+
+    def promise(self, record: SweepRecord) -> dict[str, Any] | None:
+        """Return what is foreseen for the winner of a finished run, trained longer; see `SweepRecord`."""
+        return None
 
     def time_left(self) -> float | None:
         """Return the seconds that are left of the time budget; None if there is no budget."""

@@ -6,12 +6,12 @@ import itertools
 import json
 import math
 from collections.abc import Iterable
-from statistics import fmean, stdev
 from typing import Any
 
 from gan.errors import InputError
 from gan.evaluation.assessment.lines import JSON, lines
 from gan.storage.storage import Storage
+from search.algorithm.forecast import forecast
 from search.report.data.comparison import ComparisonResult, comparison_result
 from search.report.data.event_schema import fits_schema
 from search.report.data.report_data import (
@@ -23,6 +23,7 @@ from search.report.data.report_data import (
     Evaluated,
     Expected,
     Improvement,
+    Promise,
     ReportData,
     Rescoring,
     Row,
@@ -33,9 +34,6 @@ from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_driven
 from search.run.record import Rescore, SweepRecord, TrialRecord, fold, timed
 from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
-
-_FEWEST, _LEVEL = 3, 0.8
-"""Full trainings from which an expectation is taken, at least, and the probability of its interval."""
 
 
 def collect(run: Storage) -> ReportData:
@@ -69,6 +67,7 @@ def collect(run: Storage) -> ReportData:
         # In a comparison, all are compared with all.
         improvements=[] if comparison is not None else _improvements(record),
         expected_published=None if comparison is not None else _expected_published(record),
+        promise=_promise(record),
         searched=_searched(spaces, rows),
         best=_best(run, record),
         budget=_budget(record, total),
@@ -237,11 +236,8 @@ def _expected_published(record: SweepRecord) -> Expected | None:
     """Return what the best published settings would have come to, if all were stopped.
 
     The trials that were trained in full tell how far the logarithm of a score falls from a kimg to the end. The
-    published score is expected to fall as far, with Student's prediction interval for one more trial.
+    published score is expected to fall as far.
     """
-    # Imported here: `status` must answer at once.
-    from scipy.special import stdtrit
-
     trials = list(record.trials.values())
     published = [trial for trial in trials if trial.source == "published" and trial.best_fid]
     if any(trial.state == "finished" for trial in published):
@@ -250,14 +246,21 @@ def _expected_published(record: SweepRecord) -> Expected | None:
     expected = []
     for trial in published:
         known = [(other.best_fid, other.best_fid_at(trial.kimg)) for other in full]
-        falls = [math.log(end / then) for end, then in known if end and then]
-        if trial.state == "stopped" and trial.best_fid and len(falls) >= _FEWEST:
-            mean, freedom = fmean(falls), len(falls) - 1
-            half = float(stdtrit(freedom, (1 + _LEVEL) / 2)) * stdev(falls) * math.sqrt(1 + 1 / len(falls))
-            # The best score so far never rises.
-            fid, low, high = (trial.best_fid * math.exp(min(0.0, mean + side * half)) for side in (0, -1, 1))
-            expected.append(Expected(trial.recipe, fid, low, high, _LEVEL))
+        fall = forecast([math.log(end / then) for end, then in known if end and then])
+        if trial.state == "stopped" and trial.best_fid and fall is not None:
+            fid, low, high = (trial.best_fid * ratio for ratio in fall[:3])
+            expected.append(Expected(trial.recipe, fid, low, high, fall.level))
     return min(expected, key=lambda each: each.fid, default=None)
+
+
+def _promise(record: SweepRecord) -> Promise | None:
+    """Return what was foreseen for the winner when the run ended; None if another trial leads by now."""
+    try:
+        promise = Promise(**record.promise) if record.promise else None
+    except TypeError:
+        return None  # A newer version wrote it.
+    winner = next(iter(record.by_evidence()), None)
+    return promise if promise and winner and promise.trial == winner.id else None
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

@@ -207,6 +207,24 @@ class Assessed:
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What recordings of other images foresee for the winner's settings, trained longer.
+
+    Attributes:
+        kimg: that longer length.
+        ratio, low, high: its best distance there over that at its own length, and the interval that holds it with the
+            probability `level`.
+    """
+
+    trial: str
+    kimg: float
+    ratio: float
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
 class ReportData:
     """A run, as far as it has come.
 
@@ -227,6 +245,7 @@ class ReportData:
         rescoring: how the best trials were judged again, if they were; it decides the ranks first.
         assessed: whether the winner collapsed or copied, if that was measured.
         expected_published: of the best published settings, where none were trained in full and an estimate is known.
+        promise: of the winner, trained longer, if the prior knows its recipe.
     """
 
     name: str
@@ -251,6 +270,7 @@ class ReportData:
     rescoring: Rescoring | None = None
     assessed: Assessed | None = None
     expected_published: Expected | None = None
+    promise: Promise | None = None
 
     @property
     def spaces(self) -> dict[str, dict[str, Any]]:

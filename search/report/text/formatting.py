@@ -115,6 +115,18 @@ def over_published(data: ReportData) -> str:
     return text
 
 
+def promise(data: ReportData) -> str:
+    """Say what more training of the winner's settings promises; "" if nothing is known."""
+    foreseen = data.promise
+    if foreseen is None:
+        return ""
+    between = f"{foreseen.low:.2g} to {foreseen.high:.2g} with a probability of {percent(foreseen.level)}"
+    return (
+        f"Trained to {kimg(foreseen.kimg)} kimg, such settings came to {foreseen.ratio:.2g} times their distance on"
+        f" other images ({between})."
+    )
+
+
 def run_state(data: ReportData, state: str) -> str:
     """Write the state of the run, or of its finalists."""
     if state != "interrupted" or data.cause != TIME_BUDGET:

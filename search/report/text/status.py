@@ -22,6 +22,7 @@ from search.report.text.formatting import (
     number,
     over_published,
     percent,
+    promise,
     reason_of,
     run_state,
     saved,
@@ -49,6 +50,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "budget": asdict(data.budget),
         "over_published": _gain(data.over_published),
         "expected_published": None if data.expected_published is None else asdict(data.expected_published),
+        "promise": None if data.promise is None else asdict(data.promise),
         "rescoring": None if data.rescoring is None else asdict(data.rescoring),
         **{name: comparison_tables.as_json(comparison) for name, comparison in _comparisons(data)},
     }
@@ -175,6 +177,8 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     gain = over_published(data)
     if gain:
         lines.append(gain if data.over_published is None else f"{data.over_published.found}: {gain}")
+    if data.promise is not None:
+        lines.append(promise(data))
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:

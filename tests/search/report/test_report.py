@@ -207,6 +207,26 @@ def test_published_settings_are_expected_to_fall_as_far_as_trials_that_were_trai
     assert collect(writer.write()).expected_published is None
 
 
+def test_what_the_winners_settings_promise_is_told_while_it_leads(writer):
+    promise = {"trial": "t0001", "kimg": 24.0, "ratio": 0.62, "low": 0.41, "high": 0.953, "level": 0.8}
+    writer.begin(trials=2)
+    writer.trial(0, "dcgan", "published", "finished", 6, 90.0)
+    writer.trial(1, "dcgan", "sampled", "finished", 6, 60.0)
+    writer.event("end", state="finished", promise=promise)
+    run = writer.write()
+    data = collect(run)
+    sentence = (
+        "Trained to 24 kimg, such settings came to 0.62 times their distance on other images"
+        " (0.41 to 0.95 with a probability of 80%)."
+    )
+    assert sentence in plain(data) and sentence in page(run, data, {})
+    assert as_json(data)["promise"] == promise
+    writer.event("end", state="finished", promise={**promise, "trial": "t0000"})
+    assert collect(writer.write()).promise is None
+    writer.event("end", state="finished", promise={"trial": "t0001", "in_words": "much"})
+    assert collect(writer.write()).promise is None
+
+
 def test_published_settings_that_lead_where_they_were_stopped(writer):
     writer.begin(trials=2)
     writer.trial(0, "dcgan", "published", "stopped", 2, 20.0)

@@ -43,7 +43,7 @@ def test_keys_are_those_of_the_contract(run):
     result = status(run)
     assert list(result) == [
         *("name", "state", "metric", "evaluation", "trials", "best", "budget"),
-        *("over_published", "expected_published", "rescoring"),
+        *("over_published", "expected_published", "promise", "rescoring"),
     ]
     assert all(list(trial) == TRIAL_KEYS for trial in result["trials"])
     assert result["metric"] == "best_fid"
