@@ -4,6 +4,8 @@
     python benchmarks/search_efficiency.py faces+faces-2 --seeds 100 --first-seed 1000 --json
     python benchmarks/search_efficiency.py faces --set grace_kimg=1 --set reduction_factor=4
     python benchmarks/search_efficiency.py fashion-mnist --live fashion-mnist:DIR --seeds 3
+    python benchmarks/search_efficiency.py horse-16 game-16 --live 'folder:SETS/{}' --prior 'PRIORS/{}.json' \\
+        --seeds 8 --full-trials 12 --keep done.jsonl
 
 Ways to spend the same trial-seconds: (a) this project's search, (b) random search without stopping, (c) Ray Tune,
 Optuna and ASHA as they come, (d) the published settings over and over. With `--prior` (see `learn_prior.py`) also (e)
@@ -15,10 +17,12 @@ where each trial would end.
 
 With `--live` every trial is trained, on the same simulated clock, as long and as evaluated as the recordings of that
 name, and charged what such trials took when they were recorded; that takes processor minutes a search where replay
-takes seconds, but no search is held to what was recorded.
+takes seconds, but no search is held to what was recorded. `{}` in `--live`, `--prior` and `--wrong` stands for the name
+of the set. `--keep` names a file to which every search is added as it ends; the same command goes on from there.
 
 Each seed is a search of each kind. Ratios are of the best FIDs of one seed, averaged as logarithms; intervals are 95%
-bootstraps over seeds, p is Wilcoxon's signed-rank test on the same pairs, two-sided.
+bootstraps over seeds, p is Wilcoxon's signed-rank test on the same pairs, two-sided. Of several sets, the mean ratio's
+interval is Student's over the sets.
 """
 
 from __future__ import annotations
@@ -33,9 +37,10 @@ import json
 import math
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -46,8 +51,9 @@ from contenders import FORESIGHT, SAMPLERS, Contender, Ours, Plain, Pool, Publis
 from emulated import EmulatedPool, Emulator
 from live import LivePool
 from replay import History, simulate
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
-from traces import TraceSet, mean_seconds, read_joined
+from traces import TraceSet, mean_seconds, read_joined, set_of
 
 from search.algorithm.prior import Prior
 
@@ -93,32 +99,30 @@ def emulator(recordings: str) -> Emulator:
 
 
 def run(
-    kind: str,
-    seed: int,
-    recordings: str,
-    full_trials: float,
-    slots: int,
-    settings: dict[str, Any],
-    live: str | None,
-    nearest: bool,
-    priors: dict[str, str],
+    kind: str, seed: int, recordings: str, args: argparse.Namespace, settings: dict[str, Any], priors: dict[str, str]
 ) -> tuple[History, Counter[str]]:
-    """Run one search; return what it came to, and whom it stopped, where that is recorded."""
+    """Run one search; return what it came to, and whom it stopped, where that is recorded.
+
+    Args:
+        args: the options of the command.
+        settings: of (a)'s sweep.
+        priors: contender → its prior's file.
+    """
     traces = recorded(recordings)
     # No two searches train with the same seeds.
     own = seed * len(CONTENDERS) + list(CONTENDERS).index(kind)
     pool: Pool | None = None
-    if live:
-        pool = LivePool(traces, live, own)
-    elif not nearest:
+    if args.live:
+        pool = LivePool(traces, args.live.replace("{}", set_of(traces)), own)
+    elif not args.nearest:
         pool = EmulatedPool(traces, emulator(recordings), own)
     own_settings = settings if kind in ("ours", "bare", "wrong") else {}
     if kind in priors or kind == "bare":
-        prior = read_prior(priors[kind]) if kind in priors else None
-        own_settings = {**own_settings, "prior": prior, "trials": round(TRIALS * full_trials)}
+        prior = read_prior(priors[kind].replace("{}", set_of(traces))) if kind in priors else None
+        own_settings = {**own_settings, "prior": prior, "trials": round(TRIALS * args.full_trials)}
     contender = CONTENDERS[kind](traces, seed, pool, **own_settings)
-    history = simulate(contender, slots, full_trials * mean_seconds(traces))
-    return history, contender.stops() if isinstance(contender, Ours) and not live else Counter()
+    history = simulate(contender, args.slots, args.full_trials * mean_seconds(traces))
+    return history, contender.stops() if isinstance(contender, Ours) and not args.live else Counter()
 
 
 def bootstrap(values: list[float], statistic: Any, rounds: int = 5000) -> tuple[float, float]:
@@ -135,6 +139,47 @@ def ratio(ours: list[float], others: list[float]) -> dict[str, float]:
     low, high = bootstrap(logs, np.mean)
     p = float(wilcoxon(logs).pvalue) if any(logs) else 1.0
     return {"ratio": math.exp(fmean(logs)), "low": math.exp(low), "high": math.exp(high), "p": p}
+
+
+class Kept:
+    """Searches that have ended, in a file of one JSON object a line; see `--keep`.
+
+    Args:
+        path: None: they are kept in memory.
+        common: what they have in common; those of a file that differ in it are left aside.
+    """
+
+    def __init__(self, path: Path | None, common: dict[str, Any]) -> None:
+        self._path = path
+        self._common = common
+        self._found: dict[tuple[str, str, int], tuple[History, Counter[str]]] = {}
+        lines = path.read_text().splitlines() if path is not None and path.exists() else []
+        for entry in map(json.loads, lines):
+            if entry["common"] == common:
+                key = entry["data"], entry["kind"], entry["seed"]
+                self._found[key] = History(**entry["history"]), Counter(entry["stops"])
+
+    def __contains__(self, key: tuple[str, str, int]) -> bool:
+        return key in self._found
+
+    def __getitem__(self, key: tuple[str, str, int]) -> tuple[History, Counter[str]]:
+        return self._found[key]
+
+    def add(self, key: tuple[str, str, int], history: History, stops: Counter[str]) -> None:
+        self._found[key] = history, stops
+        if self._path is not None:
+            names = dict(zip(("data", "kind", "seed"), key, strict=True))
+            entry = {**names, "common": self._common, "history": asdict(history), "stops": stops}
+            with self._path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+
+
+def over_sets(results: list[dict[str, Any]], name: str) -> dict[str, float]:
+    """Return the geometric mean of the sets' ratios to a contender, with Student's 95% interval."""
+    logs = np.log([result["against"][name]["ratio"] for result in results])
+    half = float(student.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs)))
+    mean = float(logs.mean())
+    return {"ratio": math.exp(mean), "low": math.exp(mean - half), "high": math.exp(mean + half)}
 
 
 def summarise(
@@ -219,11 +264,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--wrong", metavar="FILE", help="a prior that (g) begins with, learnt from reversed ranks")
     parser.add_argument("--without", action="append", default=[], choices=list(CONTENDERS), help="what to leave out")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of (a)'s sweep")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="where searches that have ended are kept")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if args.live and len(args.data) != 1:
-        parser.error("--live takes one recording, whose images it names")
+    if args.live and len(args.data) != 1 and "{}" not in args.live:
+        parser.error("--live takes one recording, whose images it names, or {} for the name of each set")
     if args.live and (args.nearest or args.foresight):
         parser.error("--nearest and --foresight are for recorded trials: leave out --live")
     return args
@@ -238,39 +284,34 @@ def main() -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     variant = {name: getattr(args, name) for name in ("sampler", "foresight") if getattr(args, name)}
     results = []
+    common = {"full_trials": args.full_trials, "slots": args.slots, "settings": settings | variant}
+    common |= {"live": args.live, "nearest": args.nearest, "priors": priors}
+    kept = Kept(args.keep, common)
+    with ProcessPoolExecutor(args.jobs) as pool:
+        wanted = [(name, kind, seed) for name in args.data for seed in seeds for kind in kinds]
+        running = {
+            pool.submit(run, kind, seed, name, args, settings | variant, priors): (name, kind, seed)
+            for name, kind, seed in wanted
+            if (name, kind, seed) not in kept
+        }
+        for future in as_completed(running):
+            kept.add(running[future], *future.result())
     for name in args.data:
         traces = recorded(name)
-        work = partial(
-            run,
-            recordings=name,
-            full_trials=args.full_trials,
-            slots=args.slots,
-            settings=settings | variant,
-            live=args.live,
-            nearest=args.nearest,
-            priors=priors,
-        )
-        with ProcessPoolExecutor(args.jobs) as pool:
-            pairs = [(kind, seed) for seed in seeds for kind in kinds]
-            found = dict(zip(pairs, pool.map(work, *zip(*pairs, strict=True)), strict=True))
-        histories = [{kind: found[kind, seed][0] for kind in kinds} for seed in seeds]
-        stops = sum((found["ours", seed][1] for seed in seeds), Counter())
+        histories = [{kind: kept[name, kind, seed][0] for kind in kinds} for seed in seeds]
+        stops = sum((kept[name, "ours", seed][1] for seed in seeds), Counter())
         results.append(summarise(traces, histories, stops, args.full_trials * mean_seconds(traces)))
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
-        told = {
-            "date": date,
-            "slots": args.slots,
-            "settings": settings,
-            "live": args.live,
-            "nearest": args.nearest,
-            "priors": priors,
-            "results": results,
-        }
-        json.dump(told, sys.stdout)
-    else:
-        for result in results:
-            show(result)
+        json.dump({"date": date, **common, "results": results}, sys.stdout)
+        return
+    for result in results:
+        show(result)
+    if len(results) > 1:
+        print(f"\nover {len(results)} sets, (a) against")
+        for name in results[0]["against"]:
+            found = over_sets(results, name)
+            print(f"{NAMES[name]:32}{found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f})")
 
 
 if __name__ == "__main__":
