@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,13 @@ sets agree on them (`python benchmarks/learn_kernel.py`).
 
 def bounds(space: Range, margin: float = 0.0) -> tuple[float, float]:
     """Return a range's bounds, as logarithms on a log scale; those of integers are first widened by `margin`."""
-    low, high = (space.low - margin, space.high + margin) if space.integer else (space.low, space.high)
-    return (math.log(low), math.log(high)) if space.log else (float(low), float(high))
+    widened = margin if space.integer else 0.0
+    return _bounds(space.low - widened, space.high + widened, space.log)
+
+
+@cache
+def _bounds(low: float, high: float, log: bool) -> tuple[float, float]:
+    return (math.log(low), math.log(high)) if log else (float(low), float(high))
 
 
 def position(space: Range, value: float) -> float:
