@@ -2,10 +2,14 @@
 
     python benchmarks/learn_prior.py --without faces --out /tmp/unseen.json
     python benchmarks/learn_prior.py --without horse --without cifar --reversed --out /tmp/wrong.json
+    python benchmarks/learn_prior.py --judge
 
 It takes all recordings in `traces/`, but for those of the sets named with `--without`: a prior that is judged on a set
 must not have seen it, nor another that holds some of its images. The same recordings give the same file, to the byte.
 `--reversed` learns from reversed ranks, which makes a prior that is wrong everywhere.
+
+`--judge` says how well the constants of the process rank settings on kinds of images that were left out, beside others
+with one constant changed each, and how far the scores lie from what was expected there.
 """
 
 from __future__ import annotations
@@ -18,11 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 from traces import FOLDER, Trace, TraceSet, images_of, read_traces, set_of
 
 from gan.recipe.recipe import load_recipe
-from search.algorithm.learning import Table, learn
-from search.algorithm.prior import Prior, Task
+from search.algorithm.learning import Table, learn, learn_model
+from search.algorithm.prior import Constants, Prior, Task, expected_quantiles
 from search.plan.spec import DEFAULTS
 
 KINDS = {
@@ -79,16 +84,64 @@ def learn_from(without: list[str], reverse: bool = False) -> Prior:
     return learn({name: load_recipe(name) for name in DEFAULTS}, found)
 
 
+def judge(constants: Constants, found: list[Table]) -> tuple[float, float, float]:
+    """Leave out each kind of images, and compare what is expected with what was recorded.
+
+    Returns:
+        Spearman's correlation of expected scores and results; the share of a table's results that are better than the
+        best of the three settings that were expected to be the best; the variance of scores around the expected ones.
+        Means over kinds.
+    """
+    recipes = {name: load_recipe(name) for name in DEFAULTS}
+    figures = []
+    for kind in sorted({table.group for table in found}):
+        prior = learn_model(recipes, [table for table in found if table.group != kind], constants)
+        each = []
+        for table in found:
+            if table.group == kind:
+                points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
+                means = prior.mean(points, [table.task] * len(points))
+                scores = expected_quantiles(table.results, means, math.sqrt(constants.residual))
+                reached = table.results[np.argsort(means)[:3]].min()
+                better = float((table.results < reached).mean())
+                each.append(
+                    (float(spearmanr(means, table.results)[0]), better, float(np.square(scores - means).mean()))
+                )
+        figures.append(np.mean(each, axis=0))
+    return tuple(np.mean(figures, axis=0))
+
+
+def variants(constants: Constants) -> list[Constants]:
+    """Return the constants, and others in which one is half or twice as large."""
+    names = ("common", "particular", "residual")
+    found = [replace(constants, **{name: getattr(constants, name) * by}) for name in names for by in (0.5, 2.0)]
+    for place in range(len(constants.scales)):
+        for by in (0.5, 2.0):
+            scales = tuple(scale * (by if index == place else 1) for index, scale in enumerate(constants.scales))
+            found.append(replace(constants, scales=scales))
+    return [constants, *found]
+
+
 def parse() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--without", action="append", default=[], metavar="SET", help="leave out its recordings")
     parser.add_argument("--reversed", action="store_true", help="learn from reversed ranks")
-    parser.add_argument("--out", type=Path, required=True)
-    return parser.parse_args()
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--judge", action="store_true", help="judge the constants on kinds of images left out")
+    args = parser.parse_args()
+    if not args.judge and args.out is None:
+        parser.error("--out is missing")
+    return args
 
 
 def main() -> None:
     args = parse()
+    if args.judge:
+        found = tables(read_recordings(args.without))
+        for constants in variants(Constants()):
+            correlation, better, variance = judge(constants, found)
+            print(f"{correlation:.3f} {better:.3f} {variance:.2f}  {constants}", flush=True)
+        return
     prior = learn_from(args.without, args.reversed)
     args.out.write_bytes(prior.as_bytes())
     print(

@@ -36,7 +36,7 @@ import argparse
 import json
 import math
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from contenders import FORESIGHT, SAMPLERS, Contender, Ours, Plain, Pool, Published, Random
+from contenders import FORESIGHT, SAMPLERS, Contender, Ours, Plain, Pool, Published, Random, expect
 from emulated import EmulatedPool, Emulator
 from live import LivePool
 from replay import History, simulate
@@ -182,6 +182,25 @@ def over_sets(results: list[dict[str, Any]], name: str) -> dict[str, float]:
     return {"ratio": math.exp(mean), "low": math.exp(mean - half), "high": math.exp(mean + half)}
 
 
+def published_best(traces: TraceSet) -> float:
+    """Return the best of what the recipes' own settings were recorded with, each in the median of its seeds."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for trace in traces.traces:
+        if trace.source == "published" and trace.best_fid is not None:
+            found[trace.recipe].append(trace.best_fid)
+    return min(median(results) for results in found.values())
+
+
+def foreseen(traces: TraceSet, prior: Prior, best: list[float], full_trials: float) -> dict[str, Any] | None:
+    """Compare the best of searches with what the prior expected of them, over the best published settings."""
+    expected = expect(prior, traces, traces.recipes).best(full_trials)
+    if expected is None:
+        return None
+    ratios = [found / published_best(traces) for found in best]
+    within = fmean(expected.low <= ratio <= expected.high for ratio in ratios)
+    return {**expected._asdict(), "found": median(ratios), "within": within}
+
+
 def summarise(
     traces: TraceSet, histories: list[dict[str, History]], stops: Counter[str], budget: float
 ) -> dict[str, Any]:
@@ -242,6 +261,12 @@ def show(result: dict[str, Any]) -> None:
         if kind in result["stopped"]:
             wrongly = result["stopped"].get(f"{kind}, wrongly", 0)
             print(f"(a) stopped {result['stopped'][kind]} by {kind}, {wrongly} of whom would have beaten its best")
+    found = result.get("foreseen")
+    if found is not None:
+        print(
+            f"(a) was expected at {found['ratio']:.2f} ({found['low']:.2f} to {found['high']:.2f}) of the best published"
+            f" settings; it came to {found['found']:.2f} in the median, in {found['within']:.0%} within the interval"
+        )
     share, lead = result["share_of_random"]["median"], result["against"]["plain"]
     print(
         f"targets: a quarter {'reached' if share is not None and share <= QUARTER else 'not reached'};"
@@ -301,6 +326,10 @@ def main() -> None:
         histories = [{kind: kept[name, kind, seed][0] for kind in kinds} for seed in seeds]
         stops = sum((kept[name, "ours", seed][1] for seed in seeds), Counter())
         results.append(summarise(traces, histories, stops, args.full_trials * mean_seconds(traces)))
+        if args.prior:
+            prior = read_prior(args.prior.replace("{}", set_of(traces)))
+            best = [history["ours"].best[-1] for history in histories]
+            results[-1]["foreseen"] = foreseen(traces, prior, best, args.full_trials)
     if args.json:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         json.dump({"date": date, **common, "results": results}, sys.stdout)

@@ -57,16 +57,16 @@ def learn(
     Args:
         most: rows kept. Those of most sets come first, then the best ones and others in turn.
     """
-    prior = _learn(recipes, tables, constants or Constants(), most)
+    prior = learn_model(recipes, tables, constants or Constants(), most)
     kinds = sorted({table.group for table in tables})
     histories: list[History] = []
     for kind in kinds if len(kinds) > 1 else []:
-        unseen = _learn(recipes, [table for table in tables if table.group != kind], prior.constants, most)
+        unseen = learn_model(recipes, [table for table in tables if table.group != kind], prior.constants, most)
         histories += _histories(unseen, [table for table in tables if table.group == kind])
     return replace(prior, histories=histories)
 
 
-def _learn(recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants, most: int) -> Prior:
+def learn_model(recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants, most: int) -> Prior:
     """Return the model and the portfolio that some results teach.
 
     Scores depend on what is expected of the other settings of a table (see `expected_quantiles`), so they are taken
