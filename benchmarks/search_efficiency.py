@@ -264,8 +264,9 @@ def show(result: dict[str, Any]) -> None:
     found = result.get("foreseen")
     if found is not None:
         print(
-            f"(a) was expected at {found['ratio']:.2f} ({found['low']:.2f} to {found['high']:.2f}) of the best published"
-            f" settings; it came to {found['found']:.2f} in the median, in {found['within']:.0%} within the interval"
+            f"(a) was expected at {found['ratio']:.2f} ({found['low']:.2f} to {found['high']:.2f}) of the best"
+            f" published settings; it came to {found['found']:.2f} in the median, within the interval in"
+            f" {found['within']:.0%} of the searches"
         )
     share, lead = result["share_of_random"]["median"], result["against"]["plain"]
     print(

@@ -17,8 +17,8 @@ from learn_kernel import VARIANCES, explained, learn, negative_log_likelihood
 from learn_prior import tables
 from live import LivePool
 from record_trials import best_tenth, record, vary
-from replay import simulate
-from search_efficiency import ratio, reached
+from replay import History, simulate
+from search_efficiency import Kept, foreseen, over_sets, published_best, ratio, reached
 from simulate_scale import measure
 from traces import Costs, Stretch, Trace, TracedReport, TraceSet, read_joined, read_traces, write_traces
 from training import Training
@@ -28,6 +28,7 @@ from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.training.divergence import DOMINATED_CHECKS
 from search.algorithm import learning
+from search.algorithm import prior as priors
 from search.run.outcome import Outcome
 
 COMMON = {
@@ -310,6 +311,36 @@ def test_ratios_and_shares() -> None:
     share = reached([0.1, 0.2, math.inf])
     assert share["median"] == 0.2 and share["high"] is None
     assert share["within_a_quarter"] == share["reached"] == pytest.approx(2 / 3)
+
+
+def test_the_mean_over_sets_has_an_interval_over_sets() -> None:
+    results = [{"against": {"plain": {"ratio": ratio}}} for ratio in (0.4, 0.5, 0.8)]
+    found, logs = over_sets(results, "plain"), np.log([0.4, 0.5, 0.8])
+    assert found["ratio"] == pytest.approx(math.exp(logs.mean()))
+    # Student's t with two degrees of freedom: 95% lie within 4.3027 standard errors.
+    assert found["high"] == pytest.approx(math.exp(logs.mean() + 4.3027 * logs.std(ddof=1) / math.sqrt(3)), rel=1e-4)
+
+
+def test_searches_that_have_ended_are_kept_for_the_same_question_only(tmp_path: Path) -> None:
+    path, key = tmp_path / "done.jsonl", ("horse-16", "ours", 3)
+    history = History([3.0], [70.5], 9.0, 8.0, 4)
+    Kept(path, {"full_trials": 12}).add(key, history, Counter(rungs=2))
+    again = Kept(path, {"full_trials": 12})
+    assert key in again and again[key] == (history, Counter(rungs=2))
+    assert ("horse-16", "random", 3) not in again
+    assert key not in Kept(path, {"full_trials": 20})
+
+
+def test_what_was_expected_is_set_beside_what_searches_came_to(recorded: TraceSet) -> None:
+    history = priors.History(
+        "faces", priors.Task(16, 16.0, 6.0, 3, 5000), [("dcgan", -1.0), ("wgan", -2.0)], {"dcgan": 0.0}
+    )
+    histories = [dataclasses.replace(history, trials=[("dcgan", -1.0 - 0.1 * n)]) for n in range(4)]
+    found_elsewhere = priors.Prior({name: load_recipe(name) for name in ("dcgan", "wgan")}, histories=histories)
+    assert published_best(recorded) == pytest.approx(300.0)
+    found = foreseen(recorded, found_elsewhere, [300 * math.exp(-1.2), 299.0, 300 * math.exp(-1.1)], 12)
+    assert found is not None and found["ratio"] == pytest.approx(math.exp(-1.15))
+    assert found["within"] == pytest.approx(2 / 3) and found["found"] == pytest.approx(math.exp(-1.1))
 
 
 def test_settings_of_recordings_are_those_of_the_recipes(recorded: TraceSet) -> None:
