@@ -21,6 +21,7 @@ from typing import Any
 from gan.errors import InputError
 from gan.storage.retrying import RETRY_SECONDS, with_retries
 from gan.storage.storage import Storage
+from gan.terminal import one_line
 
 JOURNAL = "journal.jsonl"
 SEGMENT_BYTES = 256 << 10
@@ -79,7 +80,10 @@ class Journal:
             else:
                 _append(folder / JOURNAL, lines, new=not self._begun)
 
-        with_retries(attempt, f"{self._storage.uri}/{JOURNAL}", retry_seconds)
+        try:
+            with_retries(attempt, f"{self._storage.uri}/{JOURNAL}", retry_seconds)
+        except OSError as error:
+            raise OSError(f"the journal cannot be written: {one_line(error)}") from error
         self._begun = True
 
     def _put(self, lines: bytes) -> None:

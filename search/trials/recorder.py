@@ -188,9 +188,9 @@ class Recorder(Callback):  # type: ignore[misc]
         try:
             self._context.journal.append_all(list(events))
         except OSError as error:
-            _log.info("the journal cannot be written", exc_info=True)
+            _log.info("no trial can go on", exc_info=True)
             self._journal_failed = True
-            self.halted = self.halted or f"the journal cannot be written: {one_line(error)}"
+            self.halted = self.halted or one_line(error)
             return False
         return True
 
