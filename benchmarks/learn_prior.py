@@ -1,11 +1,12 @@
 """Learn a prior from recorded trials: `python benchmarks/learn_prior.py --out search/algorithm/prior.json`.
 
     python benchmarks/learn_prior.py --without faces --out /tmp/unseen.json
-    python benchmarks/learn_prior.py --without horse --without cifar --reversed --out /tmp/wrong.json
+    python benchmarks/learn_prior.py --without cifar --reversed --out /tmp/wrong.json   # CIFAR-10, and its parts
     python benchmarks/learn_prior.py --judge
 
-It takes all recordings in `traces/`, but for those of the sets named with `--without`: a prior that is judged on a set
-must not have seen it, nor another that holds some of its images. The same recordings give the same file, to the byte.
+It takes all recordings in `traces/`, but for those of the sets or kinds named with `--without`: a prior that is judged
+on a set must not have seen it, nor another that holds some of its images. The same recordings give the same file, to
+the byte.
 `--reversed` learns from reversed ranks, which makes a prior that is wrong everywhere.
 
 `--judge` says how well the constants of the process rank settings on kinds of images that were left out, beside others
@@ -71,9 +72,10 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
 
 
 def read_recordings(without: list[str]) -> list[TraceSet]:
-    """Return all recordings of default spaces that are not of the sets named."""
+    """Return all recordings of default spaces that are not of the sets or kinds named."""
     recordings = (read_traces(path) for path in sorted(FOLDER.glob("*.jsonl.gz")))
-    return [traces for traces in recordings if "space" not in traces.common and set_of(traces) not in without]
+    known = [traces for traces in recordings if "space" not in traces.common]
+    return [traces for traces in known if not {set_of(traces), KINDS.get(set_of(traces))} & {*without}]
 
 
 def learn_from(without: list[str], reverse: bool = False) -> Prior:
@@ -124,7 +126,9 @@ def variants(constants: Constants) -> list[Constants]:
 
 def parse() -> Any:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--without", action="append", default=[], metavar="SET", help="leave out its recordings")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="SET", help="leave out a set's recordings, or a kind's"
+    )
     parser.add_argument("--reversed", action="store_true", help="learn from reversed ranks")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--judge", action="store_true", help="judge the constants on kinds of images left out")

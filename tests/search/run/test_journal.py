@@ -151,7 +151,7 @@ def test_who_may_no_longer_write_does_not_even_after_an_outage(run: Storage, mon
         raise answers.pop(0)
 
     monkeypatch.setattr("gan.storage.retrying.time.sleep", lambda seconds: None)
-    with pytest.raises(OSError, match="the journal cannot be written: .*taken over"):
+    with pytest.raises(OSError, match=r"the journal cannot be written: .*taken over"):
         Journal(run, allowed).append("problem")
     assert answers == [] and not run.exists(JOURNAL)
 
