@@ -162,11 +162,12 @@ def test_priors_are_learnt_from_all_recordings_but_those_left_out(
 ) -> None:
     monkeypatch.setattr(learn_prior, "FOLDER", tmp_path)
     common = {**COMMON, "images": 700}
-    for name in ("faces", "other"):
+    for name in ("faces", "other", "horse"):
         write_traces(tmp_path / f"{name}.jsonl.gz", TraceSet(common | {"data": f"folder:{name}"}, recorded.traces))
-    assert {table.images for table in tables(learn_prior.read_recordings([]))} == {"faces", "other"}
-    assert learn_prior.learn_from(["other"]).sets == ("faces",)
-    right, wrong = (learn_prior.learn_from(["other"], reverse) for reverse in (False, True))
+    assert {table.images for table in tables(learn_prior.read_recordings([]))} == {"faces", "other", "horse"}
+    # Horses are of the kind "cifar".
+    assert learn_prior.learn_from(["other", "cifar"]).sets == ("faces",)
+    right, wrong = (learn_prior.learn_from(["other", "cifar"], reverse) for reverse in (False, True))
     good = [Trace(0, "dcgan", "sampled", 0, params("dcgan", lr), []) for lr in (1e-3, 1e-5)]
     points = right.points("dcgan", [recorded.settings(trace) for trace in good])
     task = [right.rows[0].task] * 2
