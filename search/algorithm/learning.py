@@ -45,12 +45,14 @@ class Table:
         return self.kind or self.images
 
 
+MOST = 1000
+"""Rows of a prior."""
 ROUNDS = 4
 """How often scores are taken anew under the model of the round before."""
 
 
 def learn(
-    recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants | None = None, most: int = 1000
+    recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants | None = None, most: int = MOST
 ) -> Prior:
     """Return the prior that some results teach.
 
@@ -66,7 +68,7 @@ def learn(
     return replace(prior, histories=histories)
 
 
-def learn_model(recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants, most: int) -> Prior:
+def learn_model(recipes: dict[str, Recipe], tables: Sequence[Table], constants: Constants, most: int = MOST) -> Prior:
     """Return the model and the portfolio that some results teach.
 
     Scores depend on what is expected of the other settings of a table (see `expected_quantiles`), so they are taken
