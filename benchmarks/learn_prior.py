@@ -47,6 +47,11 @@ def best_within(traces: TraceSet, trace: Trace, kimg: float) -> float:
     return min(known, default=math.inf)
 
 
+def rounded(value: Any) -> Any:
+    """Return a number as `settings.jsonl` has it, so that the same settings are the same in all recordings."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def tables(recordings: list[TraceSet]) -> list[Table]:
     """Return the results of all trials of the same set, size, width and length together."""
     found: dict[tuple[str, Task], list[tuple[str, dict[str, Any], float]]] = defaultdict(list)
@@ -55,7 +60,8 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
         name, images = set_of(traces), 4 ** round(math.log(images_of(traces), 4))
         for trace in traces.traces:
             settings = traces.settings(trace)
-            params = {key: settings[key] for key in traces.recipes[trace.recipe].searchable() if key in settings}
+            searched = traces.recipes[trace.recipe].searchable()
+            params = {key: rounded(settings[key]) for key in searched if key in settings}
             for level in LEVELS:
                 kimg = traces.kimg * level
                 task = Task.of(traces.shape, settings, kimg, images)
