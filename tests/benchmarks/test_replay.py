@@ -165,6 +165,7 @@ def test_priors_are_learnt_from_all_recordings_but_those_left_out(
     for name in ("faces", "other", "horse"):
         write_traces(tmp_path / f"{name}.jsonl.gz", TraceSet(common | {"data": f"folder:{name}"}, recorded.traces))
     assert {table.images for table in tables(learn_prior.read_recordings([]))} == {"faces", "other", "horse"}
+    assert [learn_prior.rounded(value) for value in (0.180663, 0.1807, 32)] == [0.1807, 0.1807, 32]
     # Horses are of the kind "cifar".
     assert learn_prior.learn_from(["other", "cifar"]).sets == ("faces",)
     right, wrong = (learn_prior.learn_from(["other", "cifar"], reverse) for reverse in (False, True))
