@@ -406,7 +406,7 @@ def test_recordings_of_one_kind_are_joined_at_the_costs_of_the_first(
     joined = read_joined(f"{one}+{other}")
     assert len(joined.traces) == 2 * len(recorded.traces)
     assert {trace.seconds for trace in joined.traces} == {1.5 * REPORTS}
-    for names, problem in ((f"{one}+{strange}", "not recorded alike"), ("nowhere", "choose of faces, ")):
+    for names, problem in ((f"{one}+{strange}", "not recorded alike"), ("nowhere", "choose of automobile-16, ")):
         with pytest.raises(SystemExit, match="2"):
             read_joined(names)
         assert problem in capsys.readouterr().err
