@@ -31,7 +31,8 @@ from gan.settings import Choices, Range
 from gan.storage.storage import Storage
 from gan.training.report import DIVERGED_SCORE
 from search.algorithm.asha import Asha
-from search.algorithm.prior import Expectation, Prior
+from search.algorithm.expectation import Expectation
+from search.algorithm.prior import Prior
 from search.algorithm.space import RECIPE, label, suggest
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal

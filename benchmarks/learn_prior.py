@@ -7,6 +7,7 @@
 It takes all recordings in `traces/`, but for those of the sets or kinds named with `--without`: a prior that is judged
 on a set must not have seen it, nor another that holds some of its images. The same recordings give the same file, to
 the byte.
+It prints what the settings that a prior without each kind proposes came to there, over the best published settings.
 `--reversed` learns from reversed ranks, which makes a prior that is wrong everywhere.
 
 `--judge` says how well the constants of the process rank settings on kinds of images that were left out, beside others
@@ -27,8 +28,8 @@ from scipy.stats import spearmanr
 from traces import FOLDER, Trace, TraceSet, images_of, read_traces, set_of
 
 from gan.recipe.recipe import load_recipe
-from search.algorithm.learning import Table, learn, learn_model
-from search.algorithm.prior import Constants, Prior, Task, expected_quantiles
+from search.algorithm.learning import Table, learn, learn_model, means_of, scores_of
+from search.algorithm.prior import Constants, Prior, Task
 from search.plan.spec import DEFAULTS
 
 KINDS = {
@@ -108,9 +109,7 @@ def judge(constants: Constants, found: list[Table]) -> tuple[float, float, float
         each = []
         for table in found:
             if table.group == kind:
-                points = np.concatenate([prior.points(recipe, [params]) for recipe, params in table.settings])
-                means = prior.mean(points, [table.task] * len(points))
-                scores = expected_quantiles(table.results, means, math.sqrt(constants.residual))
+                means, scores = means_of(prior, table.settings, table.task), scores_of(prior, table)
                 reached = table.results[np.argsort(means)[:3]].min()
                 better = float((table.results < reached).mean())
                 each.append(
@@ -155,6 +154,10 @@ def main() -> None:
         return
     prior = learn_from(args.without, args.reversed)
     args.out.write_bytes(prior.as_bytes())
+    for history in prior.histories:
+        best = [math.exp(history.best(DEFAULTS, trainings) or 0.0) for trainings in (1, 4, 12, len(history.trials))]
+        ratios = ", ".join(f"{ratio:.2f}" for ratio in best)
+        print(f"{history.kind}, {history.task}: 1, 4, 12, all {len(history.trials)} settings come to {ratios}")
     print(
         f"{args.out}: {len(prior.sets)} sets ({', '.join(prior.sets)}), {len(prior.rows)} rows,"
         f" {len(prior.portfolio)} settings in the portfolio, {args.out.stat().st_size / 1000:.0f} kB"

@@ -56,6 +56,7 @@ from scipy.stats import wilcoxon
 from traces import TraceSet, mean_seconds, read_joined, set_of
 
 from search.algorithm.prior import Prior
+from search.plan.priors import identity_of
 
 CONTENDERS: dict[str, type[Contender]] = {
     "ours": Ours,
@@ -153,8 +154,11 @@ class Kept:
         self._path = path
         self._common = common
         self._found: dict[tuple[str, str, int], tuple[History, Counter[str]]] = {}
-        lines = path.read_text().splitlines() if path is not None and path.exists() else []
-        for entry in map(json.loads, lines):
+        for line in path.read_text().splitlines() if path is not None and path.exists() else []:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # Empty, or broken off.
             if entry["common"] == common:
                 key = entry["data"], entry["kind"], entry["seed"]
                 self._found[key] = History(**entry["history"]), Counter(entry["stops"])
@@ -171,7 +175,7 @@ class Kept:
             names = dict(zip(("data", "kind", "seed"), key, strict=True))
             entry = {**names, "common": self._common, "history": asdict(history), "stops": stops}
             with self._path.open("a") as file:
-                file.write(json.dumps(entry) + "\n")
+                file.write("\n" + json.dumps(entry))
 
 
 def over_sets(results: list[dict[str, Any]], name: str) -> dict[str, float]:
@@ -311,7 +315,12 @@ def main() -> None:
     variant = {name: getattr(args, name) for name in ("sampler", "foresight") if getattr(args, name)}
     results = []
     common = {"full_trials": args.full_trials, "slots": args.slots, "settings": settings | variant}
-    common |= {"live": args.live, "nearest": args.nearest, "priors": priors}
+    # A prior that was learnt anew is another one.
+    sets = [set_of(recorded(name)) for name in args.data]
+    hashes = {
+        kind: [identity_of(read_prior(path.replace("{}", name))) for name in sets] for kind, path in priors.items()
+    }
+    common |= {"live": args.live, "nearest": args.nearest, "priors": priors, "hashes": hashes}
     kept = Kept(args.keep, common)
     with ProcessPoolExecutor(args.jobs) as pool:
         wanted = [(name, kind, seed) for name in args.data for seed in seeds for kind in kinds]

@@ -8,9 +8,10 @@ from gan.errors import InputError
 from gan.settings import Value
 from gan.storage.storage import Storage
 from search.algorithm.asha import Asha
+from search.algorithm.expectation import Expectation
 from search.algorithm.forecast import Forecast
 from search.algorithm.futility import Futility
-from search.algorithm.prior import LONGER, Expectation
+from search.algorithm.prior import LONGER
 from search.compare import Compare
 from search.finalists import finalists_done, run_finalists
 from search.plan.spec import TRAINED_SHARE, SweepSpec

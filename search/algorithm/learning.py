@@ -79,20 +79,20 @@ def learn_model(recipes: dict[str, Recipe], tables: Sequence[Table], constants: 
     scores = [expected_quantiles(table.results, np.zeros(len(table.results)), 1.0) for table in tables]
     for _ in range(ROUNDS):
         prior = replace(prior, rows=_thinned(_rows(tables, scores, falls), most))
-        scores = [_scores(prior, table) for table in tables]
+        scores = [scores_of(prior, table) for table in tables]
     prior = replace(prior, rows=_thinned(_rows(tables, scores, falls), most))
     return replace(prior, portfolio=choose_portfolio(prior, tables))
 
 
-def _means(prior: Prior, settings: Sequence[tuple[str, dict[str, Value]]], task: Task) -> np.ndarray:
+def means_of(prior: Prior, settings: Sequence[tuple[str, dict[str, Value]]], task: Task) -> np.ndarray:
     """Return the expected scores [N] of settings at one task."""
     points = np.concatenate([prior.points(recipe, [params]) for recipe, params in settings])
     return prior.mean(points, [task] * len(points))
 
 
-def _scores(prior: Prior, table: Table) -> np.ndarray:
+def scores_of(prior: Prior, table: Table) -> np.ndarray:
     """Return the scores of a table's results, given what the prior expects of its settings."""
-    means = _means(prior, table.settings, table.task)
+    means = means_of(prior, table.settings, table.task)
     return expected_quantiles(table.results, means, math.sqrt(prior.constants.residual))
 
 
@@ -152,7 +152,7 @@ def learn_more(prior: Prior, tables: Sequence[Table]) -> Prior:
     Their scores depend on what the prior expects of their settings. The best settings of each set of images take turns
     with the prior's portfolio.
     """
-    scores = [_scores(prior, table) for table in tables]
+    scores = [scores_of(prior, table) for table in tables]
     own: list[tuple[str, dict[str, Value]]] = []
     longest = _longest(tables)
     orders = [[table.settings[index] for index in np.argsort(table.results)] for table in longest]
@@ -198,7 +198,7 @@ def _history(prior: Prior, table: Table) -> History | None:
     best = min(published.values())
     places = {settings_key(*settings): place for place, settings in enumerate(prior.portfolio)}
     entries = list({settings_key(*settings): settings for settings in table.settings}.values())
-    means = _means(prior, entries, table.task)
+    means = means_of(prior, entries, table.task)
     order = sorted(range(len(entries)), key=lambda i: (places.get(settings_key(*entries[i]), math.inf), means[i]))
     keys = [(entries[index][0], settings_key(*entries[index])) for index in order]
     trials = [(name, distances[key]) for name, key in keys if key not in own.values()][:TRIED]
@@ -248,9 +248,9 @@ CANDIDATES = 400
 
 def _losses(prior: Prior, table: Table, candidates: Sequence[tuple[str, dict[str, Value]]]) -> np.ndarray:
     """Return the scores [N] of settings at a table's task, recorded or expected."""
-    losses = _means(prior, candidates, table.task)
+    losses = means_of(prior, candidates, table.task)
     numbers = {settings_key(*settings): number for number, settings in enumerate(candidates)}
-    for settings, score in zip(table.settings, _scores(prior, table), strict=True):
+    for settings, score in zip(table.settings, scores_of(prior, table), strict=True):
         number = numbers.get(settings_key(*settings))
         if number is not None:
             losses[number] = (losses[number] + score) / 2

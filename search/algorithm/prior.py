@@ -29,7 +29,6 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-from gan.errors import InputError
 from gan.recipe.recipe import PARTS, Recipe, parse_recipe
 from gan.settings import Value
 from search.algorithm.axes import Axes
@@ -41,6 +40,8 @@ RECIPE_FIELDS = ("optimizer_g", "optimizer_d")
 """Settings that distinguish recipes, beside the names of their parts. The others are few and matter less."""
 LONGER = 4.0
 """Length, as a multiple of a trial's, at which more training is foreseen."""
+LEAST_ALIKE = 0.25
+"""Correlation of a task with the nearest recorded one below which nothing is said of a search's best."""
 _GRID = np.linspace(-6.0, 6.0, 481)
 
 
@@ -213,13 +214,20 @@ class Prior:
                 rows.append(Row(recipe, params, tasks[place], score, sets, None if fall is None else float(fall)))
             names = list(recipes)
             histories = [
-                History(kind, tasks[place], [(names[number], float(log)) for number, log in trials], dict(published))
+                History(
+                    kind,
+                    tasks[place],
+                    [(names[number], float(log)) for number, log in trials],
+                    {name: float(log) for name, log in published.items()},
+                )
                 for kind, place, trials, published in read["histories"]
             ]
             portfolio = [(recipe, dict(params)) for recipe, params in read["portfolio"]]
             prior = cls(recipes, rows, portfolio, constants, tuple(read["sets"]), histories)
             # A search would end in the middle if a row holds no numbers, or none that a process can be conditioned on.
-            if not np.isfinite(prior._conditioned[1]).all():
+            told = [row.fall for row in rows if row.fall is not None]
+            told += [log for each in histories for log in (*(log for _, log in each.trials), *each.published.values())]
+            if not np.isfinite([*prior._conditioned[1], *told]).all():
                 raise ValueError("damaged (not all of its numbers are finite)")
             return prior
         except (KeyError, TypeError, IndexError, AttributeError, UnicodeDecodeError, LinAlgError) as error:
@@ -250,7 +258,7 @@ class Prior:
     def best(self, recipes: Sequence[str], task: Task, trainings: float) -> Forecast | None:
         """Return what the best of a search's full trainings is expected to be, over the best published settings'.
 
-        The sets of one kind count as one.
+        The sets of one kind count as one. None if nothing like this task was recorded.
 
         Args:
             recipes: of the prior.
@@ -258,10 +266,10 @@ class Prior:
         """
         known = [(history, history.best(recipes, trainings)) for history in self.histories]
         found = [(history, log) for history, log in known if log is not None]
-        if not found:
+        near = self._near(task, [history.task for history, _ in found]) if found else np.empty(0)
+        if near.max(initial=0.0) < LEAST_ALIKE:
             return None
         kinds = Counter(history.kind for history, _ in found)
-        near = self._near(task, [history.task for history, _ in found])
         weights = [weight / kinds[history.kind] for (history, _), weight in zip(found, near, strict=True)]
         return forecast([log for _, log in found], weights)
 
@@ -343,70 +351,3 @@ def _family(settings: dict[str, Value]) -> dict[str, Value]:
 def settings_key(recipe: str, params: dict[str, Value]) -> str:
     """Return a text that is the same for the same settings only."""
     return json.dumps([recipe, params], sort_keys=True)
-
-
-class Expectation:
-    """What a prior expects of the settings of one search.
-
-    Args:
-        recipes: those of the search. The prior expects nothing of a recipe that it does not know: its scores are 0.
-        shape: of an image: height, width, channels.
-        kimg: length of a trial.
-        images: number of images to train on.
-    """
-
-    def __init__(
-        self, prior: Prior, recipes: dict[str, Recipe], shape: tuple[int, ...], kimg: float, images: int
-    ) -> None:
-        self._prior = prior
-        self._recipes = recipes
-        self._known = {name: prior.recipe_like(recipe) for name, recipe in recipes.items()}
-        self._tasks = {name: Task.of(shape, recipe.settings, kimg, images) for name, recipe in recipes.items()}
-        self.deviation = math.sqrt(prior.constants.residual)
-        """Standard deviation of scores around the means that are expected."""
-
-    def means(
-        self, recipes: Sequence[str], params: Sequence[dict[str, Value]], kimg: Sequence[float] | None = None
-    ) -> np.ndarray:
-        """Return the expected scores [N] of settings, by default at the end of their trials."""
-        means = np.zeros(len(recipes))
-        for name, known in self._known.items():
-            rows = [index for index, recipe in enumerate(recipes) if recipe == name]
-            if known is None or not rows:
-                continue
-            settings = self._recipes[name].settings
-            points = self._prior.points(known, [settings | params[index] for index in rows])
-            task = self._tasks[name]
-            tasks = [task if kimg is None else task.at(kimg[index]) for index in rows]
-            means[rows] = self._prior.mean(points, tasks)
-        return means
-
-    def best(self, trainings: float) -> Forecast | None:
-        """Return what to expect of so many full trainings of the recipes that the prior knows; see `Prior.best`."""
-        known = {name: recipe for name, recipe in self._known.items() if recipe is not None}
-        # The widths of recipes differ little: the first one's task stands for all.
-        return self._prior.best(list(known.values()), self._tasks[next(iter(known))], trainings) if known else None
-
-    def promise(self, recipe: str, params: dict[str, Value]) -> Forecast | None:
-        """Return what to expect of settings that are trained `LONGER` times as long; see `Prior.promise`."""
-        known = self._known.get(recipe)
-        if known is None:
-            return None
-        return self._prior.promise(known, self._recipes[recipe].settings | params, self._tasks[recipe])
-
-    def portfolio(self) -> tuple[list[tuple[str, dict[str, Value]]], int]:
-        """Return recipe and searched parameters of the portfolio's settings, best first, and how many are left out.
-
-        Settings are left out if they lie outside the search's space. Those of other recipes are not counted.
-        """
-        # Of several recipes with the same parts, the first gets them.
-        names = {known: name for name, known in reversed(self._known.items())}
-        inside: list[tuple[str, dict[str, Value]]] = []
-        left_out = 0
-        for known, settings in self._prior.portfolio:
-            if known in names:
-                try:
-                    inside.append((names[known], self._recipes[names[known]].complete(settings)))
-                except InputError:
-                    left_out += 1
-        return inside, left_out

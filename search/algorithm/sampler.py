@@ -26,9 +26,10 @@ from optuna.trial import FrozenTrial, TrialState
 from gan.recipe.recipe import Recipe, active
 from gan.settings import Choices, Parameter, Space, Value
 from search.algorithm.axes import Axes, bounds
+from search.algorithm.expectation import Expectation
 from search.algorithm.futility import log_score
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
-from search.algorithm.prior import Expectation, expected_quantiles
+from search.algorithm.prior import expected_quantiles
 from search.algorithm.space import RECIPE, label
 
 STARTUP = 12
@@ -62,9 +63,11 @@ class ModelSampler(optuna.samplers.BaseSampler):
     Args:
         recipes: name → recipe.
         seed: for all random draws.
+        expectation: what a prior expects of the settings; None for no prior.
 
     Attributes:
-        provenance: how the last proposal was made: at "random", or by the "model".
+        provenance: how the last proposal was made: at "random", by the "prior" alone, or by the "model".
+        trust: weight of the prior's means at the last proposal; 0 if it was left aside.
     """
 
     def __init__(self, recipes: dict[str, Recipe], seed: int, expectation: Expectation | None = None) -> None:
@@ -74,12 +77,11 @@ class ModelSampler(optuna.samplers.BaseSampler):
         self._axes = Axes(recipes)
         self._random = np.random.default_rng(seed)
         self._plan: tuple[int, dict[str, Value]] = (-1, {})
-        self.trust = 0.0
-        self.provenance = "random"
         self._means: dict[tuple[int, float | None], float] = {}
         self._curves: dict[int, dict[int, float]] = {}
         self._places: dict[int, list[float]] = {}
         self.provenance = "random"
+        self.trust = 0.0
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return {}

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 from gan.recipe.recipe import Recipe
 from gan.settings import Value
 from gan.training.report import DIVERGED_SCORE
-from search.algorithm.prior import Expectation
+from search.algorithm.expectation import Expectation
 from search.algorithm.sampler import ModelSampler
 from search.algorithm.space import RECIPE, as_study_parameters, suggest
 from search.plan.spec import SweepSpec

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import judge_divergence
+import judge_rungs
 import learn_prior
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from gan.recipe.recipe import load_recipe
 from gan.training.divergence import DOMINATED_CHECKS
 from search.algorithm import learning
 from search.algorithm import prior as priors
+from search.algorithm.prior import Constants
 from search.run.outcome import Outcome
 
 COMMON = {
@@ -173,6 +175,29 @@ def test_priors_are_learnt_from_all_recordings_but_those_left_out(
     points = right.points("dcgan", [recorded.settings(trace) for trace in good])
     task = [right.rows[0].task] * 2
     assert np.diff(right.mean(points, task))[0] > 0 > np.diff(wrong.mean(points, task))[0]
+
+
+def test_constants_are_judged_on_kinds_that_were_left_out(recorded: TraceSet) -> None:
+    named = (TraceSet({**COMMON, "images": 700, "data": f"folder:{name}"}, recorded.traces) for name in ("one", "two"))
+    found = tables(list(named))
+    correlation, better, variance = learn_prior.judge(Constants(), found)
+    assert correlation > 0.8 and better < 0.1 and variance > 0
+    wrong = [dataclasses.replace(found[0], results=-found[0].results), *found[1:]]
+    assert learn_prior.judge(Constants(), wrong)[0] < correlation
+    assert len(set(learn_prior.variants(Constants()))) == 1 + 2 * (3 + 5)
+
+
+def test_what_a_first_rung_loses_is_counted(recorded: TraceSet) -> None:
+    """Curves fall evenly to their ends, so who is best first is best last; turned round, the best is lost."""
+    listed = [dataclasses.replace(trace, source="near") for trace in recorded.traces[2:]]
+    correlation, loss = judge_rungs.judge(TraceSet({**COMMON, "listed": True}, listed), 2)
+    assert correlation == pytest.approx(1.0) and loss == pytest.approx(1.0)
+    turned = [dataclasses.replace(each, reports=[]) for each in listed]
+    for each in turned:
+        end = recorded.traces[each.trial].best_fid or 0.0
+        each.reports.extend(dataclasses.replace(HEALTHY_REPORT, fid=fid) for fid in (1e3 - end, 1e3 - end, end))
+    correlation, loss = judge_rungs.judge(TraceSet({**COMMON, "kimg": 3.0, "listed": True}, turned), 2)
+    assert correlation == pytest.approx(-1.0) and loss > 2
 
 
 def test_rungs_with_foresight_let_go_on_who_ends_well(recorded: TraceSet) -> None:
@@ -330,6 +355,11 @@ def test_searches_that_have_ended_are_kept_for_the_same_question_only(tmp_path: 
     again = Kept(path, {"full_trials": 12})
     assert key in again and again[key] == (history, Counter(rungs=2))
     assert ("horse-16", "random", 3) not in again
+    path.write_text(path.read_text() + '\n{"data": "hor')  # Killed while it wrote.
+    other = ("horse-16", "random", 3)
+    Kept(path, {"full_trials": 12}).add(other, history, Counter())
+    again = Kept(path, {"full_trials": 12})
+    assert key in again and other in again
     assert key not in Kept(path, {"full_trials": 20})
 
 

@@ -255,12 +255,13 @@ def _expected_published(record: SweepRecord) -> Expected | None:
 
 def _promise(record: SweepRecord) -> Promise | None:
     """Return what was foreseen for the winner when the run ended; None if another trial leads by now."""
-    try:
-        promise = Promise(**record.promise) if record.promise else None
-    except TypeError:
-        return None  # A newer version wrote it.
     winner = next(iter(record.by_evidence()), None)
-    return promise if promise and winner and promise.trial == winner.id else None
+    try:
+        told = record.promise or {}
+        numbers = [float(told[name]) for name in ("kimg", "ratio", "low", "high", "level")]
+        return Promise(winner.id, *numbers) if winner is not None and told["trial"] == winner.id else None
+    except (KeyError, TypeError, ValueError):
+        return None  # There is none, or it is damaged, or of a newer version.
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:

@@ -13,8 +13,8 @@ _TEXT = {"trial", "recipe", "objective", "source", "provenance", "state", "comma
 _MEASURED = {"fid", "best_fid", "best_kimg", "g_loss", "d_loss", "spread"}
 _MEASURED |= {"seconds", "train_seconds", "eval_seconds", "checkpoint_seconds"}
 _NUMBER = {"time", "kimg", "format"} | _MEASURED
-_MAPPING = {"params", "settings", "versions", "evaluation", "promise"}
-_NULLABLE = {"provenance", "reason", "cause", "evaluation", "promise"} | _MEASURED
+_MAPPING = {"params", "settings", "versions", "evaluation"}
+_NULLABLE = {"provenance", "reason", "cause", "evaluation"} | _MEASURED
 
 
 def fits_schema(event: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from gan.terminal import one_line
-from search.report.data.report_data import ReportData, Row
+from search.report.data.report_data import Promise, ReportData, Row
 from search.run.record import LOST, TIME_BUDGET
 
 NOTHING = "–"
@@ -115,11 +115,8 @@ def over_published(data: ReportData) -> str:
     return text
 
 
-def promise(data: ReportData) -> str:
-    """Say what more training of the winner's settings promises; "" if nothing is known."""
-    foreseen = data.promise
-    if foreseen is None:
-        return ""
+def promise(foreseen: Promise) -> str:
+    """Say what more training of the winner's settings promises."""
     between = f"{foreseen.low:.2g} to {foreseen.high:.2g} with a probability of {percent(foreseen.level)}"
     return (
         f"Trained to {kimg(foreseen.kimg)} kimg, such settings came to {foreseen.ratio:.2g} times their distance on"

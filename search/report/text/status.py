@@ -178,7 +178,7 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
     if gain:
         lines.append(gain if data.over_published is None else f"{data.over_published.found}: {gain}")
     if data.promise is not None:
-        lines.append(promise(data))
+        lines.append(promise(data.promise))
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:

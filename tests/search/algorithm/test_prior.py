@@ -13,10 +13,11 @@ from scipy.stats import spearmanr
 
 from gan.errors import InputError
 from gan.recipe.recipe import load_recipe
+from search.algorithm.expectation import Expectation
 from search.algorithm.forecast import forecast
 from search.algorithm.gaussian_process import Kernel, Model, normal_quantiles
 from search.algorithm.learning import Table, choose_portfolio, learn, learn_more
-from search.algorithm.prior import Expectation, Prior, Task, expected_quantiles, settings_key
+from search.algorithm.prior import Prior, Task, expected_quantiles, settings_key
 from search.algorithm.sampler import draw_params
 from search.plan.spec import make_spec
 
@@ -102,6 +103,8 @@ def test_a_damaged_file_is_refused(damage: bytes) -> None:
         ("rows", [[0, 0, 0.0, 1]]),
         ("histories", [["a", 0, [[9, 0.0]], {}]]),  # a recipe that is not there
         ("histories", [["a", 99, [], {}]]),
+        ("histories", [["a", 0, [[0, 0.0]], {"dcgan": "near"}]]),
+        ("histories", [["a", 0, [[0, math.nan]], {"dcgan": 0.0}]]),
         ("rows", []),
         ("tasks", [[0, 16, 12, 3, 5000]] * 9),  # images without a side
         ("settings", [["dcgan", {"lr_g": "fast"}]] * 200),
@@ -160,6 +163,9 @@ def test_the_best_of_a_search_is_expected_from_what_one_would_have_tried_elsewhe
     assert few is not None and many is not None
     assert many.low < many.ratio < few.ratio <= 1.0
     assert prior.best(["wgan"], TASK, 30) is None
+    # Somewhat larger images are alike enough; much larger ones, trained for much longer, are not.
+    assert prior.best(["dcgan"], TASK._replace(size=32, width=32.0, kimg=36.0), 30) is not None
+    assert prior.best(["dcgan"], TASK._replace(size=64, width=64.0, kimg=500.0), 30) is None
     assert Prior.parse(prior.as_bytes()).best(["dcgan"], TASK, 30) == pytest.approx(many, abs=0.02)
 
 

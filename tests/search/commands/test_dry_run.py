@@ -35,6 +35,8 @@ def test_the_plan_of_a_sweep_fits_a_screen(
     composed = re.fullmatch(r"10: (\d) of the prior's portfolio, 3 of published settings, (\d) .*", facts["trials:"])
     assert composed and int(composed[1]) + int(composed[2]) == 7
     assert re.fullmatch(r"shipped, learnt on \d+ sets of images; \d+ settings of its portfolio lie .*", facts["prior:"])
+    expected = re.fullmatch(r"the best at (\S+) times the distance .* \((\S+) to (\S+) with .*\)", facts["expected:"])
+    assert expected and float(expected[2]) < float(expected[1]) < float(expected[3]) <= 1
     assert facts["length:"] == "12 kimg at most, a report every 5 kimg"
     assert facts["reports:"] == "30 at most"  # after 5, 10 and 12 kimg
     assert facts["rungs:"].startswith("5 kimg: ")

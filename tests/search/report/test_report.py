@@ -223,8 +223,10 @@ def test_what_the_winners_settings_promise_is_told_while_it_leads(writer):
     assert as_json(data)["promise"] == promise
     writer.event("end", state="finished", promise={**promise, "trial": "t0000"})
     assert collect(writer.write()).promise is None
-    writer.event("end", state="finished", promise={"trial": "t0001", "in_words": "much"})
-    assert collect(writer.write()).promise is None
+    for damaged in ({"trial": "t0001", "in_words": "much"}, {**promise, "ratio": "much"}, ["t0001"], 3):
+        writer.event("end", state="finished", promise=damaged)
+        data = collect(writer.write())
+        assert (data.promise, data.state) == (None, "finished")
 
 
 def test_published_settings_that_lead_where_they_were_stopped(writer):

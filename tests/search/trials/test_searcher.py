@@ -12,8 +12,9 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from gan.storage.storage import Storage
+from search.algorithm.expectation import Expectation
 from search.algorithm.learning import Table, learn
-from search.algorithm.prior import Expectation, Task
+from search.algorithm.prior import Task
 from search.algorithm.sampler import ModelSampler, draw_params
 from search.plan.spec import SweepSpec, make_spec
 from search.run.journal import Journal
