@@ -39,6 +39,7 @@ from gan.data.packed.packing import pack
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import load_recipe
 from gan.tensors.latents import draw_latents
+from gan.training import trainer as loop
 from gan.training.trainer import Trainer
 
 ROOT = Path(gan.__file__).resolve().parent.parent
@@ -128,8 +129,9 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
     with trainer_of(args) as (trainer, _):
         phases = Phases(trainer.device)
         phases.watch(trainer.batches, "next", "data")
-        for method in ("_latents", "_real"):
-            phases.watch(trainer, method, "data")
+        draw, scale = loop.draw_latents, loop.to_unit
+        phases.watch(loop, "draw_latents", "data")
+        phases.watch(loop, "to_unit", "data")
         phases.watch(trainer.generator, "forward", "generator forward")
         phases.watch(trainer.discriminator, "forward", "discriminator forward")
         phases.watch(trainer.optimizer_g, "step", "optimiser")
@@ -142,6 +144,7 @@ def training(args: argparse.Namespace) -> dict[str, Any]:
             rows = watched(lambda: trainer.advance(images), phases, trainer.device, args.cycles)
         finally:
             torch.Tensor.backward = backward  # type: ignore[method-assign]
+            loop.draw_latents, loop.to_unit = draw, scale  # type: ignore[attr-defined]
         return {"title": f"a cycle of {args.recipe}, {args.size}×{args.size}, batch {args.batch}", "rows": rows}
 
 
