@@ -13,6 +13,7 @@ from search.algorithm.forecast import Forecast
 from search.algorithm.futility import Futility
 from search.algorithm.prior import LONGER
 from search.compare import Compare
+from search.extension import Extension, finish, is_finished
 from search.finalists import finalists_done, run_finalists
 from search.plan.spec import TRAINED_SHARE, SweepSpec
 from search.run.journal import Journal
@@ -30,17 +31,27 @@ class Sweep(Launch):
     spec: SweepSpec
 
     @classmethod
-    def resume(cls, run: Storage, *, more_trials: int = 0, finalists: int | None = None, **options: Any) -> Sweep:
+    def resume(
+        cls,
+        run: Storage,
+        *,
+        more_trials: int = 0,
+        finalists: int | None = None,
+        finish: float | None = None,
+        **options: Any,
+    ) -> Sweep:
         """Return the sweep in a run's folder, ready to go on.
 
         Args:
             more_trials: how many it gains.
             finalists: how many of its best settings are trained again, if that is to change.
+            finish: to how many times its length the winner is trained on, if that is to change.
         """
 
         def change(settings: dict[str, Any]) -> dict[str, Any]:
-            new = {} if finalists is None else {"finalists": finalists}
-            return {"trials": settings["trials"] + more_trials, **new}
+            new = {"finalists": finalists, "finish": finish}
+            changed = {name: value for name, value in new.items() if value is not None}
+            return {"trials": settings["trials"] + more_trials, **changed}
 
         return cls.reopen(run, change, **options)
 
@@ -90,10 +101,12 @@ class Sweep(Launch):
         return self.spec.published_in_full(len(self.plan.recipes))
 
     def concluded(self, record: SweepRecord) -> bool:
-        return finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
+        done = finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
+        return done and is_finished(self.spec, record, self.run_storage)
 
     def conclude(self, context: RunContext) -> None:
         run_finalists(self, context)
+        finish(self, context)
 
 
 def futility_rule(spec: SweepSpec) -> Futility | None:
@@ -104,17 +117,28 @@ def futility_rule(spec: SweepSpec) -> Futility | None:
 
 
 def resume(
-    run: Storage, *, more_trials: int = 0, more_seeds: int = 0, finalists: int | None = None, **options: Any
+    run: Storage,
+    *,
+    more_trials: int = 0,
+    more_seeds: int = 0,
+    finalists: int | None = None,
+    finish: float | None = None,
+    **options: Any,
 ) -> Launch:
     """Return the run in a folder, of whichever kind, ready to go on.
 
     Raises:
         InputError: it gains what a run of its kind does not have; and as the class says.
     """
-    if kind_of(run) == "compare":
-        if more_trials or finalists is not None:
+    kind, grows_as_a_sweep = kind_of(run), more_trials or finalists is not None or finish is not None
+    if kind == "extend":
+        if grows_as_a_sweep or more_seeds:
+            raise InputError(f"{run.uri}: the further training of a trial; it grows by gan-search extend, with --kimg")
+        return Extension.resume(run, **options)
+    if kind == "compare":
+        if grows_as_a_sweep:
             raise InputError(f"{run.uri}: a comparison grows by --seeds +N, or by recipes named to compare again")
         return Compare.resume(run, more_seeds=more_seeds, **options)
     if more_seeds:
         raise InputError(f"{run.uri}: a sweep grows by --trials +N; only a comparison has --seeds")
-    return Sweep.resume(run, more_trials=more_trials, finalists=finalists, **options)
+    return Sweep.resume(run, more_trials=more_trials, finalists=finalists, finish=finish, **options)

@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gan.data.workers import usable_cores
 from gan.errors import InputError
 
 GB = 10**9
@@ -92,11 +93,7 @@ def disk(name: str, place: Path) -> Check:
 def _torch() -> Check:
     torch_version = require_package("torch")
     vision = version("torchvision")  # Installed is enough: to import it takes as long as PyTorch itself.
-    return Check("torch", "ok", f"{torch_version}, torchvision {vision}; {_cores()} CPU cores")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Check("torch", "ok", f"{torch_version}, torchvision {vision}; {usable_cores()} CPU cores")
 
 
 def _gpu() -> Check:

@@ -16,19 +16,36 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 Item = TypeVar("Item")
+_QUOTAS = (
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
+"""Files that hold a container's share of the processor: microseconds it may use, and in how many."""
 _PROGRAM = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); import {0}; {0}.serve()"
 
 
+def usable_cores() -> int:
+    """Return how many cores this process may use: not those of others, and no more than its container's share."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for files in _QUOTAS:
+        try:
+            quota, period = " ".join(Path(file).read_text() for file in files).split()
+            return max(1, min(cores, int(quota) // int(period))) if int(quota) > 0 else cores
+        except (OSError, ValueError):
+            continue  # Another version of cgroups, or no limit ("max").
+    return cores
+
+
 def available_processes() -> int:
-    """Return how many processes to start: one for each core that this process may use, 16 at most."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, usable) if sys.executable else 1
+    """Return how many processes to start: one for each usable core, 16 at most."""
+    return min(16, usable_cores()) if sys.executable else 1
 
 
 class Workers:

@@ -18,6 +18,7 @@ from torch import Tensor
 from gan.bundle.bundle import write_bundle
 from gan.data.dataset import some_rows
 from gan.data.sources.opening import public_name
+from gan.errors import InputError
 from gan.evaluation.evaluator import Evaluator
 from gan.plots.plots import plot_vectors
 from gan.settings import parameters, to_images
@@ -27,7 +28,7 @@ from gan.tensors.latents import fixed_latents
 from gan.training.checkpoints import Checkpoints
 from gan.training.divergence import FailureDetector
 from gan.training.report import DIVERGED_SCORE, Report
-from gan.training.state import cpu_copy, load_state_dict, state_dict
+from gan.training.state import cpu_copy, length_of, load_state_dict, state_dict
 from gan.training.trainer import COLUMNS, CycleStats, Trainer
 from gan.versions import versions
 
@@ -101,9 +102,22 @@ class TrainingRun:
         """Where the bundle of the best generator so far is."""
         return None if self.best is None else self.storage.child(f"best-{_stem(self.best.kimg)}").uri
 
-    def resume(self) -> float | None:
-        """Restore the newest undamaged checkpoint; return its kimg, or None if there is none."""
+    def resume(self, origin: Storage | None = None) -> float | None:
+        """Restore the newest undamaged checkpoint; return its kimg, or None if there is none.
+
+        Args:
+            origin: the folder of a shorter training. If this one has no checkpoint yet, it begins with the last of
+                that one. Rates that follow a schedule then follow that of the new length.
+
+        Raises:
+            InputError: the checkpoint is of another training, or the shorter training has none.
+        """
         latest = self._checkpoints.latest()
+        if latest is None and origin is not None:
+            latest = Checkpoints(origin.child("checkpoints")).latest()
+            if latest is None:
+                raise InputError(f"{origin.uri}: its checkpoint is gone, so it cannot be trained on")
+            latest[1]["trainer"] |= length_of(self.trainer)
         if latest is None:
             return None
         kimg, state = latest

@@ -28,7 +28,7 @@ def state_dict(trainer: Trainer) -> dict[str, Any]:
         "latents": trainer.latents.get_state(),
         **{key: None if part is None else part.state_dict() for key, part in _parts(trainer).items()},
         **{key: getattr(trainer, attribute) for key, attribute in _COUNTERS.items()},
-        **_length(trainer),
+        **length_of(trainer),
     }
 
 
@@ -60,7 +60,7 @@ def load_state_dict(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer.reseed(trainer.seed + trainer.images)
 
 
-def _length(trainer: Trainer) -> dict[str, Any]:
+def length_of(trainer: Trainer) -> dict[str, Any]:
     """Return the training's length if its numbers depend on it."""
     return {} if trainer.recipe.schedule is None else {"total_images": trainer.total_images}
 
@@ -83,9 +83,9 @@ def require_same_training(trainer: Trainer, state: dict[str, Any]) -> None:
     """Raise `InputError`, naming the differences, unless the state belongs to this training."""
     if state.get("format") != FORMAT:
         raise InputError(f"the checkpoint has format {state.get('format')}, this version reads {FORMAT}")
-    mine = trainer.recipe.settings | {"seed": trainer.seed, "data": trainer.data.content_hash[:12]} | _length(trainer)
+    mine = trainer.recipe.settings | {"seed": trainer.seed, "data": trainer.data.content_hash[:12]} | length_of(trainer)
     saved = state["settings"] | {"seed": state["seed"], "data": state["data_hash"][:12]}
-    saved |= {name: state.get(name) for name in _length(trainer)}
+    saved |= {name: state.get(name) for name in length_of(trainer)}
     names = [name for name in mine | saved if mine.get(name) != saved.get(name)]
     if names:
         differences = ", ".join(f"{name} {saved.get(name)} there, {mine.get(name)} here" for name in names)

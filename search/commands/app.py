@@ -94,6 +94,10 @@ def resume(
             metavar="K", help="train the K best of a sweep, and the published, on fresh seeds; default: as before"
         ),
     ] = None,
+    finish: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="train a sweep's winner on, to X times its length; default: as before"),
+    ] = None,
     storage: Stored = "results",
     json: opt.Json = False,
 ) -> None:
@@ -107,7 +111,44 @@ def resume(
     more = {"more_trials": opt.more("--trials", trials), "more_seeds": opt.more("--seeds", seeds)}
     folder = open_run(run, storage)
     with packing_progress(quiet=json) as packing:
-        prepared = reopen(folder, **more, finalists=finalists, command=command_line(), quiet=json, packing=packing)
+        options: dict[str, Any] = {"command": command_line(), "quiet": json, "packing": packing}
+        prepared = reopen(folder, **more, finalists=finalists, finish=finish, **options)
+    launch(prepared, json)
+
+
+@app.command()
+def extend(
+    run: Run,
+    kimg: Annotated[float, typer.Option(min=0, help="thousands of images that it has seen in the end, all in all")],
+    rank: Annotated[int, typer.Option(min=1, help="1: the best trial; 2: the second best; …")] = 1,
+    cpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="CPU cores, and threads, that it takes; default: all of this machine")
+    ] = None,
+    time_budget: Annotated[str | None, typer.Option(help="end cleanly after this long, such as 2h")] = None,
+    storage: Stored = "results",
+    json: opt.Json = False,
+) -> None:
+    """Train one of a sweep's best trials on, from its last checkpoint.
+
+    The best generator is kept, also if more training makes it worse. The same command goes on after an
+    interruption, and with a greater --kimg trains further.
+
+    Example: gan-search extend results/photos --kimg 2000
+    """
+    from search.extension import Extension
+    from search.run.run_folder import open_run
+
+    with packing_progress(quiet=json) as packing:
+        prepared = Extension.of(
+            open_run(run, storage),
+            kimg=kimg,
+            rank=rank,
+            cpus_per_trial=cpus_per_trial,
+            time_budget=time_budget,
+            command=command_line(),
+            quiet=json,
+            packing=packing,
+        )
     launch(prepared, json)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from gan.terminal import Failed, Interrupted, command_line, emit, packing_progress, say
 
 if TYPE_CHECKING:
-    from gan.storage.storage import Storage
     from search.plan.spec import RunSpec
     from search.report.data.report_data import ReportData
     from search.run.record import SweepRecord
@@ -35,15 +34,17 @@ def launch(prepared: Launch, json: bool) -> None:
         raise Interrupted(f"all so far is kept; go on with: gan-search resume {shlex.quote(run.uri)}") from None
     except SweepHalted as error:
         raise Failed(f"{error}; fix that and go on with: gan-search resume {shlex.quote(run.uri)}") from None
-    _conclude(run, record, json)
+    _conclude(prepared, record, json)
 
 
-def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
+def _conclude(prepared: Launch, record: SweepRecord, json: bool) -> None:
+    from search.algorithm.prior import LONGER
     from search.report.build import build_report
-    from search.report.data.collect import best_finalist
+    from search.report.data.collect import best_finalist, collect
     from search.report.text.status import state_line
     from search.run.bundles import GENERATOR, export_winner
 
+    run = prepared.reported
     best = export_winner(run)
     data = build_report(run)
     show(data, json)
@@ -53,8 +54,11 @@ def _conclude(run: Storage, record: SweepRecord, json: bool) -> None:
         if best is not None:
             say(f"generator  {generator}\nsample it  gan-search sample {generator} -n 64 --grid --out samples.png")
         say_finalist(best_finalist(run))
+        if data.best is not None and not data.extended and data.total_kimg and prepared.spec.checkpoints_kept:
+            say(f"train it on  gan-search extend {shlex.quote(run.uri)} --kimg {LONGER * data.total_kimg:g}")
         if record.ended == "interrupted":
-            say(f"\n{state_line(data)}")
+            own = data if run is prepared.run_storage else collect(prepared.run_storage)
+            say(f"\n{state_line(own)}")
     if best is None and record.ended == "finished":
         raise Failed("no trial produced a generator: see the reasons in the report, and try lower learning rates")
 

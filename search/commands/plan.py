@@ -83,6 +83,8 @@ def _facts(launch: Launch) -> dict[str, str]:
                 f"the best at {expected.ratio:.2g} times the distance of the best published settings"
                 f" ({expected.low:.2g} to {expected.high:.2g} with a probability of {expected.level:.0%})"
             )
+    if isinstance(spec, SweepSpec) and spec.finish is not None:
+        facts["finish"] = f"the best is trained on, to {kimg(spec.finish * spec.kimg)} kimg"
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts

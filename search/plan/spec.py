@@ -156,6 +156,11 @@ class RunSpec(BaseModel):
     def bundles_kept(self) -> int:
         """How many trials of the run, the best first, keep their best generator."""
 
+    @property
+    def checkpoints_kept(self) -> bool:
+        """Whether these trials keep their checkpoints too, so that they can be trained on."""
+        return False
+
     def rungs(self) -> list[float]:
         """Milestones in kimg at which trials that fall behind are stopped; by default there are none."""
         return []
@@ -211,6 +216,9 @@ class SweepSpec(RunSpec):
         0, ge=0, le=1000, description="best settings trained again on fresh seeds, with the published ones"
     )
     finalist_seeds: int = Field(3, ge=1, le=1000, description="fresh seeds for each finalist")
+    finish: float | None = Field(
+        None, gt=1, description="in the end train the winner on, to so many times kimg; default: not"
+    )
 
     @field_validator("recipes")
     @classmethod
@@ -228,6 +236,10 @@ class SweepSpec(RunSpec):
     @property
     def bundles_kept(self) -> int:
         return self.top_k
+
+    @property
+    def checkpoints_kept(self) -> bool:
+        return True
 
     @property
     def portfolio_trials(self) -> int:
@@ -354,6 +366,32 @@ class CompareSpec(RunSpec):
     def origins(self) -> dict[str, Contestant | None]:
         """Return by name where each recipe comes from; None for a shipped one."""
         return {_load(recipe).name: None if isinstance(recipe, str) else recipe for recipe in self.recipes}
+
+
+class ExtendSpec(RunSpec):
+    """All settings of the further training of one trial; `kimg` is its length in all.
+
+    Attributes:
+        trial: its id in its sweep.
+    """
+
+    identifying = (*(name for name in RunSpec.identifying if name != "kimg"), "trial")
+
+    kind: Literal["extend"] = "extend"
+    recipes: list[Contestant]
+    seed: int = 0
+    trial: str
+
+    @property
+    def bundles_kept(self) -> int:
+        return 1
+
+    @property
+    def checkpoints_kept(self) -> bool:
+        return True
+
+    def load_recipes(self) -> dict[str, Recipe]:
+        return {contestant.name: contestant.load() for contestant in self.recipes}
 
 
 def _resolve_point(where: str, point: Any, recipes: dict[str, Recipe]) -> tuple[str, dict[str, Value]]:

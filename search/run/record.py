@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gan.errors import InputError
+from gan.settings import to_images
 from gan.storage.storage import Storage
 from search.run.journal import FORMAT, JOURNAL, read_events
 from search.run.outcome import Outcome
+from search.run.run_folder import EXTENDED
 
 RESCORE_EVENTS = ("rescore", "rescored")
 """Events that no launch wrote. They may come days after the sweep, and its wall-clock time leaves them out."""
@@ -186,6 +188,12 @@ class SweepRecord:
         scores = {name: rescore.fid for name, rescore in rescores.items() if rescore and rescore.fid is not None}
         return sorted(self.ranked(), key=lambda trial: scores.get(trial.id, math.inf))
 
+    def reopen(self, kimg: float) -> None:
+        """Prepare for a launch: what has not ended goes on, and so does what was finished at a smaller length."""
+        for trial in self.trials.values():
+            if not trial.final or (trial.state == "finished" and to_images(trial.kimg) < to_images(kimg)):
+                trial.state = "pending"
+
     def rescored(self, trial: TrialRecord) -> Rescore | None:
         """Return the result of a trial in the last re-scoring, if it took part."""
         if self.rescoring is None or trial.id not in self.rescoring["trials"]:
@@ -200,6 +208,17 @@ def read_record(storage: Storage) -> SweepRecord:
         InputError: not a run, or one of a newer version.
     """
     return fold(read_events(storage), storage.uri)
+
+
+def read_extensions(run: Storage) -> dict[str, tuple[Storage, SweepRecord]]:
+    """Return the trials of a sweep that were trained on: id → the folder of that training, and its record.
+
+    Raises:
+        InputError: one of them is of a newer version.
+    """
+    folders = {name: run.child(f"{EXTENDED}/{name}") for name in sorted(run.list(EXTENDED))}
+    records = {name: (folder, read_record(folder)) for name, folder in folders.items() if folder.exists(JOURNAL)}
+    return {name: (folder, record) for name, (folder, record) in records.items() if name in record.trials}
 
 
 def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
@@ -260,9 +279,7 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
     # The first launch's command: "gan-search resume …" alone reproduces nothing.
     record.command = record.command or event["command"]
     record.ended = record.cause = None
-    for trial in record.trials.values():
-        if not trial.final:
-            trial.state = "pending"
+    record.reopen(record.settings.get("kimg", 0.0))
 
 
 def _apply_to_trial(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:
@@ -286,12 +303,13 @@ class Follower:
         run: the run's folder; its journal need not exist yet.
 
     Attributes:
+        run: the run's folder.
         record: the run, as far as its journal was read.
     """
 
     def __init__(self, run: Storage) -> None:
+        self.run = run
         self.record = SweepRecord()
-        self._run = run
         self._read = 0
         self._size: tuple[int, Any] | None = None
 
@@ -302,18 +320,18 @@ class Follower:
             InputError: the journal is of a newer version, or another one has taken its place.
         """
         for event in self._unread():
-            apply(self.record, event, self._run.uri)
+            apply(self.record, event, self.run.uri)
             if event["event"] in _TRIAL_EVENTS and event.get("trial") in self.record.trials:
                 at = float(event.get("time") or time.time())
                 yield event["event"], self.record.trials[event["trial"]], at
 
     def _unread(self) -> list[dict[str, Any]]:
-        info = self._run.filesystem.get_file_info(f"{self._run.root}/{JOURNAL}")
+        info = self.run.filesystem.get_file_info(f"{self.run.root}/{JOURNAL}")
         size = (info.size, info.mtime_ns) if info.is_file else None
         if size is None or size == self._size:
             return []
-        events = read_events(self._run)
+        events = read_events(self.run)
         if len(events) < self._read:
-            raise InputError(f"{self._run.uri}/{JOURNAL}: was replaced by another; start this command again")
+            raise InputError(f"{self.run.uri}/{JOURNAL}: was replaced by another; start this command again")
         unread, self._read, self._size = events[self._read :], len(events), size
         return unread

@@ -8,6 +8,7 @@ trials/<id>/      checkpoints, sample grids and the best bundle of a trial
 tensorboard/      event files
 best/<id>/        bundles of the whole sweep's best finished trials
 real.png          some of the images that it trains on
+extended/<id>/    a run of its own: one of the best trials, trained on
 finalists/        a run of its own: the best settings and the published ones on fresh seeds
 leaderboard.csv, leaderboard.parquet, plots/, report.html
 """
@@ -28,6 +29,7 @@ SETTINGS = "sweep.yaml"
 PRIOR = "prior.json"
 EVIDENCE = "evidence"
 """Folder of the assessment of a sweep's winner: whether it collapsed or copied."""
+EXTENDED = "extended"
 FINALISTS = "finalists"
 
 
@@ -72,7 +74,7 @@ def read_settings(run: Storage) -> dict[str, Any]:
 
 
 def kind_of(run: Storage) -> str:
-    """Return what kind of run is in a folder: "sweep" or "compare"."""
+    """Return what kind of run is in a folder: "sweep", "compare" or "extend"."""
     return str(read_settings(run)["settings"].get("kind", "sweep"))
 
 

@@ -23,6 +23,7 @@ from gan.terminal import one_line
 from search.run.journal import JOURNAL
 from search.run.owner import is_driven
 from search.run.record import Follower, SweepRecord, read_record
+from search.run.run_folder import EXTENDED
 from search.trackers.tensorboard import EventFiles
 
 HOST = "127.0.0.1"
@@ -54,18 +55,31 @@ def serve_tensorboard(run: Storage, port: int, announce: Callable[[str], None]) 
     record, follower = _read(run), Follower(run)
     with _polls(run) as polls, tempfile.TemporaryDirectory(prefix="gan-search-tensorboard-") as folder:
         files = EventFiles(run, Path(folder), record if record.trials else follower.record)
+        extended: dict[str, tuple[Follower, EventFiles]] = {}
 
         def write_numbers() -> None:
             for event, trial, at in follower.news():
                 files.write(event, trial, at)
+            for name in set(run.list(EXTENDED)) - extended.keys():
+                longer = Follower(run.child(f"{EXTENDED}/{name}"))
+                extended[name] = longer, EventFiles(longer.run, Path(folder) / EXTENDED, longer.record)
+            for longer, its_files in extended.values():
+                for event, trial, at in longer.news():
+                    # A row of its own among the hyperparameters would need the columns of the sweep.
+                    if event == "report":
+                        its_files.write(event, trial, at)
+
+        def write_grids() -> None:
+            for each in (files, *(its_files for _, its_files in extended.values())):
+                each.write_grids()
 
         write_numbers()
         announce(_launch_tensorboard(Path(folder), port))
         # After the numbers: over a network the grids take their time.
-        files.write_grids()
+        write_grids()
         for _ in polls:
             write_numbers()
-            files.write_grids()
+            write_grids()
 
 
 def _launch_tensorboard(folder: Path, port: int) -> str:

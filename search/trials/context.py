@@ -25,6 +25,7 @@ class RunContext:
         record: kept up to date.
         evaluator: with the reference statistics, computed once.
         on_shutdown: takes functions that are called after Ray has ended.
+        origin: see `search.trials.trial.TrialContext`.
     """
 
     plan: Plan
@@ -35,3 +36,4 @@ class RunContext:
     evaluator: Evaluator
     owner: Owner
     on_shutdown: OnShutdown
+    origin: Storage | None = None

@@ -6,6 +6,7 @@ Reads top to bottom: check, own the run's folder, start Ray, train, conclude. Ho
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -23,7 +24,6 @@ from gan.storage.storage import Storage
 from gan.terminal import one_line, warn, working
 from gan.versions import versions
 from search.algorithm.asha import Asha
-from search.algorithm.futility import Futility
 from search.cluster.cluster import OnShutdown, connected
 from search.cluster.gpu_share import with_measured_share
 from search.cluster.nodes import check_nodes
@@ -44,7 +44,7 @@ from search.run.run_folder import (
 )
 from search.trials.context import RunContext
 from search.trials.planner import Planner
-from search.trials.scheduler import AshaScheduler
+from search.trials.scheduler import AshaScheduler, StoppingRule
 from search.trials.tuner import run_trials
 
 _LAST_RETRY_SECONDS = 5.0
@@ -130,9 +130,18 @@ class Launch(ABC):
     def asha(self) -> Asha:
         """Return the rungs at which trials that fall behind are stopped."""
 
-    def futility(self) -> Futility | None:
+    def futility(self) -> StoppingRule | None:
         """Return the rule that stops trials which can hardly win; None if all train to their full length."""
         return None
+
+    def origin(self) -> Storage | None:
+        """Return the folder of the shorter training that the one trial goes on with; None if trials begin anew."""
+        return None
+
+    @property
+    def reported(self) -> Storage:
+        """The folder of the run whose report shows this one."""
+        return self.run_storage
 
     def published_in_full(self) -> bool:
         """Tell whether trials of published settings are never stopped."""
@@ -185,6 +194,7 @@ class Launch(ABC):
             return record
         journal = self._begin(record, evaluator, owner)
         context = RunContext(self.plan, spec, self.run_storage, record, journal, evaluator, owner, on_shutdown)
+        context = dataclasses.replace(context, origin=self.origin())
         halted: str | None = None
         try:
             halted = self._train(context)
@@ -278,7 +288,9 @@ class Launch(ABC):
         )
         for trial in record.trials.values():
             if trial.final:
-                apply_retention(self.run_storage, record, trial, self.spec.bundles_kept)
+                apply_retention(
+                    self.run_storage, record, trial, self.spec.bundles_kept, checkpoints=self.spec.checkpoints_kept
+                )
             else:
                 trial.state = "pending"
         return journal

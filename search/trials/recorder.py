@@ -157,7 +157,10 @@ class Recorder(Callback):  # type: ignore[misc]
         self._planner.conclude(record)
         self._tell("verdict", record)
         try:
-            apply_retention(self._context.run, self._context.record, record, self._context.spec.bundles_kept)
+            spec = self._context.spec
+            apply_retention(
+                self._context.run, self._context.record, record, spec.bundles_kept, checkpoints=spec.checkpoints_kept
+            )
         except (OSError, InputError) as error:
             self._write_problem(record, f"clearing up failed: {error}")
 

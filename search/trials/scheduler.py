@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
@@ -11,11 +11,17 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from gan.settings import to_images
 from search.algorithm.asha import Asha
-from search.algorithm.futility import Futility
 from search.run.record import SweepRecord
 from search.trials.planner import METRIC
 
 _log = logging.getLogger(__name__)
+
+
+class StoppingRule(Protocol):
+    """Decides from its reports whether a trial goes on."""
+
+    def report(self, trial: str, kimg: float, score: float) -> str | None:
+        """Take in a report, whose score is the best so far; return why the trial should stop, or None."""
 
 
 class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
@@ -43,7 +49,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
     def __init__(
         self,
         asha: Asha,
-        futility: Futility | None,
+        futility: StoppingRule | None,
         record: SweepRecord,
         total_kimg: float,
         published_in_full: bool = True,

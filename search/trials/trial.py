@@ -57,6 +57,7 @@ class TrialContext:
         gpus: a trial's share of a GPU, and of its memory.
         versions: of the driver.
         provenance: further fields for bundles.
+        origin: folder of the shorter training that the one trial goes on with; None if trials begin anew.
     """
 
     recipes: dict[str, Recipe]
@@ -73,6 +74,7 @@ class TrialContext:
     precision: str
     provenance: dict[str, Any]
     versions: dict[str, str]
+    origin: Storage | None = None
 
 
 def train_trial(config: dict[str, Any], context: TrialContext) -> None:
@@ -139,7 +141,7 @@ def _train(config: dict[str, Any], context: TrialContext) -> None:
     # This function owns what is on the GPU: after its return the process can train another trial.
     _require_fit(context)
     run = _training_run(config, context)
-    run.resume()
+    run.resume(context.origin)
     for report in run.reports():
         _report(config, report, Outcome.DIVERGED if report.diverged else None)
 

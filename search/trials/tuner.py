@@ -104,6 +104,7 @@ def _trial_context(context: RunContext) -> TrialContext:
         precision=spec.precision,
         provenance={"run": spec.name, "command": context.record.command},
         versions=context.record.versions,
+        origin=context.origin,
     )
 
 

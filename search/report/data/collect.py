@@ -22,6 +22,7 @@ from search.report.data.report_data import (
     Curve,
     Evaluated,
     Expected,
+    Extended,
     Improvement,
     Promise,
     ReportData,
@@ -29,10 +30,10 @@ from search.report.data.report_data import (
     Row,
     spaces_of,
 )
-from search.run.bundles import trial_bundle
+from search.run.bundles import by_generator, trial_bundle
 from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_driven
-from search.run.record import Rescore, SweepRecord, TrialRecord, fold, timed
+from search.run.record import Rescore, SweepRecord, TrialRecord, fold, read_extensions, timed
 from search.run.run_folder import EVIDENCE, FINALISTS, SETTINGS, read_settings
 
 
@@ -56,6 +57,7 @@ def collect(run: Storage) -> ReportData:
     rows = _rows(record, state, spaces, _planned(settings))
     total = settings.get("kimg")
     comparison = comparison_result(record, run.uri, state)
+    extended = _extended(run)
     return ReportData(
         name=str(settings.get("name") or run.root.rpartition("/")[2]),
         uri=run.uri,
@@ -67,7 +69,8 @@ def collect(run: Storage) -> ReportData:
         # In a comparison, all are compared with all.
         improvements=[] if comparison is not None else _improvements(record),
         expected_published=None if comparison is not None else _expected_published(record),
-        promise=_promise(record),
+        promise=_promise(record) if not extended else None,
+        extended=extended,
         searched=_searched(spaces, rows),
         best=_best(run, record),
         budget=_budget(record, total),
@@ -265,12 +268,47 @@ def _promise(record: SweepRecord) -> Promise | None:
 
 
 def _best(run: Storage, record: SweepRecord) -> Best | None:
-    for trial in record.by_evidence()[:1]:
-        bundle, rescore = trial_bundle(run, trial.id, trial.last.get("best_kimg")), record.rescored(trial)
+    for folder, trial in by_generator(run, record)[:1]:
+        extended = folder is not run
+        rescore = None if extended else record.rescored(trial)
         assert trial.best_fid is not None
-        place = run.child(bundle).uri if bundle else None
-        return Best(trial.id, trial.best_fid, place, None if rescore is None else rescore.fid)
+        bundle = _bundle_of(folder, trial)
+        return Best(trial.id, trial.best_fid, bundle, None if rescore is None else rescore.fid, extended)
     return None
+
+
+def _bundle_of(run: Storage, trial: TrialRecord) -> str | None:
+    bundle = trial_bundle(run, trial.id, trial.last.get("best_kimg"))
+    return run.child(bundle).uri if bundle else None
+
+
+def _extended(run: Storage) -> list[Extended]:
+    """Return the trials that were trained on, those whose training has reported."""
+    extended = []
+    for name, (folder, record) in read_extensions(run).items():
+        trial, state = record.trials[name], _state(folder, record)
+        curve, first = _curve(trial), next(iter(trial.reports), {})
+        if trial.best_fid is None or first.get("best_fid") is None:
+            continue
+        extended.append(
+            Extended(
+                trial=name,
+                recipe=trial.recipe,
+                uri=folder.uri,
+                from_kimg=first["kimg"],
+                from_fid=first["best_fid"],
+                kimg=trial.kimg,
+                planned_kimg=float(record.settings.get("kimg", trial.kimg)),
+                best_fid=trial.best_fid,
+                best_kimg=trial.last["best_kimg"],
+                state=trial.state if trial.final else state,
+                reason=trial.reason,
+                bundle=_bundle_of(folder, trial),
+                fid=curve.fid,
+                best_fids=curve.best_fid,
+            )
+        )
+    return extended
 
 
 def _budget(record: SweepRecord, total_kimg: float | None) -> Budget:

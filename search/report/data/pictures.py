@@ -10,9 +10,9 @@ from PIL import Image
 
 from gan.evaluation.assessment.lines import PICTURE
 from gan.storage.storage import Storage
-from search.report.data.report_data import ReportData, Row, grid_path
+from search.report.data.report_data import Extended, ReportData, Row, grid_path
 from search.run.bundles import trial_bundle
-from search.run.run_folder import EVIDENCE
+from search.run.run_folder import EVIDENCE, EXTENDED
 
 LARGEST = 1088
 """Largest width of a picture on the page, in pixels: a page of large images must still load at once."""
@@ -44,7 +44,9 @@ class Picture:
 
 def winner_picture(run: Storage, data: ReportData) -> Picture | None:
     """Return samples of the best generator: its bundle's, else its trial's from that moment."""
-    winner = data.winner
+    winner, longer = data.winner, data.best_extended
+    if longer is not None:
+        return _grid_of_extended(run, longer, longer.best_kimg, longer.best_fid, LARGEST)
     if winner is None or winner.best_kimg is None:
         return None
     bundle = trial_bundle(run, winner.id, winner.best_kimg)
@@ -71,6 +73,29 @@ def best_picture(run: Storage, data: ReportData, row: Row, kimg: float) -> Pictu
     return load(run, grid_path(row.id, at), _LARGEST_GRID, at, fid)
 
 
+def of_extended(run: Storage, data: ReportData, training: Extended) -> list[Picture]:
+    """Return up to `GRIDS` sample grids of a trial that was trained on: where that began first, its best among them."""
+    row = data.row(training.trial)
+    before = None if row is None else best_picture(run, data, row, training.from_kimg)
+    names = set(run.list(_extended_samples(training)))
+    later = [point for point in training.fid if point[0] > training.from_kimg and _file(point[0]) in names]
+    grids = (_grid_of_extended(run, training, kimg, fid, _LARGEST_GRID) for kimg, fid in _spread(later, GRIDS - 1))
+    return [picture for picture in (before, *grids) if picture is not None]
+
+
+def _grid_of_extended(run: Storage, training: Extended, kimg: float, fid: float, largest: int) -> Picture | None:
+    return load(run, f"{_extended_samples(training)}/{_file(kimg)}", largest, kimg, fid)
+
+
+def _extended_samples(training: Extended) -> str:
+    """Return the path, in the sweep, of the sample grids of a trial that was trained on."""
+    return f"{EXTENDED}/{training.trial}/trials/{training.trial}/samples"
+
+
+def _file(kimg: float) -> str:
+    return grid_path("", kimg).rpartition("/")[2]
+
+
 def over_training(run: Storage, data: ReportData, row: Row) -> list[Picture]:
     """Return up to `GRIDS` sample grids of a trial, from its first to its last, its best among them."""
     moments = milestones(run, data, row)
@@ -83,17 +108,17 @@ def milestones(run: Storage, data: ReportData, row: Row) -> list[tuple[float, fl
     points = data.curves[row.id].fid if row.id in data.curves else []
     # Files may be missing: the choice is made among those that exist.
     names = set(run.list(f"trials/{row.id}/samples"))
-    return _spread([point for point in points if grid_path(row.id, point[0]).rpartition("/")[2] in names])
+    return _spread([point for point in points if _file(point[0]) in names])
 
 
-def _spread(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _spread(points: list[tuple[float, float]], most: int = GRIDS) -> list[tuple[float, float]]:
     """Choose points evenly, and put the best in place of its neighbour."""
-    if len(points) <= GRIDS:
+    if len(points) <= most:
         return points
-    chosen = [round(index * (len(points) - 1) / (GRIDS - 1)) for index in range(GRIDS)]
+    chosen = [round(index * (len(points) - 1) / (most - 1)) for index in range(most)]
     best = min(range(len(points)), key=lambda index: points[index][1])
     if best not in chosen:
-        nearest = min(range(1, GRIDS - 1), key=lambda place: abs(chosen[place] - best))
+        nearest = min(range(1, most - 1), key=lambda place: abs(chosen[place] - best))
         chosen[nearest] = best
     return [points[index] for index in sorted(chosen)]
 

@@ -135,18 +135,20 @@ class Expected:
 
 @dataclass(frozen=True)
 class Best:
-    """The trial with the lowest FID; re-scored FIDs decide if there are any.
+    """The trial with the best generator; see `search.run.bundles.by_generator`.
 
     Attributes:
-        best_fid: as measured by the sweep.
+        best_fid: as measured in training.
         bundle: path or URI of its generator, if it is still kept.
         rescored_fid: as measured by re-scoring.
+        extended: whether it comes from further training, beyond the sweep's length.
     """
 
     trial: str
     best_fid: float
     bundle: str | None
     rescored_fid: float | None = None
+    extended: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,35 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Extended:
+    """A trial that was trained on, beyond the length of its sweep.
+
+    Attributes:
+        uri: of that training, a run of its own.
+        from_kimg, from_fid: where it began: the trial's length, and its best FID until then.
+        kimg, planned_kimg: its length in all so far, and as planned.
+        state: running, interrupted, finished, stopped, diverged or failed.
+        bundle: path or URI of its best generator.
+        fid, best_fids: points (kimg, FID) and (kimg, best FID so far), from `from_kimg` on.
+    """
+
+    trial: str
+    recipe: str
+    uri: str
+    from_kimg: float
+    from_fid: float
+    kimg: float
+    planned_kimg: float
+    best_fid: float
+    best_kimg: float
+    state: str
+    reason: str | None
+    bundle: str | None
+    fid: list[tuple[float, float]]
+    best_fids: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """A run, as far as it has come.
 
@@ -246,6 +277,7 @@ class ReportData:
         assessed: whether the winner collapsed or copied, if that was measured.
         expected_published: of the best published settings, where none were trained in full and an estimate is known.
         promise: of the winner, trained longer, if the prior knows its recipe.
+        extended: the trials that were trained on.
     """
 
     name: str
@@ -271,6 +303,7 @@ class ReportData:
     assessed: Assessed | None = None
     expected_published: Expected | None = None
     promise: Promise | None = None
+    extended: list[Extended] = field(default_factory=list)
 
     @property
     def spaces(self) -> dict[str, dict[str, Any]]:
@@ -295,6 +328,13 @@ class ReportData:
     @property
     def winner(self) -> Row | None:
         return next((row for row in self.rows if row.rank == 1), None)
+
+    @property
+    def best_extended(self) -> Extended | None:
+        """The further training that came to the best generator of all; None if a trial of the sweep has the best."""
+        if self.best is None or not self.best.extended:
+            return None
+        return next((each for each in self.extended if each.trial == self.best.trial), None)
 
     @property
     def over_published(self) -> Improvement | None:

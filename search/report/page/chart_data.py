@@ -65,8 +65,14 @@ def _trial(data: ReportData, row: Row, recipes: list[str]) -> dict[str, Any]:
         "reason": text.reason_of(row),
         "shown": params,
         "params": {name: _value(value) for name, value in (row.params or {}).items()},
-        "curve": _points(data.curves[row.id].best_fid) if row.id in data.curves else [],
+        "curve": _points(_best_fids(data, row)),
     }
+
+
+def _best_fids(data: ReportData, row: Row) -> list[tuple[float, float]]:
+    """Return a trial's points (kimg, best FID so far), also of its further training."""
+    longer = [point for training in data.extended if training.trial == row.id for point in training.best_fids[1:]]
+    return [*(data.curves[row.id].best_fid if row.id in data.curves else []), *longer]
 
 
 def _parameter(data: ReportData, name: str) -> dict[str, Any]:

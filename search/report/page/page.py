@@ -36,6 +36,7 @@ BODY_SCRIPTS = tuple(
 _SECTIONS = {
     "best": "Best",
     "advice": "What to try",
+    "extended": "Trained on",
     "progress": "Progress",
     "leaderboard": "Leaderboard",
     "parameters": "Parameters",

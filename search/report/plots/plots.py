@@ -73,6 +73,8 @@ def _fid(figure: Figure, data: ReportData) -> None:
         look: dict[str, Any] = {"color": colours[str(row.recipe)], "linewidth": 3.0 if why == "winner" else 1.5}
         look["linestyle"] = {"published": "--", "diverged": ":"}.get(why, "-")
         axes.plot(*zip(*points, strict=True), marker="o", markersize=3, **look)
+        for longer in (training.fid for training in data.extended if training.trial == row.id):
+            axes.plot(*zip(*longer, strict=True), **(look | {"linewidth": 1.0}))
         if row.state in LOST:
             axes.plot(*points[-1], "x", color=BAD, markersize=8, markeredgewidth=2, zorder=4)
         handles.append(Line2D([], [], label=f"{row.id} {row.recipe}, {why}", **look))

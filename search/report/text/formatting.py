@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from gan.terminal import one_line
-from search.report.data.report_data import Promise, ReportData, Row
+from search.report.data.report_data import Extended, Promise, ReportData, Row
 from search.run.record import LOST, TIME_BUDGET
 
 NOTHING = "–"
@@ -122,6 +122,20 @@ def promise(foreseen: Promise) -> str:
         f"Trained to {kimg(foreseen.kimg)} kimg, such settings came to {foreseen.ratio:.2g} times their distance on"
         f" other images ({between})."
     )
+
+
+def extended(training: Extended) -> str:
+    """Say what further training of a trial has come to."""
+    ratio = training.best_fid / training.from_fid if training.from_fid else 1.0
+    best = f"{number(training.from_fid)} → {number(training.best_fid)} ({ratio:.2g} times)"
+    best += f" at {kimg(training.best_kimg)} kimg"
+    if training.best_kimg <= training.from_kimg:
+        best = f"no better than {number(training.from_fid)} so far" if training.state == "running" else "no better"
+    reached = f"from {kimg(training.from_kimg)} to {kimg(training.kimg)} kimg"
+    if training.kimg < training.planned_kimg and training.state in ("running", "interrupted"):
+        reached += f" of {kimg(training.planned_kimg)}"
+    reason = f": {one_line(training.reason)}" if training.reason else ""
+    return f"{training.trial}, trained on {reached}: {best} ({training.state}{reason})"
 
 
 def run_state(data: ReportData, state: str) -> str:

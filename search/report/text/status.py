@@ -18,6 +18,7 @@ from search.report.text.formatting import (
     STYLES,
     counts,
     duration,
+    extended,
     kimg,
     number,
     over_published,
@@ -51,6 +52,7 @@ def as_json(data: ReportData) -> dict[str, Any]:
         "over_published": _gain(data.over_published),
         "expected_published": None if data.expected_published is None else asdict(data.expected_published),
         "promise": None if data.promise is None else asdict(data.promise),
+        "extended": [asdict(training) for training in data.extended],
         "rescoring": None if data.rescoring is None else asdict(data.rescoring),
         **{name: comparison_tables.as_json(comparison) for name, comparison in _comparisons(data)},
     }
@@ -179,6 +181,7 @@ def _tail(data: ReportData, left_out: int) -> list[str]:
         lines.append(gain if data.over_published is None else f"{data.over_published.found}: {gain}")
     if data.promise is not None:
         lines.append(promise(data.promise))
+    lines += map(extended, data.extended)
     if data.metric != FID and data.best is not None:
         lines.append(f"{data.metric_short}: {data.metric}, not to be compared with FID")
     if data.rescoring is not None:

@@ -17,6 +17,7 @@ from torch import nn
 from training_fixtures import one_thread, small_evaluator, small_trainer
 
 from gan.bundle.bundle import load_bundle
+from gan.errors import InputError
 from gan.evaluation.evaluator import Evaluation
 from gan.storage.storage import Storage
 from gan.tensors.latents import fixed_latents
@@ -256,6 +257,26 @@ def test_a_finished_run_may_be_extended(whole: tuple[Path, list[Report], Trainin
     longest = make_run(tmp_path)
     longest.resume()
     assert timeless(list(longest.reports())) == timeless(whole[1][1:])
+
+
+def test_a_longer_run_elsewhere_begins_with_the_last_checkpoint_of_a_shorter_one(
+    whole: tuple[Path, list[Report], TrainingRun], tmp_path: Path
+) -> None:
+    shorter, longer = tmp_path / "shorter", tmp_path / "longer"
+    list(make_run(shorter, total=0.5).reports())
+    before = content(shorter)
+    run = make_run(longer)
+    assert run.resume(Storage(shorter)) == 0.5
+    assert timeless(list(run.reports())) == timeless(whole[1][1:])
+    assert content(shorter) == before
+    # From then on its own checkpoints count.
+    again = make_run(longer)
+    assert again.resume(Storage(shorter)) == 1.0
+
+
+def test_a_checkpoint_to_begin_with_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="its checkpoint is gone"):
+        make_run(tmp_path / "longer").resume(Storage(tmp_path / "shorter"))
 
 
 # ---- divergence

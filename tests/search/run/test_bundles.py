@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from gan.storage.storage import Storage
-from search.run.bundles import apply_retention, trial_bundle
+from search.run.bundles import apply_retention, by_generator, trial_bundle
 from search.run.record import SweepRecord, TrialRecord
 
 
@@ -41,6 +42,40 @@ def test_only_the_best_of_the_whole_sweep_and_running_trials_keep_their_bundles(
     assert trial_bundle(run, "t3") == "best/t3"
     assert trial_bundle(run, "t0") is None
     assert running.state == "running"
+
+
+def test_checkpoints_stay_with_the_best_that_did_not_fail(run: Storage) -> None:
+    record = SweepRecord()
+    for number, (fid, state) in enumerate(
+        [(50.0, "finished"), (40.0, "stopped"), (30.0, "diverged"), (45.0, "finished")]
+    ):
+        made = trial(record, run, f"t{number}", fid, state)
+        apply_retention(run, record, made, top_k=2, checkpoints=True)
+    assert sorted(run.list("best")) == ["t1", "t2"]
+    assert [name for name in record.trials if run.list(f"trials/{name}/checkpoints")] == ["t1"]
+
+
+def test_a_generator_of_further_training_comes_first_if_it_is_the_best(run: Storage) -> None:
+    record = SweepRecord()
+    for name, fid in (("t0", 30.0), ("t1", 40.0), ("t2", 50.0)):
+        trial(record, run, name, fid)
+    journals = {"t1": 35.0, "t2": 60.0}
+
+    def order() -> list[tuple[str, float | None]]:
+        for name, fid in journals.items():
+            begun = {"trial": name, "recipe": "dcgan", "objective": "", "source": "", "params": {}, "settings": {}}
+            events = [
+                {"event": "sweep", "format": 1, "settings": {}, "evaluation": {}, "versions": {}, "command": ""},
+                {"event": "trial", "seed": 0, **begun},
+                {"event": "report", "trial": name, "kimg": 16.0, "best_fid": fid},
+            ]
+            content = "".join(json.dumps(event) + "\n" for event in events)
+            run.write_bytes(f"extended/{name}/journal.jsonl", content.encode())
+        return [(found.id, found.best_fid) for _, found in by_generator(run, record)]
+
+    assert order() == [("t0", 30.0), ("t1", 35.0), ("t2", 50.0)]
+    journals["t2"] = 20.0
+    assert order() == [("t2", 20.0), ("t0", 30.0), ("t1", 35.0)]
 
 
 def test_the_bundle_that_is_kept_is_the_one_whose_distance_the_journal_holds(run: Storage) -> None:

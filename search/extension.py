@@ -1,0 +1,256 @@
+"""One of the best trials of a sweep, trained on from its last checkpoint; launched by `search.trials.launch`.
+
+It is a run of its own in a folder inside the sweep's, so that the sweep's trials stay comparable: all of them have the
+same length. Its first report is the sweep's last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gan.data.workers import usable_cores
+from gan.errors import InputError
+from gan.evaluation.evaluator import Evaluator
+from gan.evaluation.identity import EvaluationIdentity, require_same
+from gan.storage.storage import Storage
+from gan.terminal import note, warn
+from search.algorithm.asha import Asha
+from search.plan.contestants import of_trial
+from search.plan.spec import ExtendSpec, RunSpec, SweepSpec, validate
+from search.run.journal import JOURNAL, Journal
+from search.run.owner import require_free
+from search.run.record import LOST, SweepRecord, TrialRecord, read_record
+from search.run.run_folder import EXTENDED, kind_of, read_settings
+from search.trials.context import RunContext
+from search.trials.launch import Launch
+from search.trials.planner import Planner
+from search.trials.scheduler import StoppingRule
+
+PATIENCE = 2.0
+"""A training ends once it is this many times as long as at its best: its minimum is past."""
+
+_OWN = ("kind", "name", "recipes", "settings", "seed", "interval_kimg", "kimg", "time_budget", "cpus_per_trial")
+"""Fields that an extension does not copy from its sweep."""
+
+
+class Extension(Launch):
+    """The further training of one trial; see `Launch`. Launched again with a greater length, it goes on to that."""
+
+    spec_type = ExtendSpec
+    spec: ExtendSpec
+
+    @classmethod
+    def of(
+        cls,
+        sweep: Storage,
+        *,
+        kimg: float,
+        rank: int = 1,
+        cpus_per_trial: float | None = None,
+        time_budget: str | float | None = None,
+        **options: Any,
+    ) -> Extension:
+        """Return the further training of a sweep's trial, ready to begin or to go on.
+
+        Args:
+            sweep: the sweep's folder.
+            kimg: length of the trial in all.
+            rank: 1 for the best trial.
+            cpus_per_trial: cores that it takes; by default all, or on a cluster as many as a trial of the sweep. It
+                stays as it was in the first launch.
+            time_budget: as in a `RunSpec`.
+
+        Raises:
+            InputError: a driver is at work on the sweep, or this trial cannot be trained on.
+        """
+        if kind_of(sweep) != "sweep":
+            raise InputError(f"{sweep.uri}: not a sweep; only a sweep's trials are trained on")
+        require_free(sweep)
+        ranked = read_record(sweep).by_evidence()
+        if rank > len(ranked):
+            raise InputError(f"--rank {rank}: {sweep.uri} has {len(ranked)} ranked trials")
+        trial = ranked[rank - 1]
+        if trial.state in LOST:
+            raise InputError(f"{trial.id} has {trial.state}, so it cannot be trained on; choose another --rank")
+        if kimg <= trial.kimg:
+            raise InputError(f"--kimg {kimg:g}: {trial.id} has {trial.kimg:g} kimg already; give its length in all")
+        if not can_begin(sweep, trial):
+            raise InputError(
+                f"{trial.id}: its checkpoint was not kept (a sweep keeps those of its best --top-k, from version 0.2.0"
+                " on); to train it from zero: the command below Reproduce in report.html, with a greater --kimg"
+            )
+        spec = validate(SweepSpec, read_settings(sweep)["settings"], sweep.uri)
+        wanted = extend_spec(sweep, spec, trial, kimg, cpus=cpus_per_trial, time_budget=time_budget)
+        return cls(wanted, run=folder_of(sweep, trial), **options)
+
+    @classmethod
+    def resume(cls, run: Storage, **options: Any) -> Extension:
+        """Return the extension in a folder, ready to go on."""
+        return cls.reopen(run, lambda settings: {}, **options)
+
+    @property
+    def sweep(self) -> Storage:
+        """The folder of the sweep that the trial is of."""
+        uri, name = self.plan.run.uri, self.spec.trial
+        return Storage(uri.removesuffix(f"/{EXTENDED}/{name}"))
+
+    @property
+    def reported(self) -> Storage:
+        return self.sweep
+
+    def origin(self) -> Storage:
+        return self.sweep.child(f"trials/{self.spec.trial}")
+
+    def trials_left(self, record: SweepRecord) -> int:
+        return 1 - sum(trial.final for trial in record.trials.values())
+
+    def planner(self, record: SweepRecord, journal: Journal) -> ExtensionPlanner:
+        return ExtensionPlanner(self.spec, record, journal)
+
+    def asha(self) -> Asha:
+        return Asha([], 1.0)
+
+    def futility(self) -> StoppingRule:
+        return PastMinimum()
+
+    def published_in_full(self) -> bool:
+        return False
+
+    def concluded(self, record: SweepRecord) -> bool:
+        return True
+
+    def conclude(self, context: RunContext) -> None:
+        """Do nothing: there is nothing beyond the training."""
+
+    def _read_record(self) -> SweepRecord:
+        record = super()._read_record()
+        record.reopen(self.spec.kimg)
+        return record
+
+    def _evaluator(self, record: SweepRecord) -> Evaluator:
+        evaluator, measured = super()._evaluator(record), read_record(self.sweep).evaluation
+        if measured:
+            # The best so far is kept, so both must be measured alike.
+            require_same(EvaluationIdentity.from_dict(measured), evaluator.identity)
+        return evaluator
+
+
+class ExtensionPlanner(Planner):
+    """Hands out the one trial, under its id in the sweep."""
+
+    def __init__(self, spec: ExtendSpec, record: SweepRecord, journal: Journal) -> None:
+        super().__init__(record, journal)
+        self._spec = spec
+
+    @property
+    def next_id(self) -> str:
+        return self._spec.trial
+
+    def new_trial(self) -> TrialRecord | None:
+        if self.trials:
+            return None
+        contestant, seed = self._spec.recipes[0], self._spec.seed
+        recipe = contestant.load()
+        objective, settings = recipe.part_names["objective"], dict(recipe.settings)
+        return TrialRecord(
+            self.next_id, recipe.name, objective, contestant.source, dict(contestant.params), settings, seed
+        )
+
+
+class PastMinimum:
+    """Stops a training that has become no better for as long as it took to its best."""
+
+    def __init__(self) -> None:
+        self._best: dict[str, tuple[float, float]] = {}
+
+    def report(self, trial: str, kimg: float, score: float) -> str | None:
+        """Take in a report, whose score is the best so far; return why the training should stop, or None."""
+        best = self._best.get(trial)
+        if best is None or score < best[0]:
+            self._best[trial] = score, kimg
+            return None
+        return f"no better since {best[1]:g} kimg" if kimg >= PATIENCE * best[1] else None
+
+
+def folder_of(sweep: Storage, trial: TrialRecord) -> Storage:
+    """Return the folder in which a trial of a sweep is trained on."""
+    return sweep.child(f"{EXTENDED}/{trial.id}")
+
+
+def can_begin(sweep: Storage, trial: TrialRecord) -> bool:
+    """Tell whether a trial has been trained on, or has a checkpoint to begin with."""
+    return folder_of(sweep, trial).exists(JOURNAL) or bool(sweep.list(f"trials/{trial.id}/checkpoints"))
+
+
+def extend_spec(
+    sweep: Storage,
+    spec: SweepSpec,
+    trial: TrialRecord,
+    kimg: float,
+    *,
+    cpus: float | None = None,
+    time_budget: str | float | None = None,
+) -> ExtendSpec:
+    """Return the spec of a trial's further training to `kimg` in all."""
+    folder = folder_of(sweep, trial)
+    if folder.exists(JOURNAL):
+        # The number of threads changes the numbers.
+        cpus = read_settings(folder)["settings"]["cpus_per_trial"]
+    elif cpus is None:
+        cpus = spec.cpus_per_trial if spec.address is not None or spec.gpus else float(usable_cores())
+    copied = {name: getattr(spec, name) for name in RunSpec.model_fields if name not in _OWN}
+    own = {
+        "name": f"{spec.name[:80]}-{trial.id}",
+        "recipes": [of_trial(trial, trial.recipe, f"trial {trial.id} of {sweep.uri}")],
+        "seed": trial.seed,
+        "trial": trial.id,
+        "interval_kimg": spec.interval,
+        "kimg": kimg,
+        "cpus_per_trial": cpus,
+        "time_budget": time_budget,
+    }
+    return validate(ExtendSpec, copied | own, "extension")
+
+
+# ---- at the end of a sweep
+
+
+def _to_finish(spec: SweepSpec, record: SweepRecord, run: Storage) -> TrialRecord | None:
+    """Return the trial that a sweep trains on in the end; None if it does not, or there is none."""
+    if spec.finish is None:
+        return None
+    able = (trial for trial in record.by_evidence() if trial.state not in LOST and can_begin(run, trial))
+    return next(able, None)
+
+
+def is_finished(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
+    """Tell whether the winner of a sweep whose trials have ended has been trained on as far as it should."""
+    trial = _to_finish(spec, record, run)
+    if trial is None or spec.finish is None:
+        return True
+    folder = folder_of(run, trial)
+    if not folder.exists(JOURNAL):
+        return False
+    extended = read_record(folder)
+    extended.reopen(spec.finish * spec.kimg)
+    return bool(extended.trials) and all(each.final for each in extended.trials.values())
+
+
+def finish(sweep: Launch, context: RunContext) -> None:
+    """Train the winner of a sweep on; go on with that if an earlier launch has begun it."""
+    spec, seconds, run = context.spec, sweep.time_left(), sweep.plan.run
+    assert isinstance(spec, SweepSpec)
+    trial = _to_finish(spec, context.record, run)
+    if spec.finish is None or (seconds is not None and seconds <= 0):
+        return
+    if trial is None:
+        warn("no trial has a checkpoint to go on from, so none is trained on")
+        return
+    if is_finished(spec, context.record, run):
+        return
+    wanted = extend_spec(run, spec, trial, spec.finish * spec.kimg, time_budget=seconds)
+    context.journal.append("extended", trial=trial.id, kimg=wanted.kimg)
+    if not sweep.quiet:
+        note(f"{trial.id}, the best, is trained on from {trial.kimg:g} to {wanted.kimg:g} kimg")
+    extension = Extension(wanted, run=folder_of(run, trial), command=context.record.command, quiet=sweep.quiet)
+    extension.run_connected(wanted, context.evaluator, context.on_shutdown)
