@@ -16,7 +16,7 @@ from gan.storage.storage import Storage
 from gan.terminal import note, warn
 from search.algorithm.asha import Asha
 from search.plan.contestants import of_trial
-from search.plan.spec import ExtendSpec, RunSpec, SweepSpec, validate
+from search.plan.spec import REST, ExtendSpec, RunSpec, SweepSpec, validate
 from search.run.journal import JOURNAL, Journal
 from search.run.owner import require_free
 from search.run.record import LOST, SweepRecord, TrialRecord, read_record
@@ -26,6 +26,8 @@ from search.trials.launch import Launch
 from search.trials.planner import Planner
 from search.trials.scheduler import StoppingRule
 
+REST_SHARE = 0.9
+"""Share of the time that is left which a winner is to be trained on for; the report is written after it."""
 PATIENCE = 2.0
 """A training ends once it is this many times as long as at its best: its minimum is past."""
 
@@ -230,10 +232,23 @@ def is_finished(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
         return True
     folder = folder_of(run, trial)
     if not folder.exists(JOURNAL):
-        return False
+        # There was no time for it, and there is no budget any more that could tell how far.
+        return spec.finish == REST and spec.time_budget is None
     extended = read_record(folder)
-    extended.reopen(spec.finish * spec.kimg)
+    if isinstance(spec.finish, float):
+        extended.reopen(spec.finish * spec.kimg)
     return bool(extended.trials) and all(each.final for each in extended.trials.values())
+
+
+def _length(spec: SweepSpec, trial: TrialRecord, run: Storage, seconds: float | None) -> float:
+    """Return the kimg that the winner is trained to: for the rest of a budget, as far as its own rate will take it."""
+    if isinstance(spec.finish, float):
+        return spec.finish * spec.kimg
+    folder = folder_of(run, trial)
+    if folder.exists(JOURNAL):
+        return float(read_settings(folder)["settings"]["kimg"])
+    rate = trial.kimg / trial.last["seconds"]
+    return trial.kimg + spec.interval * int(REST_SHARE * (seconds or 0.0) * rate / spec.interval)
 
 
 def finish(sweep: Launch, context: RunContext) -> None:
@@ -246,9 +261,10 @@ def finish(sweep: Launch, context: RunContext) -> None:
     if trial is None:
         warn("no trial has a checkpoint to go on from, so none is trained on")
         return
-    if is_finished(spec, context.record, run):
+    kimg = _length(spec, trial, run, seconds)
+    if is_finished(spec, context.record, run) or kimg <= trial.kimg:
         return
-    wanted = extend_spec(run, spec, trial, spec.finish * spec.kimg, time_budget=seconds)
+    wanted = extend_spec(run, spec, trial, kimg, time_budget=seconds)
     context.journal.append("extended", trial=trial.id, kimg=wanted.kimg)
     if not sweep.quiet:
         note(f"{trial.id}, the best, is trained on from {trial.kimg:g} to {wanted.kimg:g} kimg")

@@ -7,15 +7,18 @@ from typing import Any
 from gan.errors import InputError
 from gan.settings import Value
 from gan.storage.storage import Storage
+from gan.terminal import working
 from search.algorithm.asha import Asha
 from search.algorithm.expectation import Expectation
 from search.algorithm.forecast import Forecast
 from search.algorithm.futility import Futility
 from search.algorithm.prior import LONGER
+from search.cluster.machine import machine
 from search.compare import Compare
 from search.extension import Extension, finish, is_finished
 from search.finalists import finalists_done, run_finalists
-from search.plan.spec import TRAINED_SHARE, SweepSpec
+from search.plan.budget import FINISH_SHARE, Choice, is_open, with_choice
+from search.plan.spec import REST, TRAINED_SHARE, RunSpec, SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
 from search.run.run_folder import kind_of
@@ -37,7 +40,7 @@ class Sweep(Launch):
         *,
         more_trials: int = 0,
         finalists: int | None = None,
-        finish: float | None = None,
+        finish: float | str | None = None,
         **options: Any,
     ) -> Sweep:
         """Return the sweep in a run's folder, ready to go on.
@@ -54,6 +57,16 @@ class Sweep(Launch):
             return {"trials": settings["trials"] + more_trials, **changed}
 
         return cls.reopen(run, change, **options)
+
+    def settled(self, spec: RunSpec, run: Storage | None) -> RunSpec:
+        """Decide what the time budget is to decide; see `search.plan.budget`."""
+        self.choice: Choice | None = None
+        assert isinstance(spec, SweepSpec)
+        if is_open(spec):
+            run = run or Storage(spec.storage).child(spec.name)
+            with working("measuring how fast this machine trains", self.quiet):
+                spec, self.choice = with_choice(spec, run, machine)
+        return spec
 
     def trials_left(self, record: SweepRecord) -> int:
         return max(self.spec.trials, len(record.trials)) - sum(trial.final for trial in record.trials.values())
@@ -87,6 +100,19 @@ class Sweep(Launch):
         expectation = self.expectation()
         return None if expectation is None else expectation.best(TRAINED_SHARE * self.spec.trials)
 
+    def expected_of(self, choice: Choice) -> Forecast | None:
+        """Return the same as `expected_best` for another length, size, width and number of trials."""
+        plan, size, width = self.plan, choice.rung.size, choice.rung.width
+        if plan.prior is None or not any(map(plan.prior.recipe_like, plan.recipes.values())):
+            return None
+        recipes = {
+            name: recipe.with_settings({key: width for key in ("width_g", "width_d") if key in recipe.settings})
+            for name, recipe in plan.recipes.items()
+        }
+        shape = (size, size, plan.data.shape[-1])
+        expectation = Expectation(plan.prior, recipes, shape, choice.kimg, len(plan.data.train))
+        return expectation.best(TRAINED_SHARE * choice.trials)
+
     def promise(self, record: SweepRecord) -> dict[str, Any] | None:
         expectation, winner = self.expectation(), next(iter(record.by_evidence()), None)
         foreseen = None
@@ -104,8 +130,18 @@ class Sweep(Launch):
         done = finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
         return done and is_finished(self.spec, record, self.run_storage)
 
+    def search_left(self) -> float | None:
+        left, budget = self.time_left(), self.spec.time_budget
+        return left if left is None or budget is None or self.spec.finish != REST else left - FINISH_SHARE * budget
+
+    def concludes(self, record: SweepRecord) -> bool:
+        left = self.search_left()
+        # The winner is trained on even if the search has not come to its end: that is what the time is kept for.
+        return super().concludes(record) or (self.spec.finish == REST and left is not None and left <= 0)
+
     def conclude(self, context: RunContext) -> None:
-        run_finalists(self, context)
+        if not self.trials_left(context.record):
+            run_finalists(self, context)
         finish(self, context)
 
 
@@ -122,7 +158,7 @@ def resume(
     more_trials: int = 0,
     more_seeds: int = 0,
     finalists: int | None = None,
-    finish: float | None = None,
+    finish: float | str | None = None,
     **options: Any,
 ) -> Launch:
     """Return the run in a folder, of whichever kind, ready to go on.

@@ -52,7 +52,7 @@ class Workers:
     """Processes that run picklable work. Use it as a context manager; the processes end with it."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._workers = [_Worker() for _ in range(count)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._workers:
@@ -78,7 +78,7 @@ class Workers:
             RuntimeError: a process ended unexpectedly.
             Exception: what the task raised.
         """
-        yield from map_ahead(self._threads, self._run, tasks, 4 * self._count)
+        yield from map_ahead(self._threads, self._run, tasks, 4 * self.count)
 
     def _run(self, task: Callable[[], T]) -> T:
         worker = self._idle.get()

@@ -95,7 +95,7 @@ def resume(
         ),
     ] = None,
     finish: Annotated[
-        float | None,
+        str | None,
         typer.Option(metavar="X", help="train a sweep's winner on, to X times its length; default: as before"),
     ] = None,
     storage: Stored = "results",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from gan.terminal import Failed, Interrupted, command_line, emit, packing_progress, say
+from gan.terminal import Failed, Interrupted, command_line, emit, note, packing_progress, say
 
 if TYPE_CHECKING:
     from search.plan.spec import RunSpec
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 def start(kind: type[Launch], spec: RunSpec, dry_run: bool, json: bool) -> None:
     """Check a sweep or a comparison, and run it or show its plan."""
-    from search.commands.plan import show_plan
+    from search.commands.plan import budget, in_short, show_plan
 
     with packing_progress(quiet=json) as packing:
         prepared = kind(spec, command=command_line(), quiet=json, packing=packing)
+    choice = getattr(prepared, "choice", None)
+    if choice is not None and not dry_run:
+        note(f"for {budget(choice)}: {in_short(choice)}" + ("; then the best is trained on" * choice.budget.finishes))
     (show_plan if dry_run else launch)(prepared, json)
 
 

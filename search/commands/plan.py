@@ -13,6 +13,7 @@ from search.run.run_folder import SETTINGS
 
 if TYPE_CHECKING:
     from search.algorithm.forecast import Forecast
+    from search.plan.budget import Choice
     from search.sweep import Sweep
     from search.trials.launch import Launch
 
@@ -44,12 +45,28 @@ def _resolved(launch: Launch) -> dict[str, Any]:
         "held_out_images": len(plan.data.held_out),
         "parameters": {name: {"generator": g, "discriminator": d} for name, (g, d) in plan.parameters.items()},
         "expected_best": None if expected is None else expected._asdict(),
+        "choices": _choices(launch),
     }
 
 
 def _expected(launch: Launch) -> Forecast | None:
     """Return what the best is expected to come to, over the best published settings; None if nothing is known."""
     return cast("Sweep", launch).expected_best() if isinstance(launch.spec, SweepSpec) else None
+
+
+def _choices(launch: Launch) -> list[dict[str, Any]]:
+    """Return what the time budget, half and twice of it have decided, with what to expect of each."""
+    sweep = cast("Sweep", launch) if isinstance(launch.spec, SweepSpec) else None
+    choice = None if sweep is None else sweep.choice
+    if sweep is None or choice is None:
+        return []
+    shown = []
+    for each in (choice, *choice.others):
+        expected = sweep.expected_of(each)
+        known = None if expected is None else expected._asdict()
+        told = {"time_budget": each.budget.seconds, "kimg": each.kimg, "trials": each.trials, **each.rung._asdict()}
+        shown.append({**told, "images_per_second": each.speed.rate, "expected_best": known})
+    return shown
 
 
 def _facts(launch: Launch) -> dict[str, str]:
@@ -83,11 +100,35 @@ def _facts(launch: Launch) -> dict[str, str]:
                 f"the best at {expected.ratio:.2g} times the distance of the best published settings"
                 f" ({expected.low:.2g} to {expected.high:.2g} with a probability of {expected.level:.0%})"
             )
+        choice = cast("Sweep", launch).choice
+        if choice is not None:
+            facts["chosen"] = (
+                f"size, width, length and trials, for {budget(choice)}: {choice.budget.at_once} trials at once, each"
+                f" with {choice.speed.rate:,.0f} images/s"
+            )
+            facts |= {f"with {budget(other)}": _other(cast("Sweep", launch), other) for other in choice.others}
     if isinstance(spec, SweepSpec) and spec.finish is not None:
-        facts["finish"] = f"the best is trained on, to {kimg(spec.finish * spec.kimg)} kimg"
+        length = f"to {kimg(spec.finish * spec.kimg)} kimg" if isinstance(spec.finish, float) else "for the rest of it"
+        facts["finish"] = f"the best is trained on, {length}"
     if spec.time_budget is not None:
         facts["time budget"] = span(spec.time_budget)
     return facts
+
+
+def budget(choice: Choice) -> str:
+    return span(round(choice.budget.seconds))
+
+
+def in_short(choice: Choice) -> str:
+    """Write what a sweep does with its budget."""
+    size, width = choice.rung
+    return f"{size}×{size}, width {width}, {choice.trials} trials of {kimg(choice.kimg)} kimg at most"
+
+
+def _other(sweep: Sweep, choice: Choice) -> str:
+    expected = sweep.expected_of(choice)
+    told = "" if expected is None else f"; {expected.ratio:.2g} times ({expected.low:.2g} to {expected.high:.2g})"
+    return in_short(choice) + told
 
 
 def _count(parameters: int) -> str:

@@ -30,6 +30,8 @@ PUBLISHED_SHARE = 0.1
 """Share of a sweep's training that published settings may take and still train to their full length."""
 TRAINED_SHARE = 0.4
 """Share of the full length that a sweep's trials train, in the mean."""
+REST = "rest"
+"""Value of `finish`: the winner is trained on for the rest of the time budget."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -216,8 +218,10 @@ class SweepSpec(RunSpec):
         0, ge=0, le=1000, description="best settings trained again on fresh seeds, with the published ones"
     )
     finalist_seeds: int = Field(3, ge=1, le=1000, description="fresh seeds for each finalist")
-    finish: float | None = Field(
-        None, gt=1, description="in the end train the winner on, to so many times kimg; default: not"
+    finish: float | Literal["rest"] | None = Field(
+        None,
+        description="in the end train the winner on, to so many times kimg, or for the rest of the time budget;"
+        " default: rest if the budget chooses the length, else not",
     )
 
     @field_validator("recipes")
@@ -226,6 +230,19 @@ class SweepSpec(RunSpec):
         if len(set(recipes)) < len(recipes):
             raise ValueError("a recipe is named twice")
         return recipes
+
+    @field_validator("finish", mode="before")
+    @classmethod
+    def _parse_finish(cls, value: Any) -> Any:
+        if value is None or value == REST:
+            return value
+        try:
+            times = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            times = math.nan
+        if not 1 < times < math.inf:
+            raise ValueError(f"give a number above 1, such as 4, or {REST}")
+        return times
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> Self:

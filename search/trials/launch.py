@@ -90,12 +90,12 @@ class Launch(ABC):
         quiet: bool = False,
         packing: Callable[[int, int | None], None] | None = None,
     ) -> None:
-        self.plan: Plan = preflight(spec, run, packing)
+        self._begun = time.monotonic()
+        self.quiet = quiet
+        self.plan: Plan = preflight(self.settled(spec, run), run, packing)
         self.spec = self.plan.spec
         self.run_storage = self.plan.run
         self._command = command
-        self.quiet = quiet
-        self._deadline: float | None = None
         if self.run_storage.exists(SETTINGS):
             uri, kind = self.run_storage.uri, kind_of(self.run_storage)
             if kind != spec.kind:
@@ -117,6 +117,10 @@ class Launch(ABC):
         return cls(validate(cls.spec_type, changed, f"{run.uri}/{SETTINGS}"), run=run, **options)
 
     # ---- what differs between kinds of run
+
+    def settled(self, spec: RunSpec, run: Storage | None) -> RunSpec:
+        """Return the settings with all that is left open in them decided."""
+        return spec
 
     @abstractmethod
     def trials_left(self, record: SweepRecord) -> int:
@@ -198,7 +202,7 @@ class Launch(ABC):
         halted: str | None = None
         try:
             halted = self._train(context)
-            if halted is None and not self.trials_left(record):
+            if halted is None and self.concludes(record):
                 _log.info("%s: all trials have ended", self.run_storage.uri)
                 self.conclude(context)
             seconds = self.time_left()
@@ -229,8 +233,17 @@ class Launch(ABC):
         return None
 
     def time_left(self) -> float | None:
-        """Return the seconds that are left of the time budget; None if there is no budget."""
-        return None if self._deadline is None else self._deadline - time.monotonic()
+        """Return the seconds that are left of the time budget, which counts from the start; None without one."""
+        budget = self.spec.time_budget
+        return None if budget is None else budget - (time.monotonic() - self._begun)
+
+    def search_left(self) -> float | None:
+        """Return the seconds that are left for the trials, of which the work after them may need some."""
+        return self.time_left()
+
+    def concludes(self, record: SweepRecord) -> bool:
+        """Tell whether the work that follows the last trial can begin."""
+        return not self.trials_left(record)
 
     # ---- steps
 
@@ -298,11 +311,10 @@ class Launch(ABC):
     def _train(self, context: RunContext) -> str | None:
         """Let Tune run the remaining trials; return why it had to halt, or None."""
         spec, record = context.spec, context.record
-        self._deadline = time.monotonic() + spec.time_budget if spec.time_budget else None
-        remaining = self.trials_left(record)
-        if not remaining:
+        remaining, seconds = self.trials_left(record), self.search_left()
+        if not remaining or (seconds is not None and seconds <= 0):
             return None
         exempt = self.published_in_full()
         scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg, exempt)
         planner = self.planner(record, context.journal)
-        return run_trials(context, planner, scheduler, remaining, quiet=self.quiet, time_left=self.time_left)
+        return run_trials(context, planner, scheduler, remaining, quiet=self.quiet, time_left=self.search_left)

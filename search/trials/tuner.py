@@ -68,7 +68,7 @@ def run_trials(
                 scheduler=scheduler,
                 num_samples=remaining,
                 max_concurrent_trials=spec.concurrent,
-                time_budget_s=spec.time_budget,
+                time_budget_s=time_left(),
                 reuse_actors=True,
                 trial_dirname_creator=_trial_name,
                 trial_name_creator=_trial_name,

@@ -111,14 +111,19 @@ class Decoder:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             self._check(*image.size)
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-            lying = orientation in _TURNS and orientation >= _ON_ITS_SIDE
-            square = self.crop.square(*(image.size[::-1] if lying else image.size))
+            square = self.crop.square(*_upright(image))
             width, height, scale = _reduce(image, square / (2 * self.size))
             row = _resize(_rgb(image), (width, height), square / scale, self.size)
             turn = _TURNS.get(orientation)
             row = row if turn is None else row.transpose(turn)
             # Grey images keep their values.
             return np.asarray(row if self.channels == 3 else row.convert("L")).reshape(self.shape)
+
+    def side(self, data: bytes) -> int:
+        """Return the side in pixels of the square that is cut out of an image; raises as decoding does."""
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            self._check(*image.size)
+            return self.crop.square(*_upright(image))
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -132,6 +137,13 @@ class Decoder:
             raise ValueError(f"has {width}×{height} pixels, not {self.exactly[0]}×{self.exactly[1]}")
         if min(width, height) < LEAST_SIDE:
             raise ValueError(f"has {width}×{height} pixels, under {LEAST_SIDE} a side")
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    """Return width and height as its EXIF data turns an image."""
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    width, height = image.size
+    return (height, width) if orientation in _TURNS and orientation >= _ON_ITS_SIDE else (width, height)
 
 
 def _reduce(image: Image.Image, most: float) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -19,6 +20,9 @@ from gan.data.sources.decode import MOST_BYTES, Decoder
 from gan.data.uri import with_option
 from gan.data.workers import map_ahead
 from gan.errors import InputError
+
+SIDES_READ = 64
+"""Number of files whose size is read."""
 
 
 class Files(Protocol):
@@ -158,6 +162,18 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def usual_side(self) -> int | None:
+        """Side in pixels of the square that most images have at least, judged by the heads of some files.
+
+        None if none of them can be read.
+        """
+        sides = []
+        for place in np.linspace(0, len(self) - 1, min(SIDES_READ, len(self))).astype(int):
+            with suppress(Exception):  # As in `decode`: one damaged file must not end all.
+                sides.append(self._decoder.side(self._files.read(self._items[place][1])))
+        return sorted(sides)[len(sides) // 4] if sides else None
 
     def part_reader(self, rows: Sequence[int]) -> DecodeFiles:
         """Return a reader of some rows; see `Source`."""
