@@ -22,6 +22,7 @@ from search.plan.spec import REST, TRAINED_SHARE, RunSpec, SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
 from search.run.run_folder import kind_of
+from search.trackers.remaining_time import Later
 from search.trials.context import RunContext
 from search.trials.launch import Launch
 from search.trials.searcher import StudySearcher
@@ -138,6 +139,13 @@ class Sweep(Launch):
         left = self.search_left()
         # The winner is trained on even if the search has not come to its end: that is what the time is kept for.
         return super().concludes(record) or (self.spec.finish == REST and left is not None and left <= 0)
+
+    def later(self) -> Later:
+        spec, alone = self.spec, 0.0
+        finalists = (spec.finalists + len(self.plan.recipes)) * spec.finalist_seeds if spec.finalists else 0
+        if isinstance(spec.finish, float):
+            alone = (spec.finish - 1) * spec.kimg
+        return Later(finalists * spec.kimg, alone, fills_budget=spec.finish == REST)
 
     def conclude(self, context: RunContext) -> None:
         if not self.trials_left(context.record):

@@ -2,37 +2,77 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from itertools import accumulate
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 from search.run.record import TrialRecord
 
-_FEWEST = 3
-"""Ended trials needed to predict how far another one gets; with fewer, the full length is assumed."""
+_SUPPOSED = ((1 / 12, 1.5), (1 / 3, 0.5), (1.0, 1.0))
+"""Before any trial has ended: shares of the length at which some end, and as how many trials each counts.
+
+They stand for a sweep with rungs as by default, whose trials train 0.4 of their length in the mean.
+"""
+
+
+@dataclass(frozen=True)
+class Later:
+    """What follows the trials.
+
+    Attributes:
+        kimg: of trainings that run side by side, like trials.
+        alone: kimg of a training that runs alone.
+        fills_budget: whether that training takes whatever the time budget leaves.
+    """
+
+    kimg: float = 0.0
+    alone: float = 0.0
+    fills_budget: bool = False
 
 
 class RemainingTime:
     """What the trials of a sweep still have to train.
 
-    A trial is expected to get as far as the mean of those ended trials that got further than it is now.
+    How far a trial gets follows from the product-limit estimate of Kaplan & Meier 1958 ("Nonparametric estimation from
+    incomplete observations"): trials that still run count as far as they have come. Otherwise those that are stopped
+    early, which end first, would stand for all.
 
     Args:
         trials: begun so far.
         planned: trials in all.
         total_kimg: of a trial at full length.
+        stops: whether trials may be stopped before that.
     """
 
-    def __init__(self, trials: list[TrialRecord], planned: int, total_kimg: float) -> None:
+    def __init__(
+        self,
+        trials: Sequence[TrialRecord],
+        planned: int,
+        total_kimg: float,
+        later: Later | None = None,
+        *,
+        stops: bool = True,
+    ) -> None:
         self._trials = trials
         self._to_come = max(0, planned - len(trials))
         self._total = total_kimg
-        self._ended = sorted(trial.kimg for trial in trials if trial.final)
-        self._sums = [*accumulate(reversed(self._ended), initial=0.0)]
+        self._later = later or Later()
+        ends = [(share * total_kimg, weight) for share, weight in _SUPPOSED] if stops else []
+        ends += [(trial.kimg, 1.0) for trial in trials if trial.final]
+        reached = ends + [(trial.kimg, 1.0) for trial in trials if not trial.final and trial.kimg]
+        # After each end: the share of trials that get beyond it.
+        self._steps: list[tuple[float, float]] = [(0.0, 1.0)]
+        for kimg in sorted({kimg for kimg, _ in ends if kimg < total_kimg}):
+            ending = sum(weight for end, weight in ends if end == kimg)
+            at_risk = sum(weight for end, weight in reached if end >= kimg)
+            self._steps.append((kimg, self._steps[-1][1] * (1 - ending / at_risk)))
 
     def kimg(self) -> float:
         """Return how many thousands of images are still to be shown, over all trials."""
-        begun = sum(self._kimg_of(trial) for trial in self._trials if not trial.final)
-        return self._to_come * self._mean_of_last(len(self._ended)) + begun
+        begun = sum(self._kimg_from(trial.kimg) for trial in self._trials if not trial.final)
+        return self._to_come * self._kimg_from(0.0) + begun
 
     def seconds(self, shown_kimg: float, elapsed: float) -> float | None:
         """Return about how many seconds the sweep still takes; None before the first report.
@@ -43,18 +83,19 @@ class RemainingTime:
         """
         if shown_kimg <= 0 or elapsed <= 0:
             return None
+        rates = {trial.id: trial.last["seconds"] / trial.kimg for trial in self._trials if trial.last.get("seconds")}
         # However many workers there are, a running trial needs its own time to its end.
-        alone = (
-            self._kimg_of(trial) * trial.last["seconds"] / trial.kimg
-            for trial in self._trials
-            if trial.state == "running" and trial.kimg and trial.last.get("seconds")
-        )
-        return max(self.kimg() * elapsed / shown_kimg, *alone, 0.0)
+        running = (trial for trial in self._trials if trial.state == "running" and trial.id in rates)
+        alone = (self._kimg_from(trial.kimg) * rates[trial.id] for trial in running)
+        together = (self.kimg() + self._later.kimg) * elapsed / shown_kimg
+        after = self._later.alone * statistics.median(rates.values()) if rates else 0.0
+        return max(together, *alone, 0.0) + after
 
-    def _kimg_of(self, trial: TrialRecord) -> float:
-        further = len(self._ended) - (bisect_right(self._ended, trial.kimg) if trial.kimg else 0)
-        return max(0.0, self._mean_of_last(further) - trial.kimg)
-
-    def _mean_of_last(self, count: int) -> float:
-        """Return the mean kimg of the `count` ended trials that got furthest."""
-        return self._sums[count] / count if count >= _FEWEST else self._total
+    def _kimg_from(self, kimg: float) -> float:
+        """Return how much further a trial gets, in the mean, that has come so far."""
+        here = next(share for end, share in reversed(self._steps) if end <= kimg)
+        if kimg >= self._total or not here:
+            return max(0.0, self._total - kimg) if kimg < self._total else 0.0
+        ends = [*self._steps, (self._total, 0.0)]
+        spans = ((max(start, kimg), end, share) for (start, share), (end, _) in pairwise(ends) if end > kimg)
+        return math.fsum((end - start) * share for start, end, share in spans) / here

@@ -15,7 +15,7 @@ from gan.terminal import note
 from search.cluster.watch import ClusterWatch
 from search.report.text.formatting import TO_COME, duration, state_label
 from search.run.record import SweepRecord, TrialRecord
-from search.trackers.remaining_time import RemainingTime
+from search.trackers.remaining_time import Later, RemainingTime
 from search.trackers.screen import View, clock, format_best, format_counts, format_use, render
 
 _EVENTS = 4
@@ -32,6 +32,7 @@ class Progress:
         watch: of the cluster.
         quiet: show nothing.
         time_left: returns the seconds that remain of the time budget; None without one.
+        later, stops: what follows the trials, and whether they may be stopped early; see `RemainingTime`.
     """
 
     def __init__(
@@ -42,12 +43,16 @@ class Progress:
         watch: ClusterWatch | None = None,
         quiet: bool = False,
         time_left: Callable[[], float | None] = lambda: None,
+        later: Later | None = None,
+        stops: bool = True,
     ) -> None:
         self._record = record
         self._trials = trials
         self._watch = watch
         self._quiet = quiet
         self._time_left = time_left
+        self._later = later or Later()
+        self._stops = stops
         self._console = Console(stderr=True)
         self._live: Live | None = None
         self._events: deque[tuple[float, str]] = deque(maxlen=_EVENTS)
@@ -118,9 +123,12 @@ class Progress:
         total = self._record.settings.get("kimg")
         if self._began is None or not total:
             return None
-        shown = sum(trial.kimg for trial in trials) - self._kimg_before
-        seconds = RemainingTime(trials, self._trials, total).seconds(shown, time.monotonic() - self._began)
         budget = self._time_left()
+        if budget is not None and self._later.fills_budget:
+            return max(0.0, budget)
+        shown = sum(trial.kimg for trial in trials) - self._kimg_before
+        remaining = RemainingTime(trials, self._trials, total, self._later, stops=self._stops)
+        seconds = remaining.seconds(shown, time.monotonic() - self._began)
         return seconds if seconds is None or budget is None else max(0.0, min(seconds, budget))
 
     def _summarise(self) -> None:

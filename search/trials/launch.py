@@ -42,6 +42,7 @@ from search.run.run_folder import (
     warn_of_a_program,
     write_settings,
 )
+from search.trackers.remaining_time import Later
 from search.trials.context import RunContext
 from search.trials.planner import Planner
 from search.trials.scheduler import AshaScheduler, StoppingRule
@@ -150,6 +151,10 @@ class Launch(ABC):
     def published_in_full(self) -> bool:
         """Tell whether trials of published settings are never stopped."""
         return True
+
+    def later(self) -> Later:
+        """Return what follows the trials, for the estimate of the time left."""
+        return Later()
 
     @abstractmethod
     def concluded(self, record: SweepRecord) -> bool:
@@ -317,4 +322,13 @@ class Launch(ABC):
         exempt = self.published_in_full()
         scheduler = AshaScheduler(self.asha(), self.futility(), record, spec.kimg, exempt)
         planner = self.planner(record, context.journal)
-        return run_trials(context, planner, scheduler, remaining, quiet=self.quiet, time_left=self.search_left)
+        return run_trials(
+            context,
+            planner,
+            scheduler,
+            remaining,
+            quiet=self.quiet,
+            time_left=self.search_left,
+            whole_time_left=self.time_left,
+            later=self.later(),
+        )

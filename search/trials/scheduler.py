@@ -65,6 +65,11 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
                 if not report["diverged"]:
                     self._judge(trial.id, report["kimg"], report["score"])
 
+    @property
+    def stops(self) -> bool:
+        """Whether trials may be stopped before their full length."""
+        return bool(self.asha.rungs) or self.futility is not None
+
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         if result["outcome"]:
             # The last report of a lost trial is no measure for others.

@@ -14,6 +14,7 @@ from search.cluster.nodes import trials_that_fit
 from search.cluster.watch import ClusterWatch, Use
 from search.plan.spec import RunSpec
 from search.run.record import TrialRecord
+from search.trackers.remaining_time import Later
 from search.trackers.terminal import Progress
 from search.trackers.trackers import trackers
 from search.trials.context import RunContext
@@ -33,13 +34,17 @@ def run_trials(
     *,
     quiet: bool,
     time_left: Callable[[], float | None],
+    whole_time_left: Callable[[], float | None],
+    later: Later,
 ) -> str | None:
     """Let Tune run the remaining trials; return why it had to halt, or None.
 
     Args:
         remaining: how many trials are not final yet, including those that do not exist yet.
         quiet: show no progress.
-        time_left: returns the seconds that are left of the time budget, or None.
+        time_left: returns the seconds that are left of the time budget for the trials, or None.
+        whole_time_left: the same for all of the run.
+        later: what follows the trials.
     """
     spec, record = context.spec, context.record
     watch = ClusterWatch()
@@ -47,7 +52,9 @@ def run_trials(
     if spec.address is None or spec.concurrent is None:
         planner.room = lambda: room_for_trials(watch.use, planner.trials.values(), spec)
     total = remaining + sum(trial.final for trial in record.trials.values())
-    progress = Progress(record, total, watch=watch, quiet=quiet, time_left=time_left)
+    progress = Progress(
+        record, total, watch=watch, quiet=quiet, time_left=whole_time_left, later=later, stops=scheduler.stops
+    )
     _log.info("%d trials remain; each takes %g CPUs and %g GPUs", remaining, spec.cpus_per_trial, spec.gpus)
     with (
         # Nothing is resumed from Tune's own state, so it need not outlive the launch.

@@ -13,7 +13,7 @@ from rich.console import Console
 from gan.metric import REFERENCE_INCEPTION
 from search.cluster.watch import ClusterWatch, Use
 from search.run.record import SweepRecord, TrialRecord
-from search.trackers.remaining_time import RemainingTime
+from search.trackers.remaining_time import Later, RemainingTime
 from search.trackers.terminal import Progress
 
 REASON = "exploding: |d_loss| 2.1e+06 is beyond what this objective can mean, 554.3"
@@ -147,26 +147,45 @@ def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_trials_that_are_to_come_go_as_far_as_those_that_have_ended() -> None:
     ended = [trial(index, "stopped", kimg, 50.0) for index, kimg in enumerate([10, 10, 40])]
-    assert RemainingTime(ended, 5, 60.0).kimg() == pytest.approx(2 * 20)
-    # Too few to tell, so to the full length.
-    assert RemainingTime(ended[:2], 4, 60.0).kimg() == pytest.approx(2 * 60)
+    assert RemainingTime(many(ended), 92, 60.0).kimg() == pytest.approx(2 * 20, rel=0.1)
+    # Nothing has ended yet: as a sweep with the usual rungs.
+    assert RemainingTime([], 2, 60.0).kimg() == pytest.approx(2 * 0.43 * 60, rel=0.01)
+    assert RemainingTime([], 2, 60.0, stops=False).kimg() == 2 * 60
+
+
+def many(ended: list[TrialRecord]) -> list[TrialRecord]:
+    return [*ended * 30]
+
+
+def test_trials_that_still_run_count_as_far_as_they_have_come() -> None:
+    """Those that are stopped early end first: they must not stand for all."""
+    ended = [trial(index, "stopped", 5, 50.0) for index in range(8)]
+    running = [trial(8 + index, "running", 50, 50.0) for index in range(8)]
+    alone = RemainingTime(ended, 9, 60.0).kimg()
+    beside = RemainingTime([*ended, *running], 17, 60.0).kimg() - RemainingTime([*ended, *running], 16, 60.0).kimg()
+    assert beside > 2 * alone
 
 
 def test_a_trial_that_has_passed_a_rung_is_measured_by_those_that_did() -> None:
     ended = [trial(index, "stopped", kimg, 50.0) for index, kimg in enumerate([10, 10, 10, 10, 30, 60, 60])]
-    assert RemainingTime([*ended, trial(8, "running", 10, 50.0)], 8, 60.0).kimg() == pytest.approx(50 - 10)
+    trials = [*many(ended), trial(8, "running", 10, 50.0)]
+    assert RemainingTime(trials, len(trials), 60.0).kimg() == pytest.approx(50 - 10, rel=0.05)
 
 
 def test_time_left_is_never_less_than_one_running_trial_needs() -> None:
     slow = trial(1, "running", 10, 50.0)
     slow.reports[-1]["seconds"] = 1000.0
-    left = RemainingTime([trial(0, "finished", 60, 50.0), slow], 2, 60.0).seconds(shown_kimg=70.0, elapsed=70.0)
+    trials = [trial(0, "finished", 60, 50.0), slow]
+    left = RemainingTime(trials, 2, 60.0, stops=False).seconds(shown_kimg=70.0, elapsed=70.0)
     assert left == pytest.approx(50 * 100)
+    # What follows runs side by side, or alone.
+    more = RemainingTime(trials, 2, 60.0, Later(kimg=7000.0), stops=False).seconds(shown_kimg=70.0, elapsed=70.0)
+    assert more == pytest.approx(7000 + 50)
     assert RemainingTime([], 5, 60.0).seconds(0.0, 10.0) is None
 
 
 @pytest.mark.parametrize(
-    ("budget", "told"), [(None, "82 min"), (1e6, "82 min"), (120.0, "2 min"), (-3.0, "0 s")], ids=str
+    ("budget", "told"), [(None, "80 min"), (1e6, "80 min"), (120.0, "2 min"), (-3.0, "0 s")], ids=str
 )
 def test_time_left_is_at_most_what_is_left_of_the_budget(budget: float | None, told: str) -> None:
     known = record()
