@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gan.bundle.bundle import Bundle
     from gan.data.dataset import DataSet
 
+BUILT_IN = ("inception", "random-conv")
+"""Features that are taken from a bundle: others are programs, and a bundle may come from somebody else."""
+
 Repeats = Annotated[int, opt.whole_number(help="draws of latents, each judged anew", low=1, high=10_000)]
 Neighbours = Annotated[
     int, opt.whole_number(help="training images among which copies are looked for", low=2, high=opt.MOST_SAMPLES)
@@ -40,7 +43,8 @@ def evaluate(
 
     FID over several draws of latents and extrapolated to infinitely many samples, KID, precision and
     recall, coverage and near-duplicates, and how near samples are to training images, against how near
-    held-out images are.
+    held-out images are. Without --features, those that the generator was judged by in its training are
+    taken.
 
     Example: gan-search evaluate results/demo/generator --data faces --repeats 5 --out judged
     """
@@ -55,6 +59,7 @@ def evaluate(
 
     folder = None if out is None else require_empty(Storage(out))
     loaded = load_bundle(bundle, device)
+    features = features or _judged_by(loaded)
     with packing_progress(quiet=json) as packing:
         opened = open_checked(
             data,
@@ -96,6 +101,12 @@ def show(assessment: dict[str, Any]) -> None:
     say(table(lines(assessment)))
     say()
     say(account(assessment["evaluation"]))
+
+
+def _judged_by(bundle: Bundle) -> str | None:
+    """Return the features that a bundle was judged by in its training; None if they are not known, or a program."""
+    features = (bundle.config.get("evaluation") or {}).get("features")
+    return features if features in BUILT_IN else None
 
 
 def _other_data(name: str, bundle: Bundle, data: DataSet) -> str | None:

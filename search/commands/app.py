@@ -187,6 +187,7 @@ def export(
     run: Run,
     out: Annotated[str, typer.Option(help="folder for the bundle; must not exist, or be empty")],
     rank: Annotated[int, typer.Option(min=1, help="1: the best; 2: the second best; …")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace the bundle that is in this folder")] = False,
     onnx: Onnx = False,
     pt2: Pt2 = False,
     storage: Stored = "results",
@@ -211,7 +212,7 @@ def export(
 
         require(formats)
     destination, folder = Storage(out), open_run(run, storage)
-    exported = export_bundle(folder, destination, rank)
+    exported = export_bundle(folder, destination, rank, overwrite=overwrite)
     written = convert_bundle(destination.uri, formats, destination) if formats else []
     finalist = best_finalist(folder)
     if json:

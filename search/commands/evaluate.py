@@ -42,7 +42,8 @@ def evaluate(
 
     For a bundle: FID over several draws of latents and extrapolated to infinitely many samples, KID,
     precision and recall, coverage and near-duplicates, and how near samples are to training images,
-    against how near held-out images are.
+    against how near held-out images are. Without --features, those that it was judged by in its training
+    are taken.
 
     For a run, with --top: its best generators are judged again, by other features or more samples than
     the sweep had. Leaderboard, report and export then go by that; both numbers stay to be seen. The

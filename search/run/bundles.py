@@ -87,11 +87,14 @@ def by_generator(run: Storage, record: SweepRecord) -> list[tuple[Storage, Trial
     return sorted(found.values(), key=lambda pair: leads and pair is not first)
 
 
-def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str, Any]:
+def export_bundle(run: Storage, destination: Storage, rank: int = 1, *, overwrite: bool = False) -> dict[str, Any]:
     """Copy the bundle of the `rank`-th best generator; return where it is, and what it is.
 
     {"bundle", "trial", "best_fid", "kimg", "metric", "rescored"}: re-scored trials come first, ranked by their new
     scores; `rescored` is null for the others. See `by_generator`.
+
+    Args:
+        overwrite: whether a bundle that is there is replaced.
 
     Raises:
         InputError: no such trial or its bundle was not kept, or the destination holds something.
@@ -105,7 +108,8 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1) -> dict[str
     place, trial = ranked[rank - 1]
     rescore = record.rescored(trial) if place is run else None
     facts = None if rescore is None else {"rescored": rescore.as_dict()}
-    require_empty(destination)
+    if not (overwrite and is_bundle(destination)):
+        require_empty(destination)
     for _ in range(_TRIES):
         bundle = trial_bundle(place, trial.id, trial.last.get("best_kimg"))
         if bundle is None:

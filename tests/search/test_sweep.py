@@ -178,6 +178,13 @@ def test_export_by_rank(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -
         assert refused.returncode == 2
         assert len(refused.stderr.strip().splitlines()) == 1
     assert run_cli("export", str(run), "--out", str(tmp_path / "out")).returncode == 2
+    (tmp_path / "out" / "generator.onnx").write_text("of the other")
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    done = run_cli("export", str(run), "--out", str(tmp_path / "out"), "--overwrite", "--json")
+    assert json.loads(done.stdout)["trial"] == read_record(Storage(run)).ranked()[0].id
+    assert (tmp_path / "out" / "mine.txt").exists() and not (tmp_path / "out" / "generator.onnx").exists()
+    refused = run_cli("export", str(run), "--out", str(run), "--overwrite")  # No bundle, but somebody's files.
+    assert refused.returncode == 2 and "not an empty folder" in refused.stderr
     assert not (tmp_path / "other").exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
@@ -148,6 +149,7 @@ def _row(
 ) -> Row:
     last = trial.last
     fids = (report.get("fid") for report in reversed(trial.reports))
+    rates = [rate for report in trial.reports if (rate := report.get("images_per_second"))]
     return Row(
         id=trial.id,
         rank=rank,
@@ -168,6 +170,7 @@ def _row(
         rescored_fid=None if rescore is None else rescore.fid,
         rescored_std=None if rescore is None else rescore.std,
         provenance=trial.provenance,
+        images_per_second=statistics.median(rates) if rates else None,
     )
 
 

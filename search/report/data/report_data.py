@@ -36,6 +36,7 @@ class Row:
         rescored_fid, rescored_std: FID of its best generator by re-scoring (mean and standard
             deviation over draws of latents), if it took part; see `ReportData.rescoring`.
         provenance: as `search.run.record.TrialRecord` has it.
+        images_per_second: real images shown in training; the median over its reports.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Row:
     rescored_fid: float | None = None
     rescored_std: float | None = None
     provenance: str | None = None
+    images_per_second: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ _TEXT, _NUMBER = pa.string(), pa.float64()
 _FIXED = (
     {"rank": pa.int64()}
     | dict.fromkeys(("trial", "recipe", "objective", "source", "provenance", "state", "features"), _TEXT)
-    | dict.fromkeys(("best_fid", "best_kimg", "kimg", "fid", "seconds"), _NUMBER)
+    | dict.fromkeys(("best_fid", "best_kimg", "kimg", "fid", "seconds", "images_per_second"), _NUMBER)
     | {"reason": _TEXT, "rescored_fid": _NUMBER, "rescored_std": _NUMBER, "rescored_features": _TEXT}
 )
 """Columns that every run has. `features` says what `best_fid` and `fid` were measured with."""

@@ -110,9 +110,10 @@ def plain(data: ReportData) -> list[str]:
 def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
     """Return the table of trials; with a width, long cells are cut short."""
     narrow = width is not None and width < 60
-    origins = (width is None or width >= 100) and any(row.provenance for row in rows)
+    wide = width is None or width >= 100
+    origins = wide and any(row.provenance for row in rows)
     table = Table(box=None, pad_edge=False, padding=(0, 1), width=None if narrow else width)
-    for name, right in _columns(data, narrow=narrow, origins=origins):
+    for name, right in _columns(data, narrow=narrow, origins=origins, speed=wide):
         is_cut = width is not None and name != "reason"
         table.add_column(
             name,
@@ -123,29 +124,31 @@ def _table(data: ReportData, rows: list[Row], width: int | None) -> Table:
             ratio=1 if width is not None and not is_cut else None,
         )
     for row in rows:
-        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow, origins=origins))
+        cells = (Text(cell) for cell in _cells(row, data, narrow=narrow, origins=origins, speed=wide))
         table.add_row(*cells, style=STYLES.get(state_of(row), ""))
     return table
 
 
-def _columns(data: ReportData, *, narrow: bool, origins: bool) -> list[tuple[str, bool]]:
+def _columns(data: ReportData, *, narrow: bool, origins: bool, speed: bool) -> list[tuple[str, bool]]:
     """Return each column's title, and whether it is aligned to the right."""
     best = f"best {data.metric_short}"
     if narrow:
         return [("trial", False), ("recipe", False), (best, True), ("state", False)]
     measured = [(name, True) for name in ("kimg", best, "at kimg", data.metric_short)]
+    measured += [(name, True) for name in ("time", "img/s")] if speed else []
     if data.rescoring is not None:
         measured.insert(0, (f"re-scored {data.rescoring.metric_short}", True))
     names = ["trial", "recipe", *(["provenance"] if origins else [])]
     return [("#", True), *((name, False) for name in names), *measured, ("state", False), ("reason", False)]
 
 
-def _cells(row: Row, data: ReportData, *, narrow: bool, origins: bool) -> tuple[str, ...]:
+def _cells(row: Row, data: ReportData, *, narrow: bool, origins: bool, speed: bool) -> tuple[str, ...]:
     recipe = one_line(f"{row.recipe}*" if row.source == "published" else str(row.recipe))
     if narrow:
         return (row.id, recipe, number(row.best_fid), state_of(row))
     rank = "" if row.rank is None else str(row.rank)
     measured = [kimg(row.kimg), number(row.best_fid), kimg(row.best_kimg), number(row.fid)]
+    measured += [duration(row.seconds), number(row.images_per_second, 0)] if speed else []
     if data.rescoring is not None:
         measured.insert(0, number(row.rescored_fid))
     names = [row.id, recipe, *([row.provenance or ""] if origins else [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,20 @@ def test_evaluate(bundle: Path, tiny_data: str, cli: Cli) -> None:
     shown = cli("evaluate", bundle, "--data", tiny_data, "--samples", 64, "--repeats", 1)
     assert shown.out.startswith(f"FD (random-conv)  {told['fids'][0]:.4f} ")
     assert "64 samples for 416 features: the covariance is singular" in shown.err
+
+
+def test_a_bundle_is_judged_by_the_features_of_its_training(
+    bundle: Path, images: Path, cli: Cli, tmp_path: Path
+) -> None:
+    """Not by those of a folder, which would be the Inception network's."""
+    arguments = ["--data", f"folder:{images}", "--samples", 12, "--repeats", 1, "--json"]
+    assert cli("evaluate", bundle, *arguments).json["evaluation"]["features"] == "random-conv"
+    # A program that somebody else's bundle names is not run.
+    other = Path(shutil.copytree(bundle, tmp_path / "other"))
+    config = json.loads((other / "config.json").read_text())
+    config["evaluation"]["features"] = "exported:program.pt2"
+    (other / "config.json").write_text(json.dumps(config))
+    assert "Inception weights" in cli("evaluate", other, *arguments).bad_input()
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from search.run.record import TIME_BUDGET
 
 TRIAL_KEYS = ["id", "recipe", "objective", "source", "state", "params", "kimg"]
 TRIAL_KEYS += ["fid", "best_fid", "best_kimg", "reason", "seconds", "rescored_fid", "rescored_std", "provenance"]
+TRIAL_KEYS += ["images_per_second"]
 
 
 def status(run: Storage) -> dict[str, Any]:
@@ -43,12 +44,12 @@ def test_keys_are_those_of_the_contract(run):
     result = status(run)
     assert list(result) == [
         *("name", "state", "metric", "evaluation", "trials", "best", "budget"),
-        *("over_published", "expected_published", "promise", "rescoring"),
+        *("over_published", "expected_published", "promise", "extended", "rescoring"),
     ]
     assert all(list(trial) == TRIAL_KEYS for trial in result["trials"])
     assert result["metric"] == "best_fid"
     assert result["name"] == "demo"
-    assert list(result["best"]) == ["trial", "best_fid", "bundle", "rescored_fid"]
+    assert list(result["best"]) == ["trial", "best_fid", "bundle", "rescored_fid", "extended"]
     assert list(result["budget"]) == ["trial_seconds", "wall_seconds", "kimg", "saved_fraction", "overhead_fraction"]
     wanted = {"features", "weights_sha256", "samples", "reference_samples", "data", "data_hash", "size"}
     assert wanted <= result["evaluation"].keys()
