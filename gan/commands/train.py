@@ -41,6 +41,10 @@ def train(
     features: opt.Features = None,
     inception_weights: opt.Weights = None,
     samples: opt.Samples = 5000,
+    threads: Annotated[
+        int | None,
+        opt.whole_number(help="CPU threads; default: as the training began, else PyTorch's own", low=1, high=1024),
+    ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="BUNDLE", help="start the generator with a bundle's weights")
     ] = None,
@@ -75,6 +79,7 @@ def train(
     folder = TrainingFolder(Storage(out))
     folder.identity()  # A folder that cannot be used is refused before anything is loaded.
     choose_precision(precision, choose_device(device))
+    threads = _set_threads(threads, folder.threads)
     bundle = load_bundle(start) if start else None
     with packing_progress(quiet=json) as progress:
         opened = open_checked(
@@ -107,8 +112,19 @@ def train(
     )
     # With "auto", a checkpoint goes on in its own precision.
     ignored = {"precision"} if precision == "auto" else ()
-    with folder.claim(identity_of(run, bundle), command, ignored):
+    with folder.claim(identity_of(run, bundle), command, ignored, threads):
         _train(run, folder, length, json)
+
+
+def _set_threads(wanted: int | None, begun: int | None) -> int:
+    """Set PyTorch's threads; return how many. Their number changes the last digits of all sums on a CPU."""
+    import torch
+
+    if wanted is not None and begun is not None and wanted != begun:
+        warn(f"the training began with {begun} threads: with {wanted} its numbers differ in their last digits")
+    threads = wanted or begun or torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return threads
 
 
 def _interval(recipe: Recipe, kimg: float, wanted: float | None) -> float:

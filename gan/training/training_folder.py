@@ -39,6 +39,16 @@ class TrainingFolder:
         Raises:
             InputError: it is a file, holds something else, or its identity is damaged or of another format.
         """
+        saved = self._read()
+        return None if saved is None else saved["identity"]
+
+    @property
+    def threads(self) -> int | None:
+        """PyTorch's threads in the training in this folder; None if it is new, or of a version that did not say."""
+        threads = (self._read() or {}).get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else None
+
+    def _read(self) -> dict[str, Any] | None:
         if self.storage.exists() and not self.storage.is_folder():
             raise InputError(f"--out {self._place}: is a file, not a folder")
         try:
@@ -60,16 +70,19 @@ class TrainingFolder:
             raise InputError(f"--out {self._place}: its {IDENTITY} has format {saved['format']}, not {FORMAT}")
         if not isinstance(saved, dict) or not isinstance(saved.get("identity"), dict):
             raise InputError(f"--out {self._place}: its {IDENTITY} is damaged; give a new folder")
-        return saved["identity"]
+        return saved
 
     @contextmanager
-    def claim(self, identity: dict[str, Any], command: str, ignored: Collection[str] = ()) -> Iterator[None]:
+    def claim(
+        self, identity: dict[str, Any], command: str, ignored: Collection[str] = (), threads: int | None = None
+    ) -> Iterator[None]:
         """Make this folder that of a training, and keep a second process out of it while the context lasts.
 
         Args:
             identity: of the training.
             command: to be recorded in a new folder.
             ignored: parts of the identity that may differ from the saved one.
+            threads: of PyTorch, to be recorded in a new folder.
 
         Raises:
             InputError: it holds another training, or another process trains in it.
@@ -86,6 +99,7 @@ class TrainingFolder:
             # Another process may have begun here since.
             if not self._holds(identity, ignored):
                 record = {"format": FORMAT, "command": command, "identity": identity, "versions": versions()}
+                record |= {} if threads is None else {"threads": threads}
                 with writing(self.storage.uri):
                     text = yaml.safe_dump(record, sort_keys=False, allow_unicode=True)
                     self.storage.write_bytes(IDENTITY, text.encode())

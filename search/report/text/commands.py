@@ -45,6 +45,8 @@ def retrain(data: ReportData, row: Row) -> str | None:
         "samples": settings.get("samples"),
         "precision": settings.get("precision"),
         "seed": row.seed,
+        # They change the last digits of all numbers.
+        "threads": max(1, int(settings.get("cpus_per_trial") or 1)),
     }
     options = [word for name, value in wanted.items() if value is not None for word in (f"--{name}", _word(value))]
     changes = {**(settings.get("settings") or {}), **(row.params or {} if row.source != "published" else {})}

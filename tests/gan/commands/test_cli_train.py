@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import yaml
 from command_line import TINY, Cli, Result
 from PIL import Image
 
@@ -109,6 +111,23 @@ def test_more_kimg_trains_further(train: Train, copied: Path) -> None:
     assert result.status == 0
     assert [report["kimg"] for report in reports(copied)] == [0.2, 0.4, 0.6]
     assert "best Fréchet distance in random-conv features" in result.out
+
+
+def test_a_training_keeps_the_number_of_its_threads(train: Train, tmp_path: Path) -> None:
+    before, folder = torch.get_num_threads(), tmp_path / "run"
+    try:
+        assert train(folder, "--threads", 2, kimg=0.2).status == 0
+        assert yaml.safe_load((folder / "train.yaml").read_text())["threads"] == 2
+        torch.set_num_threads(1)
+        again = train(folder)
+        assert again.status == 0 and torch.get_num_threads() == 2
+        other = train(folder, "--threads", 1, kimg=0.6)
+        assert other.status == 0 and torch.get_num_threads() == 1
+        assert "began with 2 threads: with 1 its numbers differ" in other.err
+        (folder / "train.yaml").write_text((folder / "train.yaml").read_text().replace("threads: 2", "threads: many"))
+        assert train(folder, kimg=0.6).status == 0
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(
