@@ -37,8 +37,8 @@ KINDS = {
     **dict.fromkeys(("emoji", "emoji-3d"), "emoji"),
 }
 """Set → kind, for sets that share images, or are alike; any other is a kind of its own."""
-LEVELS = (0.25, 0.5, 1.0)
-"""Shares of a recording's length at which its trials are compared."""
+LEAST_KIMG = 3.0
+"""Trials are compared at their full length, at half of it, and so on, as long as that is no less than this."""
 
 
 def best_within(traces: TraceSet, trace: Trace, kimg: float) -> float:
@@ -46,6 +46,12 @@ def best_within(traces: TraceSet, trace: Trace, kimg: float) -> float:
     reports = trace.reports[: round(kimg / traces.interval)]
     known = [report.fid for report in reports if report.fid is not None]
     return min(known, default=math.inf)
+
+
+def lengths(traces: TraceSet) -> list[float]:
+    """Return the lengths at which the trials of a recording are compared: those with a report at each."""
+    halves = (traces.kimg / 2**step for step in range(8))
+    return [kimg for kimg in halves if kimg >= LEAST_KIMG and (kimg / traces.interval).is_integer()]
 
 
 def rounded(value: Any) -> Any:
@@ -63,8 +69,7 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
             settings = traces.settings(trace)
             searched = traces.recipes[trace.recipe].searchable()
             params = {key: rounded(settings[key]) for key in searched if key in settings}
-            for level in LEVELS:
-                kimg = traces.kimg * level
+            for kimg in lengths(traces):
                 task = Task.of(traces.shape, settings, kimg, images)
                 found[name, task].append((trace.recipe, params, best_within(traces, trace, kimg)))
     return [

@@ -97,8 +97,9 @@ def scores_of(prior: Prior, table: Table) -> np.ndarray:
 
 
 def _longest(tables: Sequence[Table]) -> list[Table]:
-    """Return one table of each set of images: that of the longest trainings."""
-    return list({table.images: table for table in sorted(tables, key=lambda table: table.task.kimg)}.values())
+    """Return one table of each set of images, size and width: that of the longest trainings."""
+    by_length = sorted(tables, key=lambda table: table.task.kimg)
+    return list({(table.images, table.task.size, table.task.width): table for table in by_length}.values())
 
 
 _Key = tuple[str, Task]
@@ -179,10 +180,7 @@ def _histories(prior: Prior, tables: Sequence[Table]) -> list[History]:
 
     It begins with what was recorded of the portfolio; then come the settings of which the prior expects most.
     """
-    longest: dict[tuple[str, int, float], Table] = {}
-    for table in sorted(tables, key=lambda table: table.task.kimg):
-        longest[table.images, table.task.size, table.task.width] = table
-    found = (_history(prior, table) for table in longest.values())
+    found = (_history(prior, table) for table in _longest(tables))
     return [history for history in found if history is not None]
 
 
