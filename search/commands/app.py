@@ -44,7 +44,13 @@ def sweep(
 
     The same name and settings go on with a run that was interrupted.
 
-    Example: gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
+    With --time-budget, and without --trials or --kimg, it measures how fast this machine trains, and
+    chooses what is not given: size, widths, features, length and number of trials.
+
+    \b
+    Examples:
+      gan-search sweep --data folder:photos --time-budget 2h --name photos
+      gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
     """
     from search.sweep import Sweep
 

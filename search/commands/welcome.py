@@ -28,8 +28,8 @@ Is everything here?
 A first sweep, on faces that come with the program (some minutes):
   gan-search sweep --data faces --size 32 --trials 6 --kimg 12 --name first
 
-Your own images, in the folder "photos" (550 at least):
-  gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
+Your own images, in the folder "photos" (550 at least), in the time that you have:
+  gan-search sweep --data folder:photos --time-budget 30m --name photos
 """
 
 

@@ -47,6 +47,9 @@ NUMBERS = {
 SIZES = {28: 16, 32: 16, 64: 20, 96: 24, 128: 28}
 """Value of --size. What differs in the documentation differs here, so that runs are told apart alike."""
 
+BUDGET = "45s"
+"""Of --time-budget."""
+
 KIMG = 1.0
 """Of --kimg a thousandth, and this: 36 becomes 1.036."""
 
@@ -112,6 +115,8 @@ def smaller(words: tuple[str, ...]) -> list[str]:
             made[index] = str(SIZES.get(int(word), word))
         elif before == "--kimg":
             made[index] = f"{_kimg(float(word)):g}"
+        elif before == "--time-budget":
+            made[index] = BUDGET
         elif before in NUMBERS:
             made[index] = _less(word, NUMBERS[before])
         else:
