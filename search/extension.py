@@ -21,6 +21,7 @@ from search.run.journal import JOURNAL, Journal
 from search.run.owner import require_free
 from search.run.record import LOST, SweepRecord, TrialRecord, read_record
 from search.run.run_folder import EXTENDED, kind_of, read_settings
+from search.trackers.remaining_time import Later
 from search.trials.context import RunContext
 from search.trials.launch import Launch
 from search.trials.planner import Planner
@@ -117,6 +118,10 @@ class Extension(Launch):
 
     def published_in_full(self) -> bool:
         return False
+
+    def later(self) -> Later:
+        begun = read_record(self.sweep).trials.get(self.spec.trial)
+        return Later(before=0.0 if begun is None else begun.kimg)
 
     def concluded(self, record: SweepRecord) -> bool:
         return True

@@ -145,7 +145,7 @@ class Sweep(Launch):
         finalists = (spec.finalists + len(self.plan.recipes)) * spec.finalist_seeds if spec.finalists else 0
         if isinstance(spec.finish, float):
             alone = (spec.finish - 1) * spec.kimg
-        return Later(finalists * spec.kimg, alone, fills_budget=spec.finish == REST)
+        return Later(kimg=finalists * spec.kimg, alone=alone, fills_budget=spec.finish == REST)
 
     def conclude(self, context: RunContext) -> None:
         if not self.trials_left(context.record):

@@ -208,9 +208,9 @@ def with_choice(
 
 def _chosen(spec: SweepSpec, at_once: int, measured: Measure) -> tuple[SweepSpec, Choice]:
     recipes = list(spec.load_recipes().values())
-    side, channels, images, default = _images(spec, recipes)
+    size, side, channels, images, default = _images(spec, recipes)
     widths = [name for name in _WIDTHS if all(name in recipe.settings for recipe in recipes)]
-    rungs = _rungs(spec, side, [spec.settings[name] for name in widths if name in spec.settings])
+    rungs = _rungs(size, side, [spec.settings[name] for name in widths if name in spec.settings])
     given = {name: getattr(spec, name) for name in ("kimg", "trials") if name in spec.model_fields_set}
     finishes = spec.finish is not None or "finish" not in spec.model_fields_set
     assert spec.time_budget is not None
@@ -229,7 +229,7 @@ def _chosen(spec: SweepSpec, at_once: int, measured: Measure) -> tuple[SweepSpec
             (rung.size, rung.size, channels),
             features=features,
             inception_weights=weights,
-            device=spec.device,
+            device="cpu" if spec.gpus_per_trial == 0 else spec.device,
             precision=spec.precision,
             threads=spec.worker_threads,
             samples=samples,
@@ -244,7 +244,7 @@ def _chosen(spec: SweepSpec, at_once: int, measured: Measure) -> tuple[SweepSpec
         choose(budget, rungs, of_features), others=tuple(_with_other_budgets(budget, rungs, of_features))
     )
     changes: dict[str, Any] = {"trials": choice.trials, "kimg": choice.kimg, "features": features}
-    if side is None or spec.size is not None or len({rung.size for rung in rungs}) > 1:
+    if takes(spec.data, "size"):
         changes["size"] = choice.rung.size
     if finishes and spec.finish is None:
         changes["finish"] = REST
@@ -263,22 +263,33 @@ def mean_speed(speeds: Sequence[Speed]) -> Speed:
     return Speed(*(sum(values) / len(speeds) for values in zip(*map(dataclasses.astuple, speeds), strict=True)))
 
 
-def _images(spec: SweepSpec, recipes: Sequence[Recipe]) -> tuple[int | None, int, int, str]:
-    """Return the side of the images (None: any), their channels and number, and the features that suit them."""
+def _images(spec: SweepSpec, recipes: Sequence[Recipe]) -> tuple[int | None, int | None, int, int, str]:
+    """Return what is known of the images.
+
+    Returns:
+        Their size, if it is not to be chosen; the size beyond which they would be enlarged, if that is known; channels;
+        number; the features that suit them.
+    """
     if spec.data.startswith("packed:"):
         data = open_data(spec.data)
-        return data.shape[0], data.shape[-1], len(data.train), data.default_features
+        return data.shape[0], None, data.shape[-1], len(data.train), data.default_features
     size, crop = size_and_crop(spec.data, spec.size, spec.crop, recipes)
     source = open_source(spec.data, size or (SIZES[0] if takes(spec.data, "size") else None), crop)
-    side = size or (source.shape[0] if not takes(spec.data, "size") else getattr(source, "usual_side", None))
-    return side, source.shape[-1], len(source), source.default_features
+    if not takes(spec.data, "size"):
+        size = source.shape[0]
+    return size, getattr(source, "usual_side", None), source.shape[-1], len(source), source.default_features
 
 
-def _rungs(spec: SweepSpec, side: int | None, widths: Sequence[Any]) -> list[Rung]:
-    """Return the sizes and widths to choose from."""
-    free = spec.size is None and not spec.data.startswith("packed:") and takes(spec.data, "size")
-    sizes = [size for size in SIZES if side is None or size <= side] or [SIZES[0]]
-    suiting = [Rung(size, width) for size in (sizes if free else [side or SIZES[0]]) for width in _widths(size, free)]
+def _rungs(size: int | None, side: int | None, widths: Sequence[Any]) -> list[Rung]:
+    """Return the sizes and widths to choose from.
+
+    Args:
+        size: of the images, if it is given.
+        side: beyond which they would be enlarged; None if that does not matter.
+        widths: of the networks, if they are given.
+    """
+    sizes = [size] if size else [each for each in SIZES if side is None or each <= side] or [SIZES[0]]
+    suiting = [Rung(each, width) for each in sizes for width in _widths(each, size is None)]
     return list(dict.fromkeys(Rung(rung.size, int(max(widths))) for rung in suiting)) if widths else suiting
 
 

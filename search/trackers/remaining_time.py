@@ -19,14 +19,16 @@ They stand for a sweep with rungs as by default, whose trials train 0.4 of their
 
 @dataclass(frozen=True)
 class Later:
-    """What follows the trials.
+    """What follows the trials, and what went before.
 
     Attributes:
+        before: kimg that the one trial of an extension had when that began.
         kimg: of trainings that run side by side, like trials.
         alone: kimg of a training that runs alone.
         fills_budget: whether that training takes whatever the time budget leaves.
     """
 
+    before: float = 0.0
     kimg: float = 0.0
     alone: float = 0.0
     fills_budget: bool = False

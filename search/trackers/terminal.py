@@ -58,7 +58,7 @@ class Progress:
         self._events: deque[tuple[float, str]] = deque(maxlen=_EVENTS)
         self._launched = time.monotonic()
         self._began: float | None = None
-        self._kimg_before = sum(trial.kimg for trial in record.trials.values())
+        self._kimg_before = sum(trial.kimg for trial in record.trials.values()) or self._later.before
         self._last_summary = self._launched
 
     def __enter__(self) -> Progress:

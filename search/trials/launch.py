@@ -210,7 +210,7 @@ class Launch(ABC):
             if halted is None and self.concludes(record):
                 _log.info("%s: all trials have ended", self.run_storage.uri)
                 self.conclude(context)
-            seconds = self.time_left()
+            seconds = self.search_left()
             if halted is None and not self.done(record) and seconds is not None and seconds <= 0:
                 record.cause = TIME_BUDGET
         except (KeyboardInterrupt, SweepInterrupted):

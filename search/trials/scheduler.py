@@ -68,7 +68,7 @@ class AshaScheduler(FIFOScheduler):  # type: ignore[misc]
     @property
     def stops(self) -> bool:
         """Whether trials may be stopped before their full length."""
-        return bool(self.asha.rungs) or self.futility is not None
+        return bool(self.asha.rungs)
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         if result["outcome"]:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gan.checks.speed import Speed
+from gan.data.packed.opening import open_data
 from gan.errors import InputError
 from gan.storage.storage import Storage
 from search.plan import budget as module
@@ -130,6 +131,20 @@ def test_only_what_is_not_given_is_chosen(photos: str, tmp_path: Path) -> None:
     given = {"size": 16, "settings": {"width_g": 8, "width_d": 8}, "trials": 7, "finish": 4, "features": "random-conv"}
     spec, _ = with_choice(open_spec(data=photos, **given), run, machine)
     assert {name: getattr(spec, name) for name in given} == given
+
+
+@pytest.mark.parametrize(("side", "sizes"), [(20, {16}), (40, {16, 32})])
+def test_images_are_not_enlarged(side: int, sizes: set[int], tmp_path: Path) -> None:
+    for number in range(600):
+        Image.fromarray(np.full((side, side, 3), number % 256, np.uint8)).save(tmp_path / f"{number}.png")
+    spec, _ = with_choice(open_spec(data=f"folder:{tmp_path}", time_budget="8h"), Storage(tmp_path / "run"), machine)
+    assert spec.size == max(sizes)
+
+
+def test_the_size_of_packed_images_is_their_own(tiny_data: str, tmp_path: Path) -> None:
+    spec, choice = with_choice(open_spec(data=tiny_data), Storage(tmp_path / "run"), machine)
+    assert choice is not None and choice.rung.size == spec.size == 16
+    assert choice.budget.images == len(open_data(tiny_data).train)
 
 
 def test_a_run_that_has_begun_keeps_what_was_chosen_and_nothing_is_measured(photos: str, tmp_path: Path) -> None:
