@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 SMALLEST_SIDE, LARGEST_SIDE = 4, 4096
 """Limits of an image's side, in pixels."""
+MOST_THREADS = 1024
+"""Largest number of threads of a training."""
 
 
 @dataclass(frozen=True)

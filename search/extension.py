@@ -6,21 +6,25 @@ same length. Its first report is the sweep's last.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gan.data.workers import usable_cores
 from gan.errors import InputError
 from gan.evaluation.evaluator import Evaluator
 from gan.evaluation.identity import EvaluationIdentity, require_same
+from gan.settings import to_images
 from gan.storage.storage import Storage
+from gan.tensors.device import gpu_count
 from gan.terminal import note, warn
 from search.algorithm.asha import Asha
+from search.cluster.nodes import most_cores
 from search.plan.contestants import of_trial
 from search.plan.spec import REST, ExtendSpec, RunSpec, SweepSpec, validate
 from search.run.journal import JOURNAL, Journal
 from search.run.owner import require_free
-from search.run.record import LOST, SweepRecord, TrialRecord, read_record
-from search.run.run_folder import EXTENDED, kind_of, read_settings
+from search.run.record import LOST, SweepRecord, TrialRecord, read_extensions, read_record
+from search.run.run_folder import EXTENDED, SETTINGS, kind_of, read_settings, warn_of_a_program
 from search.trackers.remaining_time import Later
 from search.trials.context import RunContext
 from search.trials.launch import Launch
@@ -69,6 +73,7 @@ class Extension(Launch):
         if kind_of(sweep) != "sweep":
             raise InputError(f"{sweep.uri}: not a sweep; only a sweep's trials are trained on")
         require_free(sweep)
+        warn_of_a_program(read_settings(sweep)["settings"])
         ranked = read_record(sweep).by_evidence()
         if rank > len(ranked):
             raise InputError(f"--rank {rank}: {sweep.uri} has {len(ranked)} ranked trials")
@@ -83,6 +88,9 @@ class Extension(Launch):
                 " on); to train it from zero: the command below Reproduce in report.html, with a greater --kimg"
             )
         spec = validate(SweepSpec, read_settings(sweep)["settings"], sweep.uri)
+        ended = _ended(sweep, trial)
+        if ended is not None:
+            raise InputError(f"{trial.id} was trained on to {ended.kimg:g} kimg: {ended.state}, {ended.reason}")
         wanted = extend_spec(sweep, spec, trial, kimg, cpus=cpus_per_trial, time_budget=time_budget)
         return cls(wanted, run=folder_of(sweep, trial), **options)
 
@@ -94,8 +102,7 @@ class Extension(Launch):
     @property
     def sweep(self) -> Storage:
         """The folder of the sweep that the trial is of."""
-        uri, name = self.plan.run.uri, self.spec.trial
-        return Storage(uri.removesuffix(f"/{EXTENDED}/{name}"))
+        return self.plan.run.above(f"{EXTENDED}/{self.spec.trial}")
 
     @property
     def reported(self) -> Storage:
@@ -199,12 +206,15 @@ def extend_spec(
     time_budget: str | float | None = None,
 ) -> ExtendSpec:
     """Return the spec of a trial's further training to `kimg` in all."""
-    folder = folder_of(sweep, trial)
-    if folder.exists(JOURNAL):
-        # The number of threads changes the numbers.
-        cpus = read_settings(folder)["settings"]["cpus_per_trial"]
+    begun = _begun(sweep, trial)
+    if begun is not None and cpus is not None and cpus != begun.cpus_per_trial:
+        before = f"began with --cpus-per-trial {begun.cpus_per_trial:g}"
+        warn(f"{trial.id}: its training {before}: its numbers will differ in their last digits")
+    elif begun is not None:
+        cpus = begun.cpus_per_trial
     elif cpus is None:
-        cpus = spec.cpus_per_trial if spec.address is not None or spec.gpus else float(usable_cores())
+        on_gpu = bool(spec.gpus) or (spec.gpus_per_trial is None and gpu_count(spec.device) > 0)
+        cpus = spec.cpus_per_trial if spec.address is not None or on_gpu else float(usable_cores())
     copied = {name: getattr(spec, name) for name in RunSpec.model_fields if name not in _OWN}
     own = {
         "name": f"{spec.name[:80]}-{trial.id}",
@@ -217,6 +227,25 @@ def extend_spec(
         "time_budget": time_budget,
     }
     return validate(ExtendSpec, copied | own, "extension")
+
+
+def _begun(sweep: Storage, trial: TrialRecord) -> ExtendSpec | None:
+    """Return the settings with which a trial's further training was launched last; None if it never was.
+
+    Raises:
+        InputError: they are damaged.
+    """
+    folder = folder_of(sweep, trial)
+    if not folder.exists(JOURNAL):
+        return None
+    return validate(ExtendSpec, read_settings(folder)["settings"], f"{folder.uri}/{SETTINGS}")
+
+
+def _ended(sweep: Storage, trial: TrialRecord) -> TrialRecord | None:
+    """Return a trial's further training if more length would not help it: it is past its best, or was lost."""
+    extended = read_extensions(sweep).get(trial.id)
+    longer = None if extended is None else extended[1].trials[trial.id]
+    return longer if longer is not None and longer.final and longer.state != "finished" else None
 
 
 # ---- at the end of a sweep
@@ -233,45 +262,68 @@ def _to_finish(spec: SweepSpec, record: SweepRecord, run: Storage) -> TrialRecor
 def is_finished(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
     """Tell whether the winner of a sweep whose trials have ended has been trained on as far as it should."""
     trial = _to_finish(spec, record, run)
-    if trial is None or spec.finish is None:
+    if trial is None or spec.finish is None or _ended(run, trial) is not None:
         return True
-    folder = folder_of(run, trial)
-    if not folder.exists(JOURNAL):
-        # There was no time for it, and there is no budget any more that could tell how far.
-        return spec.finish == REST and spec.time_budget is None
-    extended = read_record(folder)
+    extended = read_extensions(run).get(trial.id)
+    longer = None if extended is None else extended[1].trials[trial.id]
     if isinstance(spec.finish, float):
-        extended.reopen(spec.finish * spec.kimg)
-    return bool(extended.trials) and all(each.final for each in extended.trials.values())
+        return longer is not None and to_images(longer.kimg) >= to_images(spec.finish * spec.kimg)
+    # Without a budget nothing tells how far. What was begun is trained as far as it was to be.
+    begun = _begun(run, trial)
+    if longer is None or begun is None:
+        return spec.time_budget is None
+    return longer.final or begun.kimg <= max(longer.kimg, trial.kimg)
 
 
-def _length(spec: SweepSpec, trial: TrialRecord, run: Storage, seconds: float | None) -> float:
-    """Return the kimg that the winner is trained to: for the rest of a budget, as far as its own rate will take it."""
-    if isinstance(spec.finish, float):
-        return spec.finish * spec.kimg
-    folder = folder_of(run, trial)
-    if folder.exists(JOURNAL):
-        return float(read_settings(folder)["settings"]["kimg"])
-    rate = trial.kimg / trial.last["seconds"]
-    return trial.kimg + spec.interval * int(REST_SHARE * (seconds or 0.0) * rate / spec.interval)
+def is_due(spec: SweepSpec, record: SweepRecord, run: Storage) -> bool:
+    """Tell whether a sweep keeps time for training its winner on: some trial might be."""
+    leader = next(iter(record.ranked()), None)
+    return spec.finish == REST and (leader is None or _ended(run, leader) is None)
 
 
 def finish(sweep: Launch, context: RunContext) -> None:
     """Train the winner of a sweep on; go on with that if an earlier launch has begun it."""
     spec, seconds, run = context.spec, sweep.time_left(), sweep.plan.run
     assert isinstance(spec, SweepSpec)
-    trial = _to_finish(spec, context.record, run)
     if spec.finish is None or (seconds is not None and seconds <= 0):
         return
+    trial = _to_finish(spec, context.record, run)
     if trial is None:
         warn("no trial has a checkpoint to go on from, so none is trained on")
         return
     kimg = _length(spec, trial, run, seconds)
-    if is_finished(spec, context.record, run) or kimg <= trial.kimg:
+    if _ended(run, trial) is not None or kimg is None or kimg <= trial.kimg:
         return
+    begun = _begun(run, trial)
+    # Ray may have been started with fewer cores than there are, or there are fewer than there were.
     wanted = extend_spec(run, spec, trial, kimg, time_budget=seconds)
+    most = most_cores()
+    if wanted.cpus_per_trial > most:
+        wanted = extend_spec(run, spec, trial, kimg, cpus=most, time_budget=seconds)
     context.journal.append("extended", trial=trial.id, kimg=wanted.kimg)
     if not sweep.quiet:
-        note(f"{trial.id}, the best, is trained on from {trial.kimg:g} to {wanted.kimg:g} kimg")
+        note(f"{trial.id}, the best, is {'still ' * (begun is not None)}trained on, to {wanted.kimg:g} kimg")
     extension = Extension(wanted, run=folder_of(run, trial), command=context.record.command, quiet=sweep.quiet)
     extension.run_connected(wanted, context.evaluator, context.on_shutdown)
+
+
+def _length(spec: SweepSpec, trial: TrialRecord, run: Storage, seconds: float | None) -> float | None:
+    """Return the kimg that the winner is trained to; None if nothing tells.
+
+    For the rest of a budget, that is as far as its own rate will take it. It was measured beside other trials; alone,
+    and with more cores, a training is faster.
+    """
+    if isinstance(spec.finish, float):
+        return spec.finish * spec.kimg
+    begun, extended = _begun(run, trial), read_extensions(run).get(trial.id)
+    if seconds is None:
+        return None if begun is None else begun.kimg
+    longer = trial if extended is None else extended[1].trials[trial.id]
+    reached, taken = longer.kimg, longer.last.get("seconds")
+    if not reached or not taken:
+        return None
+    rate = reached / taken
+    if extended is None:
+        cores = extend_spec(run, spec, trial, trial.kimg + spec.interval).cpus_per_trial
+        rate *= math.sqrt(max(1.0, cores / spec.cpus_per_trial))
+    return reached + spec.interval * int(REST_SHARE * seconds * rate / spec.interval)

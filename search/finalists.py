@@ -64,7 +64,7 @@ def finalists_done(spec: SweepSpec, recipes: dict[str, Recipe], record: SweepRec
 
 def run_finalists(sweep: Launch, context: RunContext) -> None:
     """Compare the finalists; resume their comparison if an earlier launch has begun it."""
-    spec, seconds = context.spec, sweep.time_left()
+    spec, seconds = context.spec, sweep.search_left(context.record)
     assert isinstance(spec, SweepSpec)
     chosen = choose(sweep.plan.recipes, context.record, spec.finalists)
     if not chosen or (seconds is not None and seconds <= 0):

@@ -84,7 +84,7 @@ class Rescoring:
     def __init__(self, run: Storage, request: Request, packing: Progress | None = None) -> None:
         require_free(run)
         if kind_of(run) != "sweep":
-            raise InputError(f"{run.uri}: is a comparison, whose generators are judged on fresh draws as it is")
+            raise InputError(f"{run.uri}: not a sweep; only a sweep's generators are judged again")
         self.run, self.request = run, request
         record = read_record(run)
         self.finalists = _finalists(run, record, request)

@@ -15,13 +15,13 @@ from search.algorithm.futility import Futility
 from search.algorithm.prior import LONGER
 from search.cluster.machine import machine
 from search.compare import Compare
-from search.extension import Extension, finish, is_finished
+from search.extension import Extension, finish, is_due, is_finished
 from search.finalists import finalists_done, run_finalists
 from search.plan.budget import FINISH_SHARE, Choice, is_open, with_choice
 from search.plan.spec import REST, TRAINED_SHARE, RunSpec, SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
-from search.run.run_folder import kind_of
+from search.run.run_folder import SETTINGS, kind_of
 from search.trackers.remaining_time import Later
 from search.trials.context import RunContext
 from search.trials.launch import Launch
@@ -52,6 +52,9 @@ class Sweep(Launch):
             finish: to how many times its length the winner is trained on, if that is to change.
         """
 
+        if finish == REST:
+            raise InputError(f"--finish {REST}: a resumed sweep has no time budget; give a number such as 4")
+
         def change(settings: dict[str, Any]) -> dict[str, Any]:
             new = {"finalists": finalists, "finish": finish}
             changed = {name: value for name, value in new.items() if value is not None}
@@ -63,8 +66,10 @@ class Sweep(Launch):
         """Decide what the time budget is to decide; see `search.plan.budget`."""
         self.choice: Choice | None = None
         assert isinstance(spec, SweepSpec)
+        run = run or Storage(spec.storage).child(spec.name)
+        if spec.finish == REST and spec.time_budget is None and not run.exists(SETTINGS):
+            raise InputError(f"--finish {REST}: the rest of what? give --time-budget too, or a number such as 4")
         if is_open(spec):
-            run = run or Storage(spec.storage).child(spec.name)
             with working("measuring how fast this machine trains", self.quiet):
                 spec, self.choice = with_choice(spec, run, machine)
         return spec
@@ -131,12 +136,14 @@ class Sweep(Launch):
         done = finalists_done(self.spec, self.plan.recipes, record, self.run_storage)
         return done and is_finished(self.spec, record, self.run_storage)
 
-    def search_left(self) -> float | None:
+    def search_left(self, record: SweepRecord) -> float | None:
         left, budget = self.time_left(), self.spec.time_budget
-        return left if left is None or budget is None or self.spec.finish != REST else left - FINISH_SHARE * budget
+        if left is None or budget is None or not is_due(self.spec, record, self.plan.run):
+            return left
+        return left - FINISH_SHARE * budget
 
     def concludes(self, record: SweepRecord) -> bool:
-        left = self.search_left()
+        left = self.search_left(record)
         # The winner is trained on even if the search has not come to its end: that is what the time is kept for.
         return super().concludes(record) or (self.spec.finish == REST and left is not None and left <= 0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +15,14 @@ import numpy as np
 import torch
 
 from gan.data.dataset import DataSet, Rows
+from gan.errors import OutOfMemory
 from gan.evaluation.evaluator import Evaluator
 from gan.recipe.recipe import Recipe
 from gan.tensors.latents import fixed_latents
 from gan.training.trainer import Trainer
 
 IMAGES = 512
-SAMPLES = (250, 1000)
+SAMPLES = (250, 750)
 """Numbers of samples whose evaluation is timed; from both follows what an evaluation costs beside its samples."""
 
 
@@ -39,6 +41,8 @@ class Speed:
 
     def seconds(self, kimg: float, reports: float, samples: int) -> float:
         """Return how long a training takes that is evaluated so many times."""
+        if not self.rate:
+            return math.inf
         return kimg * 1000 / self.rate + reports * (self.evaluation + samples * self.sample)
 
 
@@ -62,7 +66,27 @@ def measure(
         threads: of PyTorch, which are set for the whole process.
         seconds: that are trained at least, after a warm-up.
         samples: two numbers of samples to evaluate.
+
+    Returns:
+        A rate of 0 if a training does not fit into the memory.
     """
+    try:
+        return _measure(recipe, shape, features, inception_weights, device, precision, threads, seconds, samples)
+    except (OutOfMemory, torch.OutOfMemoryError, MemoryError):
+        return Speed(0.0, 0.0, 0.0)
+
+
+def _measure(
+    recipe: Recipe,
+    shape: tuple[int, ...],
+    features: str,
+    inception_weights: Path | None,
+    device: str,
+    precision: str,
+    threads: int,
+    seconds: float,
+    samples: Sequence[int],
+) -> Speed:
     torch.set_num_threads(threads)
     data = _noise(shape)
     trainer = Trainer(recipe, data, device=device, precision=precision)
@@ -84,6 +108,7 @@ def measure(
             cache_dir=Path(cache),
         )
     latents = fixed_latents(settings.latent, max(samples), settings.latent_dim, 0)
+    _evaluated(trainer, evaluator, latents, samples[0])  # The first one takes longer.
     few, many = (_evaluated(trainer, evaluator, latents, count) for count in samples)
     each = max(0.0, many - few) / (samples[1] - samples[0])
     return Speed(shown / taken, max(0.0, few - each * samples[0]), each)

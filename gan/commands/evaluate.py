@@ -105,7 +105,8 @@ def show(assessment: dict[str, Any]) -> None:
 
 def _judged_by(bundle: Bundle) -> str | None:
     """Return the features that a bundle was judged by in its training; None if they are not known, or a program."""
-    features = (bundle.config.get("evaluation") or {}).get("features")
+    evaluation = bundle.config.get("evaluation")
+    features = evaluation.get("features") if isinstance(evaluation, dict) else None
     return features if features in BUILT_IN else None
 
 

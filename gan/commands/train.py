@@ -11,6 +11,7 @@ import typer
 from gan.commands import options as opt
 from gan.errors import InputError
 from gan.metric import short_name
+from gan.settings import MOST_THREADS
 from gan.terminal import Interrupted, command_line, emit, note, packing_progress, say, warn
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def train(
     samples: opt.Samples = 5000,
     threads: Annotated[
         int | None,
-        opt.whole_number(help="CPU threads; default: as the training began, else PyTorch's own", low=1, high=1024),
+        opt.whole_number(
+            help="CPU threads; default: as the training began, else PyTorch's own", low=1, high=MOST_THREADS
+        ),
     ] = None,
     start: Annotated[
         str | None, typer.Option("--from", metavar="BUNDLE", help="start the generator with a bundle's weights")

@@ -151,6 +151,11 @@ class Storage:
         """Return the storage of a folder below this one, without creating it."""
         return type(self)(self._location.uri(self._inside(path)), self._given)
 
+    def above(self, path: str) -> Self:
+        """Return the folder that this one is `path` of, or this one itself if its path does not end so."""
+        root = self.root.removesuffix("/" + "/".join(PurePosixPath(path).parts))
+        return type(self)(self._location.uri(root or "/"), self._given)
+
     def _inside(self, path: str) -> str:
         """Return the full path of a name in this folder.
 

@@ -27,6 +27,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return device
 
 
+def gpu_count(name: str = "auto") -> int:
+    """Return how many GPUs trainings on the device `name` find on this machine."""
+    return torch.cuda.device_count() if name == "auto" or name.startswith("cuda") else 0
+
+
 def has_bf16(device: torch.device) -> bool:
     """Return whether the device multiplies in bfloat16 natively (emulation is slower than float32)."""
     if device.type == "cuda":

@@ -117,10 +117,11 @@ class TrainingRun:
             latest = Checkpoints(origin.child("checkpoints")).latest()
             if latest is None:
                 raise InputError(f"{origin.uri}: its checkpoint is gone, so it cannot be trained on")
-            latest[1]["trainer"] |= length_of(self.trainer)
         if latest is None:
             return None
         kimg, state = latest
+        if origin is not None:
+            state["trainer"] |= length_of(self.trainer)
         load_state_dict(self.trainer, state["trainer"])
         self._detector.load_state_dict(state["monitor"])
         self.seconds = state["seconds"]

@@ -16,6 +16,7 @@ import yaml
 
 from gan.bundle.bundle import Bundle
 from gan.errors import InputError
+from gan.settings import MOST_THREADS
 from gan.storage.lock import locked_file
 from gan.storage.storage import Storage, writing
 from gan.training.run import TrainingRun
@@ -46,7 +47,8 @@ class TrainingFolder:
     def threads(self) -> int | None:
         """PyTorch's threads in the training in this folder; None if it is new, or of a version that did not say."""
         threads = (self._read() or {}).get("threads")
-        return threads if isinstance(threads, int) and threads > 0 else None
+        known = isinstance(threads, int) and not isinstance(threads, bool) and 0 < threads <= MOST_THREADS
+        return threads if known else None
 
     def _read(self) -> dict[str, Any] | None:
         if self.storage.exists() and not self.storage.is_folder():

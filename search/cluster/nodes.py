@@ -108,6 +108,11 @@ def holds_a_trial(resources: Mapping[str, float], spec: RunSpec) -> bool:
     return resources.get("CPU", 0.0) >= spec.cpus_per_trial and resources.get("GPU", 0.0) >= spec.gpus
 
 
+def most_cores() -> float:
+    """Return how many CPUs the largest node has, as Ray counts them."""
+    return max((node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=1.0)
+
+
 def trials_that_fit(resources: Mapping[str, float], spec: RunSpec) -> int:
     """Return how many trials a node with these resources holds at once."""
     # A share lies on a single GPU, and Ray counts in ten-thousandths.

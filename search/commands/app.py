@@ -50,7 +50,7 @@ def sweep(
     \b
     Examples:
       gan-search sweep --data folder:photos --time-budget 2h --name photos
-      gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500 --name photos
+      gan-search sweep --data folder:photos --size 64 --trials 40 --kimg 500
     """
     from search.sweep import Sweep
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from gan.errors import InputError
 from gan.terminal import Failed, Interrupted, command_line, emit, note, packing_progress, say
 
 if TYPE_CHECKING:
@@ -46,10 +48,18 @@ def _conclude(prepared: Launch, record: SweepRecord, json: bool) -> None:
     from search.report.data.collect import best_finalist, collect
     from search.report.text.status import state_line
     from search.run.bundles import GENERATOR, export_winner
+    from search.run.owner import Owner
 
     run = prepared.reported
-    best = export_winner(run)
-    data = build_report(run)
+    with ExitStack() as owned:
+        if run is not prepared.run_storage:
+            try:
+                owned.callback(Owner(run).release)
+            except InputError as error:
+                note(f"{error}; its report and generator follow at its end")
+                return
+        best = export_winner(run)
+        data = build_report(run)
     show(data, json)
     if not json:
         generator = shlex.quote(f"{run.uri}/{GENERATOR}")

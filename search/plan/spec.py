@@ -127,9 +127,14 @@ class RunSpec(BaseModel):
 
     @model_validator(mode="after")
     def _interval_fits(self) -> Self:
-        if self.interval > self.kimg:
+        if self.interval > self.kimg and not self._chooses_kimg:
             raise ValueError("interval_kimg is longer than kimg")
         return self
+
+    @property
+    def _chooses_kimg(self) -> bool:
+        """Whether the length is still to be chosen."""
+        return False
 
     @property
     def interval(self) -> float:
@@ -246,7 +251,7 @@ class SweepSpec(RunSpec):
 
     @model_validator(mode="after")
     def _rungs_fit(self) -> Self:
-        if self.grace_kimg is not None and self.grace_kimg >= self.kimg:
+        if self.grace_kimg is not None and self.grace_kimg >= self.kimg and not self._chooses_kimg:
             raise ValueError("grace_kimg must be below kimg, or no trial is ever stopped")
         return self
 
@@ -257,6 +262,10 @@ class SweepSpec(RunSpec):
     @property
     def checkpoints_kept(self) -> bool:
         return True
+
+    @property
+    def _chooses_kimg(self) -> bool:
+        return self.time_budget is not None and "kimg" not in self.model_fields_set
 
     @property
     def portfolio_trials(self) -> int:

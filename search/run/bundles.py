@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gan.bundle.files import copy_bundle, is_bundle
+from gan.bundle.files import WEIGHTS, copy_bundle, is_bundle
 from gan.errors import InputError
 from gan.metric import metric_of
 from gan.settings import to_images
 from gan.storage.storage import Storage, require_empty
 from search.run.record import LOST, SweepRecord, TrialRecord, read_extensions, read_record
+from search.run.run_folder import EXTENDED
 
 BEST = "best"
 GENERATOR = "generator"
@@ -29,13 +30,14 @@ def trial_bundle(run: Storage, trial: str, kimg: float | None = None) -> str | N
     Args:
         kimg: when it was the best. There may be another bundle, from a process that was cut off before it reported.
     """
-    kept = f"{BEST}/{trial}"
+    folder, kept = run.child(f"trials/{trial}"), f"{BEST}/{trial}"
+    wanted = None if kimg is None else f"best-{to_images(kimg):09d}"
+    # A trial that is trained on has a kept one from before.
+    if wanted is not None and is_bundle(folder.child(wanted)):
+        return f"trials/{trial}/{wanted}"
     if is_bundle(run.child(kept)):
         return kept
-    folder = run.child(f"trials/{trial}")
-    names = [name for name in folder.list() if name.startswith("best-")]
-    wanted = None if kimg is None else f"best-{to_images(kimg):09d}"
-    whole = [name for name in sorted(names, key=lambda name: (name == wanted, name)) if is_bundle(folder.child(name))]
+    whole = [name for name in sorted(folder.list()) if name.startswith("best-") and is_bundle(folder.child(name))]
     return f"trials/{trial}/{whole[-1]}" if whole else None
 
 
@@ -65,7 +67,9 @@ def apply_retention(
     for name in run.list(BEST):
         if name not in winners:
             run.delete(f"{BEST}/{name}")
-            run.delete(f"trials/{name}/checkpoints")
+            # One that is trained on may still begin with them.
+            if not run.exists(f"{EXTENDED}/{name}"):
+                run.delete(f"trials/{name}/checkpoints")
 
 
 def by_generator(run: Storage, record: SweepRecord) -> list[tuple[Storage, TrialRecord]]:
@@ -75,16 +79,22 @@ def by_generator(run: Storage, record: SweepRecord) -> list[tuple[Storage, Trial
     `SweepRecord.by_evidence`, but one from further training that is better than the first comes first.
     """
     ranked = record.by_evidence()
+    if not ranked:
+        return []
     found = {trial.id: (run, trial) for trial in ranked}
     for name, (folder, extended) in read_extensions(run).items():
         longer = extended.trials[name]
-        if name in found and longer.best_fid is not None and longer.best_fid < (found[name][1].best_fid or math.inf):
+        # A generator that was not judged again cannot be compared with one that was.
+        alike = name in found and record.rescored(found[name][1]) is None
+        if alike and longer.best_fid is not None and longer.best_fid < _distance(found[name][1]):
             found[name] = folder, longer
-    if not ranked:
-        return []
-    first = min(found.values(), key=lambda pair: (pair[1].best_fid, pair[0] is run))
-    leads = first[0] is not run and (first[1].best_fid or math.inf) < (ranked[0].best_fid or math.inf)
+    first = min(found.values(), key=lambda pair: (_distance(pair[1]), pair[0] is run))
+    leads = record.rescoring is None and first[0] is not run and _distance(first[1]) < _distance(ranked[0])
     return sorted(found.values(), key=lambda pair: leads and pair is not first)
+
+
+def _distance(trial: TrialRecord) -> float:
+    return math.inf if trial.best_fid is None else trial.best_fid
 
 
 def export_bundle(run: Storage, destination: Storage, rank: int = 1, *, overwrite: bool = False) -> dict[str, Any]:
@@ -108,7 +118,10 @@ def export_bundle(run: Storage, destination: Storage, rank: int = 1, *, overwrit
     place, trial = ranked[rank - 1]
     rescore = record.rescored(trial) if place is run else None
     facts = None if rescore is None else {"rescored": rescore.as_dict()}
-    if not (overwrite and is_bundle(destination)):
+    if overwrite and f"{destination.uri}/".startswith(f"{run.uri}/"):
+        raise InputError(f"--out {destination.uri}: lies in the run itself; choose a folder outside it")
+    # One without a configuration was being replaced when its process ended.
+    if not (overwrite and (is_bundle(destination) or destination.exists(WEIGHTS))):
         require_empty(destination)
     for _ in range(_TRIES):
         bundle = trial_bundle(place, trial.id, trial.last.get("best_kimg"))

@@ -12,6 +12,7 @@ from typing import Any
 from gan.errors import InputError
 from gan.settings import to_images
 from gan.storage.storage import Storage
+from search.run.event_schema import fits_schema, is_number
 from search.run.journal import FORMAT, JOURNAL, read_events
 from search.run.outcome import Outcome
 from search.run.run_folder import EXTENDED
@@ -217,8 +218,9 @@ def read_extensions(run: Storage) -> dict[str, tuple[Storage, SweepRecord]]:
         InputError: one of them is of a newer version.
     """
     folders = {name: run.child(f"{EXTENDED}/{name}") for name in sorted(run.list(EXTENDED))}
-    records = {name: (folder, read_record(folder)) for name, folder in folders.items() if folder.exists(JOURNAL)}
-    return {name: (folder, record) for name, (folder, record) in records.items() if name in record.trials}
+    events = {name: filter(fits_schema, read_events(each)) for name, each in folders.items() if each.exists(JOURNAL)}
+    records = {name: fold(lines, folders[name].uri) for name, lines in events.items()}
+    return {name: (folders[name], record) for name, record in records.items() if name in record.trials}
 
 
 def fold(events: Iterable[dict[str, Any]], name: str = "run") -> SweepRecord:
@@ -279,7 +281,8 @@ def _begin(record: SweepRecord, event: dict[str, Any], name: str) -> None:
     # The first launch's command: "gan-search resume …" alone reproduces nothing.
     record.command = record.command or event["command"]
     record.ended = record.cause = None
-    record.reopen(record.settings.get("kimg", 0.0))
+    kimg = record.settings.get("kimg") if isinstance(record.settings, dict) else None
+    record.reopen(kimg if is_number(kimg) else 0.0)
 
 
 def _apply_to_trial(trial: TrialRecord, kind: str, event: dict[str, Any]) -> None:

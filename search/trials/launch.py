@@ -178,6 +178,8 @@ class Launch(ABC):
         record = self._read_record()
         if self.done(record):
             _log.info("%s: nothing is left to do", self.run_storage.uri)
+            if record.trials and record.ended != "finished":
+                self._end(record)
             return record
         with working("measuring the real images", self.quiet):
             evaluator = self._evaluator(record)
@@ -210,7 +212,7 @@ class Launch(ABC):
             if halted is None and self.concludes(record):
                 _log.info("%s: all trials have ended", self.run_storage.uri)
                 self.conclude(context)
-            seconds = self.search_left()
+            seconds = self.search_left(record)
             if halted is None and not self.done(record) and seconds is not None and seconds <= 0:
                 record.cause = TIME_BUDGET
         except (KeyboardInterrupt, SweepInterrupted):
@@ -242,7 +244,7 @@ class Launch(ABC):
         budget = self.spec.time_budget
         return None if budget is None else budget - (time.monotonic() - self._begun)
 
-    def search_left(self) -> float | None:
+    def search_left(self, record: SweepRecord) -> float | None:
         """Return the seconds that are left for the trials, of which the work after them may need some."""
         return self.time_left()
 
@@ -251,6 +253,16 @@ class Launch(ABC):
         return not self.trials_left(record)
 
     # ---- steps
+
+    def _end(self, record: SweepRecord) -> None:
+        """Write down that a run has ended which an earlier launch left before it could say so."""
+        owner = Owner(self.run_storage)
+        try:
+            record.ended, record.cause, record.promise = "finished", None, self.promise(record)
+            end = {"state": record.ended, "cause": None, "promise": record.promise}
+            Journal(self.plan.run, owner.require_mine).append("end", **end)
+        finally:
+            owner.release()
 
     def _read_record(self) -> SweepRecord:
         """Return the record in the run's journal; an empty one if the run has not begun.
@@ -316,7 +328,7 @@ class Launch(ABC):
     def _train(self, context: RunContext) -> str | None:
         """Let Tune run the remaining trials; return why it had to halt, or None."""
         spec, record = context.spec, context.record
-        remaining, seconds = self.trials_left(record), self.search_left()
+        remaining, seconds = self.trials_left(record), self.search_left(record)
         if not remaining or (seconds is not None and seconds <= 0):
             return None
         exempt = self.published_in_full()
@@ -328,7 +340,7 @@ class Launch(ABC):
             scheduler,
             remaining,
             quiet=self.quiet,
-            time_left=self.search_left,
+            time_left=lambda: self.search_left(record),
             whole_time_left=self.time_left,
             later=self.later(),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,12 +78,16 @@ def test_a_longer_extension_goes_on_where_the_shorter_one_ended(
     extended = run / "extended" / before["trial"]
     first = reports(extended)
     done = run_cli("extend", str(run), "--kimg", "1", "--json")
-    assert done.returncode == 0, done.stderr
-    (longer,) = json.loads(done.stdout)["extended"]
-    after = reports(extended)
     if before["state"] == "stopped":  # Its minimum was past: more length would not help.
-        assert after == first
+        assert done.returncode == 2 and "no better since" in done.stderr
         return
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    (longer,) = told["extended"]
+    after = reports(extended)
+    # The generator that is kept is the one whose distance the journal holds, not that of the first launch.
+    assert load_bundle(longer["bundle"]).config["fid"] == longer["best_fid"] == after[-1]["best_fid"]
+    assert load_bundle(str(run / "generator")).config["fid"] == told["best"]["best_fid"]
     # The report of the checkpoint is told once more.
     assert after[: len(first)] == first and after[len(first)] == first[-1]
     assert longer["kimg"] > before["kimg"] and longer["from_kimg"] == 0.4
@@ -131,6 +136,62 @@ def test_a_sweep_that_is_at_work_is_not_extended(
     finally:
         owner.release()
     assert "is run by process" in capsys.readouterr().err
+
+
+def test_a_sweep_that_had_no_time_to_say_so_is_finished(
+    finished: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its driver was killed after all work was done."""
+    run = Path(shutil.copytree(finished[0], tmp_path / "long"))
+    lines = (run / "journal.jsonl").read_text().splitlines(keepends=True)
+    assert json.loads(lines[-1])["event"] == "end"
+    (run / "journal.jsonl").write_text("".join(lines[:-1]))
+    assert run_app(app, ["resume", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"] == "finished"
+    assert read_record(Storage(run)).ended == "finished" and not (run / "owner.json").exists()
+
+
+@pytest.mark.parametrize("damage", ['{"event": "report", "trial": "TRIAL", "kimg": 9, "best_fid": "x"}', "{}", "x"])
+def test_a_damaged_line_of_an_extension_does_no_harm(
+    damage: str, finished: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Path(shutil.copytree(finished[0], tmp_path / "long"))
+    told = finished[1]["extended"]
+    with (run / "extended" / told[0]["trial"] / "journal.jsonl").open("a") as file:
+        file.write(damage.replace("TRIAL", told[0]["trial"]) + "\n")
+    assert run_app(app, ["status", str(run), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["extended"]
+    assert [each["best_fid"] for each in found] == [each["best_fid"] for each in told]
+
+
+@pytest.mark.parametrize("command", ["sweep", "resume"])
+def test_the_rest_of_no_budget_is_refused(
+    command: str, finished: tuple[Path, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--data", "faces", "--storage", str(tmp_path)] if command == "sweep" else [str(finished[0])]
+    assert run_app(app, [command, *place, "--finish", "rest"]) == 2
+    assert "--finish rest" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_time_budget_chooses_and_keeps_time_for_the_winner(tiny_data: str, tmp_path: Path) -> None:
+    more = ("--name", "night", "--recipe", "dcgan", "--time-budget", "60s", "--features", "random-conv", "--json")
+    arguments = sweep_arguments(tiny_data, tmp_path, *more)
+    start = time.monotonic()
+    done = run_cli(*arguments)
+    taken = time.monotonic() - start
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert taken < 100
+    settings = yaml.safe_load((tmp_path / "night" / "sweep.yaml").read_text())["settings"]
+    assert settings["finish"] == "rest" and settings["trials"] >= 6 and settings["kimg"] >= 12
+    (longer,) = told["extended"]
+    assert longer["kimg"] > longer["from_kimg"] and longer["best_fid"] <= longer["from_fid"]
+    # The same command takes what was chosen from the run.
+    again = run_cli(*arguments)
+    assert again.returncode == 0 and "measuring" not in again.stderr
+    assert yaml.safe_load((tmp_path / "night" / "sweep.yaml").read_text())["settings"]["kimg"] == settings["kimg"]
 
 
 @pytest.mark.slow

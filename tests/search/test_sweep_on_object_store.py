@@ -78,17 +78,22 @@ def test_a_killed_sweep_on_s3_goes_on_from_the_storage_alone(
     assert count(events, "verdict") == TRIALS
 
     # Reading it needs no Ray and nothing local.
+    longer = json.loads(shell("extend", run.uri, "--kimg", "2.4"))["extended"]
+    assert [(each["from_kimg"], each["kimg"] > each["from_kimg"]) for each in longer] == [(1.6, True)]
+    told = json.loads(shell("status", run.uri))
     shell("report", run.uri)
     assert {"report.html", "leaderboard.csv", "leaderboard.parquet"} <= set(run.list())
     out = tmp_path / "generator"
     shell("export", run.uri, "--out", str(out))
     assert load_bundle(str(out)).config["fid"] == told["best"]["best_fid"]
 
-    # Bounded: the best bundles of the whole sweep, no checkpoint.
+    # Bounded: the best bundles of the whole sweep, and checkpoints of these alone.
     ranked = [trial.id for trial in read_record(run).ranked()]
     assert run.list("best") == sorted(ranked[:TOP_K])
     objects = bucket.objects()
-    assert not [key for key in objects if "/checkpoints/" in key or "/best-" in key]
+    assert not [key for key in objects if "/best-" in key]
+    kept = {key.partition("/checkpoints/")[0].rpartition("/")[2] for key in objects if "/checkpoints/" in key}
+    assert kept <= set(ranked[:TOP_K])
 
     # The secret is neither in the run's folder nor in what was printed.
     leaks = [key for key in objects if key.startswith("runs/") and SECRET.encode() in bucket.read(key)]

@@ -38,6 +38,11 @@ class Subset:
         else:
             self._rows, self.held_out = _choose_both(len(source), source.held_out, limit)
 
+    @property
+    def usual_side(self) -> int | None:
+        """That of the source; see `ImageFiles`."""
+        return getattr(self._source, "usual_side", None)
+
     def fingerprint(self) -> str:
         """Return a hash of the source's fingerprint and of the row numbers."""
         digest = hashlib.sha256(f"1 {self._source.fingerprint()}\n".encode())

@@ -14,7 +14,6 @@ from gan.evaluation.assessment.lines import JSON, lines
 from gan.storage.storage import Storage
 from search.algorithm.forecast import forecast
 from search.report.data.comparison import ComparisonResult, comparison_result
-from search.report.data.event_schema import fits_schema
 from search.report.data.report_data import (
     EVALUATION,
     Assessed,
@@ -32,6 +31,7 @@ from search.report.data.report_data import (
     spaces_of,
 )
 from search.run.bundles import by_generator, trial_bundle
+from search.run.event_schema import fits_schema
 from search.run.journal import JOURNAL, read_events
 from search.run.owner import is_driven
 from search.run.record import Rescore, SweepRecord, TrialRecord, fold, read_extensions, timed

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from gan.palette import SERIES
-from search.report.data.event_schema import is_number
 from search.report.data.report_data import ReportData, Row
 from search.report.text import formatting as text
+from search.run.event_schema import is_number
 
 DIGITS = 5
 """Significant digits of numbers in charts."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gan.terminal import one_line
-from search.report.data.report_data import ReportData
+from search.report.data.report_data import ReportData, Row
 from search.report.text import formatting as text
 from search.run.record import LOST
 
@@ -24,12 +24,11 @@ def subtitle(data: ReportData) -> str:
     )
 
 
-def published_params(data: ReportData) -> dict[str, Any]:
-    """Return the published settings of the winner's recipe; nothing if they are the winner, or did not run."""
-    winner = data.winner
-    if winner is None or winner.source == "published":
+def published_params(data: ReportData, best: Row) -> dict[str, Any]:
+    """Return the published settings of a trial's recipe; nothing if they are the trial's own, or did not run."""
+    if best.source == "published":
         return {}
-    same = (row for row in data.rows if row.source == "published" and row.recipe == winner.recipe)
+    same = (row for row in data.rows if row.source == "published" and row.recipe == best.recipe)
     return next((row.params or {} for row in same), {})
 
 

@@ -6,6 +6,7 @@ import shlex
 from typing import Any
 
 from search.report.data.report_data import ReportData, Row
+from search.run.event_schema import is_number
 
 PROGRAM = "gan-search"
 
@@ -46,7 +47,7 @@ def retrain(data: ReportData, row: Row) -> str | None:
         "precision": settings.get("precision"),
         "seed": row.seed,
         # They change the last digits of all numbers.
-        "threads": max(1, int(settings.get("cpus_per_trial") or 1)),
+        "threads": max(1, int(cpus)) if is_number(cpus := settings.get("cpus_per_trial")) else None,
     }
     options = [word for name, value in wanted.items() if value is not None for word in (f"--{name}", _word(value))]
     changes = {**(settings.get("settings") or {}), **(row.params or {} if row.source != "published" else {})}

@@ -179,6 +179,19 @@ def test_a_run_with_a_schedule_goes_on_to_the_bit(tmp_path: Path) -> None:
     assert state_digest(again.trainer) == state_digest(whole.trainer)
 
 
+def test_a_schedule_follows_the_length_of_an_extension_also_of_a_second_one(tmp_path: Path) -> None:
+    def run(folder: str, kimg: float) -> TrainingRun:
+        trainer = make("everything")
+        return TrainingRun(trainer, small_evaluator(), Storage(tmp_path / folder), total_kimg=kimg, interval_kimg=0.05)
+
+    origin = Storage(tmp_path / "short")
+    list(run("short", 0.1).reports())
+    for kimg in (0.2, 0.3):
+        longer = run("longer", kimg)
+        assert longer.resume(origin) == pytest.approx(kimg - 0.1)
+        assert [report.kimg for report in longer.reports()][-1] == kimg
+
+
 # ---- the schedule
 
 

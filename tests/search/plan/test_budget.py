@@ -34,18 +34,46 @@ def speed_of(rung: Rung, scale: float = 1.0) -> Speed:
 
 
 def seconds(choice: Choice) -> float:
-    """How long the trials and the finishing of a choice would take."""
-    budget, speed = choice.budget, choice.speed
-    trials = choice.trials * TRAINED_SHARE * speed.seconds(choice.kimg, module.REPORTS, budget.samples)
-    return trials / budget.at_once / (1 - module.FINISH_SHARE * budget.finishes)
+    """How long the trials, the finalists and the finishing of a choice would take."""
+    budget = choice.budget
+    together = choice.trials * TRAINED_SHARE + budget.in_full
+    searching = together * each(choice) / min(budget.at_once, choice.trials)
+    return searching / (1 - module.FINISH_SHARE * budget.finishes)
 
 
-def test_a_budget_is_spent_and_not_exceeded() -> None:
-    for minutes, scale in itertools.product((10, 30, 120, 480, 1440), (0.5, 1.0, 20.0)):
-        budget = dataclasses.replace(ALONE, seconds=60 * minutes, images=10_000_000)
-        choice = choose(budget, RUNGS, partial(speed_of, scale=scale))
-        assert 0.6 * budget.seconds < seconds(choice) < budget.seconds
-        assert choice.kimg >= choice.rung.least_kimg
+def each(choice: Choice) -> float:
+    """How long a trial of full length takes."""
+    reports = module.REPORTS if choice.budget.interval is None else choice.kimg / choice.budget.interval
+    return choice.speed.seconds(choice.kimg, reports, choice.budget.samples)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 8, 16, 64])
+@pytest.mark.parametrize("given", [{}, {"in_full": 18}, {"interval": 5.0}, {"fewest": 30}], ids=str)
+def test_a_budget_is_spent_and_not_exceeded(at_once: int, given: dict[str, Any]) -> None:
+    for minutes, scale in itertools.product((30, 120, 480, 1440), (0.5, 1.0, 20.0)):
+        budget = dataclasses.replace(ALONE, seconds=60 * minutes, images=10_000_000, at_once=at_once, **given)
+        try:
+            choice = choose(budget, RUNGS, partial(speed_of, scale=scale))
+        except InputError:
+            assert minutes == 30 and scale < 1 and given
+            continue
+        assert seconds(choice) < budget.seconds
+        assert seconds(choice) > 0.5 * budget.seconds or choice.trials == MOST
+        assert choice.kimg >= choice.rung.least_kimg and choice.trials >= budget.fewest
+        # A trial that nothing stops comes to its end, and others can learn from it.
+        assert each(choice) <= 0.5 * budget.seconds * (1 - module.FINISH_SHARE)
+
+
+def test_a_given_interval_bounds_the_length(tmp_path: Path) -> None:
+    spec, _ = with_choice(open_spec(data="faces", interval_kimg=300.0, time_budget="20h"), Storage(tmp_path), machine)
+    assert spec.kimg >= 300 == spec.interval
+
+
+def test_what_does_not_fit_into_the_memory_is_too_much() -> None:
+    fits = choose(ALONE, RUNGS, lambda rung: speed_of(rung) if rung.size == 16 else Speed(0.0, 0.0, 0.0))
+    assert fits.rung.size == 16
+    with pytest.raises(InputError, match="does not fit into the memory"):
+        choose(ALONE, RUNGS, lambda rung: Speed(0.0, 0.0, 0.0))
 
 
 def test_more_time_or_speed_gives_larger_images_or_longer_trials() -> None:
@@ -96,6 +124,7 @@ def test_a_budget_that_is_too_short_says_what_would_do() -> None:
 
 def test_speeds_that_were_measured_together_are_averaged() -> None:
     assert mean_speed([Speed(100, 1, 0.1), Speed(300, 3, 0.3)]) == Speed(200, 2, 0.2)
+    assert mean_speed([Speed(100, 1, 0.1), Speed(0, 0, 0)]).rate == 0
 
 
 # ---- for a sweep

@@ -36,7 +36,7 @@ def recorder(tmp_path: Path, concluded: list[TrialRecord]) -> Recorder:
     trial = TrialRecord("t0000", "dcgan", "non-saturating", "sampled", {}, {}, 0)
     planner = cast(Planner, SimpleNamespace(trials={"t0000": trial}, conclude=concluded.append))
     scheduler = cast(AshaScheduler, SimpleNamespace(stopped={}))
-    run, spec = Storage(tmp_path), SimpleNamespace(kimg=10.0, bundles_kept=1)
+    run, spec = Storage(tmp_path), SimpleNamespace(kimg=10.0, bundles_kept=1, checkpoints_kept=False)
     context = SimpleNamespace(run=run, record=SweepRecord(), journal=Journal(run), spec=spec)
     return Recorder(cast(RunContext, context), planner, scheduler, [])
 

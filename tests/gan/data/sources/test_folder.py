@@ -15,6 +15,7 @@ from gan.data.packed.opening import open_data
 from gan.data.sources.decode import Decoder
 from gan.data.sources.folder import Folder
 from gan.data.sources.image_files import DecodeFiles, decode_in_threads
+from gan.data.sources.opening import open_source
 from gan.errors import InputError
 
 
@@ -106,6 +107,19 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int, suffix: s
     for (y, x), pixel in zip(quarters, (rows(tmp_path)[0][at] for at in quarters), strict=True):
         wanted = upright.getpixel((int(x / 8 * upright.width), int(y / 8 * upright.height)))
         assert np.abs(np.subtract(pixel, wanted, dtype=int)).max() <= 25
+
+
+def test_the_usual_side_is_that_of_upright_images_without_the_smallest(tmp_path: Path) -> None:
+    for number in range(6):
+        save(tmp_path / f"{number}.png", size=(100, 80))
+    save(tmp_path / "small.png", size=(30, 40))
+    (tmp_path / "damaged.png").write_bytes(b"x")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(tmp_path / "lying.jpg", size=(100, 80), exif=exif)
+    assert Folder(str(tmp_path), 8).usual_side == 80
+    assert open_source(f"folder:{tmp_path}?limit=8", 8).usual_side == 80  # type: ignore[attr-defined]
+    assert Folder(str(tmp_path), 8, "top-bottom-10").usual_side == 60
 
 
 @pytest.mark.parametrize(

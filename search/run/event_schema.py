@@ -7,7 +7,7 @@ a newer version gives another meaning, must not make the report of all other tri
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 _TEXT = {"trial", "recipe", "objective", "source", "provenance", "state", "command", "reason", "cause"}
 _MEASURED = {"fid", "best_fid", "best_kimg", "g_loss", "d_loss", "spread"}
@@ -34,7 +34,7 @@ def _fits(name: str, value: Any) -> bool:
     return name != "curve" or (isinstance(value, list) and all(map(_is_point, value)))
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Tell whether a value is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
