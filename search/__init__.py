@@ -45,7 +45,7 @@ def resume(run: str, storage: str = "results", **changes: Any) -> Launch:
 
     Args:
         run: its folder or URI, or its name in `storage`.
-        changes: `more_trials` and `finalists` of a sweep, `more_seeds` of a comparison.
+        changes: `more_trials`, `finalists` and `finish` of a sweep, `more_seeds` of a comparison.
 
     Raises:
         InputError: there is no such run, or it cannot change so.

@@ -296,7 +296,7 @@ def test_what_cannot_be_rescored(
     (run.folder / "sweep.yaml").write_text(
         yaml.safe_dump(saved | {"settings": saved["settings"] | {"kind": "compare"}})
     )
-    refused("is a comparison", "--top", 1)
+    refused("not a sweep", "--top", 1)
     (run.folder / "sweep.yaml").write_text(yaml.safe_dump(saved))
     for name in SWEPT:
         run.storage.delete(f"best/{name}")

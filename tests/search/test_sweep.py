@@ -183,8 +183,11 @@ def test_export_by_rank(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -
     done = run_cli("export", str(run), "--out", str(tmp_path / "out"), "--overwrite", "--json")
     assert json.loads(done.stdout)["trial"] == read_record(Storage(run)).ranked()[0].id
     assert (tmp_path / "out" / "mine.txt").exists() and not (tmp_path / "out" / "generator.onnx").exists()
-    refused = run_cli("export", str(run), "--out", str(run), "--overwrite")  # No bundle, but somebody's files.
-    assert refused.returncode == 2 and "not an empty folder" in refused.stderr
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "mine.txt").write_text("mine")
+    for place, said in ((tmp_path / "files", "not an empty folder"), (run / "best" / "t0000", "lies in the run")):
+        refused = run_cli("export", str(run), "--out", str(place), "--overwrite")
+        assert refused.returncode == 2 and said in refused.stderr
     assert not (tmp_path / "other").exists()
 
 
