@@ -62,6 +62,7 @@ def rounded(value: Any) -> Any:
 def tables(recordings: list[TraceSet]) -> list[Table]:
     """Return the results of all trials of the same set, size, width and length together."""
     found: dict[tuple[str, Task], list[tuple[str, dict[str, Any], float]]] = defaultdict(list)
+    whole: set[tuple[str, Task]] = set()
     for traces in recordings:
         # The number of images matters little. Rounded, it lets sets of similar numbers share rows.
         name, images = set_of(traces), 4 ** round(math.log(images_of(traces), 4))
@@ -72,6 +73,7 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
             for kimg in lengths(traces):
                 task = Task.of(traces.shape, settings, kimg, images)
                 found[name, task].append((trace.recipe, params, best_within(traces, trace, kimg)))
+                whole |= {(name, task)} if kimg == traces.kimg else set()
     return [
         Table(
             name,
@@ -79,6 +81,7 @@ def tables(recordings: list[TraceSet]) -> list[Table]:
             [(recipe, params) for recipe, params, _ in rows],
             np.array([result for *_, result in rows]),
             KINDS.get(name, ""),
+            (name, task) in whole,
         )
         for (name, task), rows in sorted(found.items())
     ]

@@ -32,6 +32,7 @@ class Table:
         settings: recipe of the prior, and parameters, of each trial.
         results: [N], lower is better; infinite for lost trials.
         kind: of the set: sets of one kind are alike, or share images. Empty: the set is a kind of its own.
+        whole: whether these are whole trainings; otherwise, they are the first part of longer ones.
     """
 
     images: str
@@ -39,6 +40,7 @@ class Table:
     settings: list[tuple[str, dict[str, Value]]]
     results: np.ndarray
     kind: str = ""
+    whole: bool = True
 
     @property
     def group(self) -> str:
@@ -180,7 +182,7 @@ def _histories(prior: Prior, tables: Sequence[Table]) -> list[History]:
 
     It begins with what was recorded of the portfolio; then come the settings of which the prior expects most.
     """
-    found = (_history(prior, table) for table in _longest(tables))
+    found = (_history(prior, table) for table in tables if table.whole)
     return [history for history in found if history is not None]
 
 

@@ -139,7 +139,7 @@ class Prior:
         rows: what the process is conditioned on.
         portfolio: recipe and parameters, best first.
         sets: the sets of images that it was learnt from.
-        histories: one for each set, size and width, at its greatest length.
+        histories: one for each set, size, width and length.
     """
 
     recipes: dict[str, Recipe]

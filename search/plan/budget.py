@@ -73,7 +73,7 @@ class Budget:
     """A time budget, and what is given with it.
 
     Attributes:
-        seconds: in all.
+        seconds, elapsed: in all, and gone by already.
         at_once: trials that train at the same time.
         images: to train on.
         samples: of an evaluation.
@@ -95,11 +95,12 @@ class Budget:
     shortest: float = 0.0
     in_full: int = 0
     finishes: bool = True
+    elapsed: float = 0.0
 
     @property
     def search_seconds(self) -> float:
         """Seconds for all but training the winner on."""
-        return max(0.0, self.seconds - START_SECONDS - END_SECONDS) * (1 - FINISH_SHARE * self.finishes)
+        return max(0.0, self.seconds - self.elapsed - START_SECONDS - END_SECONDS) * (1 - FINISH_SHARE * self.finishes)
 
     def seconds_of_one(self, trials: int) -> float:
         """Return how long one of so many trials may take at full length."""
@@ -297,7 +298,7 @@ def _chosen(
     of_features = speed_of if features != "inception" else partial(speed_of, features=features, samples=_PROBE)
     choose(budget, rungs, of_features)
     # What measuring has taken is gone.
-    budget = dataclasses.replace(budget, seconds=budget.seconds - elapsed())
+    budget = dataclasses.replace(budget, elapsed=elapsed())
     known = rungs[: speed_of.cache_info().currsize]
     others = tuple(_with_other_budgets(budget, known, of_features))
     choice = dataclasses.replace(choose(budget, rungs, of_features), others=others)

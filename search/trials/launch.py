@@ -212,8 +212,7 @@ class Launch(ABC):
             if halted is None and self.concludes(record):
                 _log.info("%s: all trials have ended", self.run_storage.uri)
                 self.conclude(context)
-            seconds = self.search_left(record)
-            if halted is None and not self.done(record) and seconds is not None and seconds <= 0:
+            if halted is None and not self.done(record) and self.spec.time_budget is not None:
                 record.cause = TIME_BUDGET
         except (KeyboardInterrupt, SweepInterrupted):
             raise SweepInterrupted(self.run_storage.uri) from None
