@@ -242,7 +242,8 @@ def _expected_published(record: SweepRecord) -> Expected | None:
     """Return what the best published settings would have come to, if all were stopped.
 
     The trials that were trained in full tell how far the logarithm of a score falls from a kimg to the end. The
-    published score is expected to fall as far.
+    published score is expected to fall as far, if it lies among theirs at that kimg. Of one that is worse than all of
+    them they tell nothing: they are there because they were good.
     """
     trials = list(record.trials.values())
     published = [trial for trial in trials if trial.source == "published" and trial.best_fid]
@@ -253,7 +254,8 @@ def _expected_published(record: SweepRecord) -> Expected | None:
     for trial in published:
         known = [(other.best_fid, other.best_fid_at(trial.kimg)) for other in full]
         fall = forecast([math.log(end / then) for end, then in known if end and then])
-        if trial.state == "stopped" and trial.best_fid and fall is not None:
+        among = trial.best_fid is not None and trial.best_fid <= max((then for _, then in known if then), default=0.0)
+        if trial.state == "stopped" and trial.best_fid and among and fall is not None:
             fid, low, high = (trial.best_fid * ratio for ratio in fall[:3])
             expected.append(Expected(trial.recipe, fid, low, high, fall.level))
     return min(expected, key=lambda each: each.fid, default=None)

@@ -188,7 +188,7 @@ def test_what_published_settings_would_have_come_to_is_named_an_expectation(writ
 
 def test_published_settings_are_expected_to_fall_as_far_as_trials_that_were_trained_in_full(writer):
     writer.begin(trials=5)
-    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 55.0)
     for number, fid in enumerate((60.0, 50.0), 1):
         writer.trial(number, "dcgan", "sampled", "finished", 6, fid)
     assert collect(writer.write()).expected_published is None  # two full trainings are too few
@@ -204,6 +204,15 @@ def test_published_settings_are_expected_to_fall_as_far_as_trials_that_were_trai
     assert expected.low == pytest.approx(expected.fid * math.exp(-half), rel=1e-3)
     assert expected.fid < expected.high <= stopped
     writer.trial(4, "l2", "published", "finished", 6, 90.0)
+    assert collect(writer.write()).expected_published is None
+
+
+def test_nothing_is_expected_of_published_settings_that_are_worse_than_all_that_were_trained_in_full(writer):
+    """Those were trained in full because they were good: their falls say nothing about others."""
+    writer.begin(trials=4)
+    writer.trial(0, "dcgan", "published", "stopped", 2, 90.0)
+    for number, fid in enumerate((60.0, 50.0, 40.0), 1):
+        writer.trial(number, "dcgan", "sampled", "finished", 6, fid)
     assert collect(writer.write()).expected_published is None
 
 
