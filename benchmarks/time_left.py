@@ -8,8 +8,10 @@ Each run must have been driven to its end without an interruption. Reports in th
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
+from typing import Any
 
 from gan.storage.storage import Storage
 from search.run.journal import read_events
@@ -18,6 +20,7 @@ from search.trackers.remaining_time import RemainingTime
 
 SKIPPED = 0.2
 WITHIN = 0.3
+ENOUGH = 0.8
 
 
 def ratios(run: Storage) -> list[float]:
@@ -40,20 +43,35 @@ def ratios(run: Storage) -> list[float]:
     return found
 
 
+def judge(name: str) -> dict[str, Any]:
+    """Return how a run's estimates compare with what was left."""
+    found = ratios(Storage(name))
+    within = sum(1 / (1 + WITHIN) <= ratio <= 1 + WITHIN for ratio in found) / len(found)
+    spread = math.exp(statistics.pstdev(map(math.log, found)))
+    return {
+        "run": name,
+        "reports": len(found),
+        "within": within,
+        "median": statistics.median(found),
+        "spread": spread,
+    }
+
+
 def main() -> None:
     """Print a line for each run."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    good = 0
-    runs = parser.parse_args().runs
-    for name in runs:
-        found = ratios(Storage(name))
-        within = sum(1 / (1 + WITHIN) <= ratio <= 1 + WITHIN for ratio in found) / len(found)
-        spread = statistics.pstdev(map(math.log, found))
-        good += within >= 0.8
-        print(f"{name}: within 30% at {within:.0%} of {len(found)} reports; median {statistics.median(found):.2f}"
-              f" times what was left, spread {math.exp(spread):.2f}")  # fmt: skip
-    print(f"within 30% at four fifths of their reports: {good} of {len(runs)} runs")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    judged = [judge(name) for name in args.runs]
+    if args.json:
+        print(json.dumps(judged))
+        return
+    for run in judged:
+        told = "{run}: within 30% at {within:.0%} of {reports} reports; in the median {median:.2f} times what was left"
+        print(told.format(**run) + f", spread {run['spread']:.2f}")
+    good = sum(run["within"] >= ENOUGH for run in judged)
+    print(f"within 30% at four fifths of their reports: {good} of {len(judged)} runs")
 
 
 if __name__ == "__main__":
