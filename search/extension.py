@@ -91,6 +91,10 @@ class Extension(Launch):
         ended = _ended(sweep, trial)
         if ended is not None:
             raise InputError(f"{trial.id} was trained on to {ended.kimg:g} kimg: {ended.state}, {ended.reason}")
+        extended = read_extensions(sweep).get(trial.id)
+        if extended is not None and kimg < extended[1].trials[trial.id].kimg:
+            reached = extended[1].trials[trial.id].kimg
+            raise InputError(f"--kimg {kimg:g}: {trial.id} was trained on to {reached:g} kimg already; give more")
         wanted = extend_spec(sweep, spec, trial, kimg, cpus=cpus_per_trial, time_budget=time_budget)
         return cls(wanted, run=folder_of(sweep, trial), **options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gan.errors import InputError
+from gan.recipe.recipe import Recipe
 from gan.settings import Value
 from gan.storage.storage import Storage
 from gan.terminal import working
@@ -17,7 +18,7 @@ from search.cluster.machine import machine
 from search.compare import Compare
 from search.extension import Extension, finish, is_due, is_finished
 from search.finalists import finalists_done, run_finalists
-from search.plan.budget import FINISH_SHARE, Choice, is_open, with_choice
+from search.plan.budget import FINISH_SHARE, WIDTH_SETTINGS, Choice, is_open, with_choice
 from search.plan.spec import REST, TRAINED_SHARE, RunSpec, SweepSpec
 from search.run.journal import Journal
 from search.run.record import SweepRecord
@@ -82,10 +83,13 @@ class Sweep(Launch):
 
     def expectation(self) -> Expectation | None:
         """Return what the prior expects of this sweep's settings; None if it knows none of the recipes."""
-        plan = self.plan
-        if plan.prior is None or not any(map(plan.prior.recipe_like, plan.recipes.values())):
+        return self._expectation(self.plan.recipes, self.plan.data.shape, self.spec.kimg)
+
+    def _expectation(self, recipes: dict[str, Recipe], shape: tuple[int, ...], kimg: float) -> Expectation | None:
+        prior = self.plan.prior
+        if prior is None or not any(map(prior.recipe_like, recipes.values())):
             return None
-        return Expectation(plan.prior, plan.recipes, plan.data.shape, self.spec.kimg, len(plan.data.train))
+        return Expectation(prior, recipes, shape, kimg, len(self.plan.data.train))
 
     def asha(self) -> Asha:
         return Asha(self.spec.rungs(), self.spec.reduction_factor)
@@ -108,16 +112,13 @@ class Sweep(Launch):
 
     def expected_of(self, choice: Choice) -> Forecast | None:
         """Return the same as `expected_best` for another length, size, width and number of trials."""
-        plan, size, width = self.plan, choice.rung.size, choice.rung.width
-        if plan.prior is None or not any(map(plan.prior.recipe_like, plan.recipes.values())):
-            return None
+        size, width = choice.rung
         recipes = {
-            name: recipe.with_settings({key: width for key in ("width_g", "width_d") if key in recipe.settings})
-            for name, recipe in plan.recipes.items()
+            name: recipe.with_settings({key: width for key in WIDTH_SETTINGS if key in recipe.settings})
+            for name, recipe in self.plan.recipes.items()
         }
-        shape = (size, size, plan.data.shape[-1])
-        expectation = Expectation(plan.prior, recipes, shape, choice.kimg, len(plan.data.train))
-        return expectation.best(TRAINED_SHARE * choice.trials)
+        expectation = self._expectation(recipes, (size, size, self.plan.data.shape[-1]), choice.kimg)
+        return None if expectation is None else expectation.best(TRAINED_SHARE * choice.trials)
 
     def promise(self, record: SweepRecord) -> dict[str, Any] | None:
         expectation, winner = self.expectation(), next(iter(record.by_evidence()), None)

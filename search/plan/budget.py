@@ -209,7 +209,7 @@ def _rounded(kimg: float) -> float:
 
 CHOSEN = ("trials", "kimg", "size", "features", "finish")
 """Fields of a sweep that are chosen if they are not given, beside the widths in its `settings`."""
-_WIDTHS = ("width_g", "width_d")
+WIDTH_SETTINGS = ("width_g", "width_d")
 
 Measure = Callable[[Callable[[], Speed]], list[Speed]]
 """Runs a measurement as often as trials train at once, all at the same time."""
@@ -238,7 +238,9 @@ def with_choice(
         saved = read_settings(run)["settings"]
         kept = {name: saved[name] for name in CHOSEN if name in saved and name not in given}
         settings = saved.get("settings")
-        widths = {name: settings[name] for name in _WIDTHS if name in settings} if isinstance(settings, dict) else {}
+        widths = (
+            {name: settings[name] for name in WIDTH_SETTINGS if name in settings} if isinstance(settings, dict) else {}
+        )
         return validate(SweepSpec, {**given, **kept, "settings": widths | spec.settings}, f"{run.uri}/{SETTINGS}"), None
     started = time.monotonic()
     with machine(spec) as (at_once, measured):
@@ -253,7 +255,7 @@ def _chosen(
     # The number of trials is not known yet; those of a list must not be refused for that.
     recipes = list(spec.model_copy(update={"trials": MOST_TRIALS}).load_recipes().values())
     size, side, shape, images, default = _images(spec, recipes)
-    widths = [name for name in _WIDTHS if all(name in recipe.settings for recipe in recipes)]
+    widths = [name for name in WIDTH_SETTINGS if all(name in recipe.settings for recipe in recipes)]
     rungs = _rungs(size, side, [spec.settings[name] for name in widths if name in spec.settings])
     given = {name: getattr(spec, name) for name in ("kimg", "trials") if name in spec.model_fields_set}
     finishes = spec.finish is not None or "finish" not in spec.model_fields_set

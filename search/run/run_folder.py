@@ -66,7 +66,10 @@ def read_settings(run: Storage) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(run.read_bytes(SETTINGS))
-        return {key: content[key] for key in ("identity", "settings", "versions")}
+        read = {key: content[key] for key in ("identity", "settings", "versions")}
+        if not all(isinstance(part, dict) for part in read.values()):
+            raise TypeError
+        return read
     except Unreachable:
         raise
     except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):

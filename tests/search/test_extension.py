@@ -108,6 +108,7 @@ def test_what_cannot_be_trained_on_is_refused(
     tree = snapshot(tmp_path)
     for arguments, said in (
         ((run, "--kimg", "0.4"), "has 0.4 kimg already"),
+        ((run, "--kimg", "0.45"), "was trained on to"),
         ((run, "--kimg", "1", "--rank", "9"), "has 3 ranked trials"),
         ((run / "extended" / trial, "--kimg", "1"), "not a sweep"),
         ((without, "--kimg", "1"), "its checkpoint was not kept"),
